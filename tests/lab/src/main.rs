@@ -1,1 +1,145 @@
-fn main() {}
+//! The lab's command line.
+
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+
+use clap::{Parser, Subcommand, ValueEnum};
+use lab::breakage::{Incident, Variant};
+use lab::machine::Node;
+use lab::{Lab, Profile, Result};
+
+/// Real Linux nodes, a real Kubernetes control plane and Calico's own control part, on this machine alone.
+#[derive(Parser)]
+#[command(name = "lab", bin_name = "lab")]
+struct Args {
+    #[command(subcommand)]
+    word: Word,
+}
+
+#[derive(Subcommand)]
+enum Word {
+    /// Bring up whatever is not up, and wait until all of it is well
+    Up {
+        #[arg(long, value_enum, default_value = "full")]
+        profile: ProfileArg,
+    },
+    /// End and remove everything; built parts stay in the cache
+    Down,
+    /// What runs, since when, and whether it is well
+    Status,
+    /// Fresh overlays and clean cluster objects, for all nodes or for one
+    Reset { node: Option<String> },
+    /// Log in to a node as root, or run a command there
+    Ssh {
+        node: String,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+    /// kubectl against the lab
+    Kubectl {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// calicoctl against the lab
+    Calicoctl {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Run any command inside the lab's network, with its environment
+    Exec {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        command: Vec<String>,
+    },
+    /// Print the environment that `exec` sets
+    Env,
+    /// Make a fault the way it happens in life, and show its symptom
+    Break {
+        #[arg(value_enum)]
+        incident: Incident,
+        #[arg(long)]
+        node: String,
+        #[arg(long, value_enum, default_value = "second-nic")]
+        variant: Variant,
+        /// The link comes back when the node boots
+        #[arg(long)]
+        persistent: bool,
+    },
+    /// Undo whatever `break` did
+    Heal,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ProfileArg {
+    /// Control plane and three nodes with Calico
+    Full,
+    /// Without machines
+    ControlPlane,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(args.word) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("lab: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(word: Word) -> Result<()> {
+    let lab = Lab::open()?;
+    match word {
+        Word::Up { profile } => {
+            lab.up(match profile {
+                ProfileArg::Full => Profile::Full,
+                ProfileArg::ControlPlane => Profile::ControlPlane,
+            })?;
+            print!("{}", lab.usage());
+            Ok(())
+        }
+        Word::Down => lab.down(),
+        Word::Status => lab.status().map(|text| print!("{text}")),
+        Word::Reset { node } => lab.reset(node.as_deref().map(Node::named).transpose()?),
+        Word::Ssh { node, command } => {
+            lab.need_up()?;
+            let mut ssh = lab.ssh_command(Node::named(&node)?);
+            become_program(ssh.args(command))
+        }
+        Word::Kubectl { args } => become_tool(&lab, "kubectl", &args),
+        Word::Calicoctl { args } => become_tool(&lab, "calicoctl", &args),
+        Word::Exec { command } => match command.split_first() {
+            Some((program, args)) => become_tool(&lab, program, args),
+            None => Ok(()),
+        },
+        Word::Env => {
+            for (name, value) in lab.environment() {
+                println!("export {name}='{}'", value.display());
+            }
+            Ok(())
+        }
+        Word::Break {
+            incident,
+            node,
+            variant,
+            persistent,
+        } => lab
+            .break_(incident, variant, Node::named(&node)?, persistent)
+            .map(|symptom| print!("{symptom}")),
+        Word::Heal => lab.heal(),
+    }
+}
+
+fn become_tool(lab: &Lab, program: &str, args: &[String]) -> Result<()> {
+    lab.need_up()?;
+    become_program(lab.command(program).args(args))
+}
+
+/// Hands this process over, so that terminal, signals and exit status are the program's own.
+fn become_program(command: &mut Command) -> Result<()> {
+    let source = command.exec();
+    Err(lab::Error::Start {
+        program: command.get_program().to_string_lossy().into_owned(),
+        source,
+    })
+}

@@ -1,0 +1,345 @@
+//! Faults, made the way they happen in life, and shown to have their own real symptom.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+use serde_json::{Value, json};
+
+use crate::Lab;
+use crate::calico::SELECTOR;
+use crate::error::{Error, Result};
+use crate::machine::{NODES, Node};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Incident {
+    /// A node advertises an address that the others cannot reach
+    BgpWrongIp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Variant {
+    /// A second network card with 172.18.0.1/16 comes up
+    SecondNic,
+    /// A docker-style bridge with a container on it, and autodetection by `interface=.*`
+    BridgeUp,
+    /// The same bridge without a container: its link is down, and chosen all the same
+    BridgeDown,
+    /// Second network cards on two of the three nodes: the majority is wrong
+    TwoNodes,
+}
+
+/// What `break` leaves on nodes, for `heal` to find.
+pub(crate) const NIC: &str = "ens9";
+pub(crate) const BRIDGE: &str = "br-6c1f0b0e3a5d";
+pub(crate) const CONTAINER: &str = "cni-6c1f0b0e";
+pub(crate) const BOOT_FILES: &str = "/etc/systemd/network/50-second";
+
+impl Variant {
+    fn is_bridge(self) -> bool {
+        matches!(self, Self::BridgeUp | Self::BridgeDown)
+    }
+
+    fn name(self) -> String {
+        self.to_possible_value()
+            .map(|value| value.get_name().to_owned())
+            .unwrap_or_default()
+    }
+}
+
+impl Lab {
+    /// Makes a fault on `node` and returns the symptom that it was seen to have.
+    pub fn break_(
+        &self,
+        incident: Incident,
+        variant: Variant,
+        node: Node,
+        persistent: bool,
+    ) -> Result<String> {
+        let _held = self.lock()?;
+        self.need_machines()?;
+        if let Some(fault) = self.fault() {
+            return Err(Error::state(
+                format!("there is a fault already: {fault}"),
+                "run `cargo run -p lab -- heal`",
+            ));
+        }
+        match incident {
+            Incident::BgpWrongIp => self.break_bgp(variant, node, persistent),
+        }
+    }
+
+    /// The active fault, in words.
+    pub fn fault(&self) -> Option<String> {
+        let text = fs::read_to_string(self.fault_file()).ok()?;
+        let fault: Value = serde_json::from_str(&text).ok()?;
+        let word = |key: &str| {
+            fault
+                .get(key)
+                .and_then(Value::as_str)
+                .unwrap_or("?")
+                .to_owned()
+        };
+        Some(format!(
+            "{} ({}) on {}",
+            word("incident"),
+            word("variant"),
+            word("nodes")
+        ))
+    }
+
+    pub(crate) fn fault_file(&self) -> PathBuf {
+        self.dir.join("fault.json")
+    }
+
+    fn break_bgp(&self, variant: Variant, node: Node, persistent: bool) -> Result<String> {
+        let mut faulty = vec![(node, "172.18.0.1")];
+        if variant == Variant::TwoNodes {
+            // Another one that is not the first, if there is a choice.
+            faulty.extend(node.others().last().map(|second| (second, "172.18.0.2")));
+        }
+        let names: Vec<String> = faulty.iter().map(|(node, _)| node.name()).collect();
+        let record = json!({"incident": "bgp-wrong-ip", "variant": variant.name(), "nodes": names.join(", ")});
+        // Before anything is touched: whatever comes of it, `heal` is wanted.
+        fs::write(self.fault_file(), record.to_string())
+            .map_err(Error::file("write", &self.fault_file()))?;
+
+        let start = Instant::now();
+        if variant.is_bridge() {
+            self.progress
+                .part("autodetection set to interface=.*", || {
+                    self.detect_by_any_interface()
+                })?;
+        }
+        self.progress.part(
+            "link added, calico-node restarted, wrong address advertised",
+            || {
+                for (node, address) in &faulty {
+                    self.ssh_text(*node, &link_script(variant, address, persistent))?;
+                }
+                let nodes: Vec<Node> = faulty.iter().map(|(node, _)| *node).collect();
+                self.restart_calico_node(&nodes)?;
+                faulty
+                    .iter()
+                    .try_for_each(|(node, address)| self.wait_for_address(*node, address))
+            },
+        )?;
+        let observers: Vec<Node> = NODES
+            .into_iter()
+            .filter(|node| faulty.iter().all(|(other, _)| other != node))
+            .collect();
+        self.progress.part("sessions lost on the other nodes", || {
+            self.wait_for_lost_sessions(&observers, &faulty)
+        })?;
+        let seen = self.progress.part("readiness message seen", || {
+            // It lasts 30 s from their own start, so they start anew.
+            self.restart_calico_node(&observers)?;
+            self.wait_for_message(&observers, &faulty)
+        })?;
+        self.describe(variant, &faulty, &observers, &seen, start.elapsed())
+    }
+
+    /// This Calico excludes bridges by default; a method without excludes is how they get in.
+    fn detect_by_any_interface(&self) -> Result<()> {
+        self.kubectl_text(&[
+            "-n",
+            "kube-system",
+            "set",
+            "env",
+            "daemonset/calico-node",
+            "-c",
+            "calico-node",
+            "IP_AUTODETECTION_METHOD=interface=.*",
+        ])?;
+        self.restart_calico_node(&NODES)?;
+        self.wait_for_mesh(90)
+    }
+
+    fn wait_for_address(&self, node: Node, address: &str) -> Result<()> {
+        self.until(
+            &format!("{} advertising {address}", node.name()),
+            60,
+            || {
+                let all = self.advertised()?;
+                let found = all
+                    .into_iter()
+                    .find(|(other, _)| *other == node)
+                    .and_then(|(_, address)| address);
+                Ok(found
+                    .is_some_and(|found| found.split('/').next() == Some(address))
+                    .then_some(()))
+            },
+        )
+    }
+
+    fn wait_for_lost_sessions(&self, observers: &[Node], faulty: &[(Node, &str)]) -> Result<()> {
+        self.on_each(observers, |observer| {
+            for (node, address) in faulty {
+                self.until(
+                    &format!(
+                        "the loss of {}'s session on {}",
+                        node.name(),
+                        observer.name()
+                    ),
+                    60,
+                    || {
+                        let peers = self.peers(observer)?;
+                        let old = peers.iter().any(|peer| peer.address == node.address());
+                        let lost = peers
+                            .iter()
+                            .any(|peer| peer.address == *address && !peer.is_established());
+                        Ok((lost && !old).then_some(()))
+                    },
+                )?;
+            }
+            Ok(())
+        })
+        .map(drop)
+    }
+
+    /// The event in which an observer's kubelet repeats what the readiness check said.
+    fn wait_for_message(&self, observers: &[Node], faulty: &[(Node, &str)]) -> Result<String> {
+        let pods = self.kubectl_json(&["-n", "kube-system", "get", "pods", "-l", SELECTOR])?;
+        let on_observers: Vec<String> = items(&pods)
+            .filter(|pod| {
+                let on = pod.pointer("/spec/nodeName").and_then(Value::as_str);
+                observers
+                    .iter()
+                    .any(|node| on == Some(node.name().as_str()))
+            })
+            .filter_map(|pod| pod.pointer("/metadata/uid")?.as_str().map(str::to_owned))
+            .collect();
+        self.until("the readiness message on the other nodes", 60, || {
+            let events = [
+                "-n",
+                "kube-system",
+                "get",
+                "events",
+                "--field-selector",
+                "reason=Unhealthy",
+            ];
+            let events = self.kubectl_json(&events)?;
+            Ok(items(&events).find_map(|event| {
+                let pod = event.pointer("/involvedObject/uid")?.as_str()?;
+                let message = event.get("message")?.as_str()?;
+                let named = message.contains("BGP not established with")
+                    && faulty.iter().all(|(_, address)| message.contains(address));
+                let host = event
+                    .pointer("/source/host")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default();
+                let first = message
+                    .lines()
+                    .find(|line| line.contains("BGP not established"))
+                    .unwrap_or(message);
+                (named && on_observers.iter().any(|uid| uid == pod))
+                    .then(|| format!("{host}: {first}"))
+            }))
+        })
+    }
+
+    fn describe(
+        &self,
+        variant: Variant,
+        faulty: &[(Node, &str)],
+        observers: &[Node],
+        message: &str,
+        took: Duration,
+    ) -> Result<String> {
+        let mut text = format!(
+            "\nbgp-wrong-ip ({}), made in {:.1} s; seen:\n",
+            variant.name(),
+            took.as_secs_f64()
+        );
+        for (node, address) in self.advertised()? {
+            if faulty.iter().any(|(other, _)| *other == node) {
+                let _ = writeln!(
+                    text,
+                    "  {} advertises {}",
+                    node.name(),
+                    address.unwrap_or_default()
+                );
+            }
+        }
+        for observer in observers {
+            for peer in self
+                .peers(*observer)?
+                .iter()
+                .filter(|peer| !peer.is_established())
+            {
+                let (observer, address, info) = (observer.name(), &peer.address, &peer.info);
+                let _ = writeln!(
+                    text,
+                    "  {observer}: calicoctl node status: {address} {} {info}",
+                    peer.state
+                );
+            }
+        }
+        let _ = writeln!(text, "  {message}");
+        text += "undo it with `cargo run -p lab -- heal`\n";
+        Ok(text)
+    }
+
+    /// Asks again and again until there is an answer.
+    pub(crate) fn until<T>(
+        &self,
+        what: &str,
+        seconds: u64,
+        mut ask: impl FnMut() -> Result<Option<T>>,
+    ) -> Result<T> {
+        let start = Instant::now();
+        loop {
+            if let Some(answer) = ask()? {
+                return Ok(answer);
+            }
+            if start.elapsed() > Duration::from_secs(seconds) {
+                return Err(Error::Late {
+                    what: what.into(),
+                    seconds,
+                    next: "see `cargo run -p lab -- status`".into(),
+                });
+            }
+            sleep(Duration::from_millis(300));
+        }
+    }
+}
+
+fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list.get("items")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+}
+
+/// What brings the link up on the node; at each boot as well, if wanted.
+fn link_script(variant: Variant, address: &str, persistent: bool) -> String {
+    let (name, kind) = if variant.is_bridge() {
+        (BRIDGE, "bridge")
+    } else {
+        (NIC, "dummy")
+    };
+    let mut script = format!(
+        "set -e; ip link add {name} type {kind}; ip address add {address}/16 dev {name}; ip link set {name} up"
+    );
+    if variant == Variant::BridgeUp {
+        // A container's end of a veth pair is what brings a bridge's link up.
+        let _ = write!(
+            script,
+            "; ip netns add {CONTAINER}; ip link add veth6c1f0b0 type veth peer name eth0 netns {CONTAINER}; \
+             ip link set veth6c1f0b0 master {name} up; ip -n {CONTAINER} link set eth0 up; \
+             ip -n {CONTAINER} address add 172.18.0.9/16 dev eth0"
+        );
+    }
+    if persistent {
+        let _ = write!(
+            script,
+            "; printf '[NetDev]\\nName={name}\\nKind={kind}\\n' > {BOOT_FILES}.netdev; \
+             printf '[Match]\\nName={name}\\n\\n[Link]\\nRequiredForOnline=no\\n\\n[Network]\\nAddress={address}/16\\n\
+             LinkLocalAddressing=no\\nIPv6AcceptRA=no\\nConfigureWithoutCarrier=yes\\n' > {BOOT_FILES}.network"
+        );
+    }
+    script
+}

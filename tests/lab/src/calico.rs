@@ -1,0 +1,156 @@
+//! What Calico says about itself: addresses in the Node objects, sessions in `calicoctl node status`.
+
+use serde_json::Value;
+
+use crate::Lab;
+use crate::error::{Error, Result};
+use crate::machine::{NODES, Node};
+
+pub const ADDRESS: &str = "projectcalico.org/IPv4Address";
+pub const SELECTOR: &str = "k8s-app=calico-node";
+
+/// One row of `calicoctl node status`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Peer {
+    pub address: String,
+    pub kind: String,
+    pub state: String,
+    pub info: String,
+}
+
+impl Peer {
+    pub fn is_established(&self) -> bool {
+        self.state == "up" && self.info.starts_with("Established")
+    }
+}
+
+/// Reads the table of `calicoctl node status`; a cell too wide for its column goes on in the rows below.
+pub fn parse_status(text: &str) -> Vec<Peer> {
+    let mut peers: Vec<Peer> = Vec::new();
+    for line in text.lines().filter(|line| line.starts_with('|')) {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let &[address, kind, state, _since, info] = cells.as_slice() else {
+            continue;
+        };
+        if address.is_empty() {
+            if let Some(last) = peers.last_mut() {
+                last.info = format!("{} {info}", last.info).trim().to_owned();
+            }
+        } else if address.contains(|c: char| c.is_ascii_digit()) {
+            let [address, kind, state, info] = [address, kind, state, info].map(str::to_owned);
+            peers.push(Peer {
+                address,
+                kind,
+                state,
+                info,
+            });
+        }
+    }
+    peers
+}
+
+impl Lab {
+    /// The sessions of one node, as its own `calicoctl node status` shows them.
+    pub fn peers(&self, node: Node) -> Result<Vec<Peer>> {
+        Ok(parse_status(&self.ssh_text(node, "calicoctl node status")?))
+    }
+
+    /// The address that each node advertises, with its prefix length, by the annotations.
+    pub fn advertised(&self) -> Result<Vec<(Node, Option<String>)>> {
+        let nodes = self.kubectl_json(&["get", "nodes"])?;
+        let items = nodes
+            .get("items")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
+        Ok(NODES
+            .into_iter()
+            .map(|node| {
+                let found = items.iter().find(|item| {
+                    item.pointer("/metadata/name").and_then(Value::as_str)
+                        == Some(node.name().as_str())
+                });
+                let address = found.and_then(|item| {
+                    item.pointer("/metadata/annotations")?
+                        .get(ADDRESS)?
+                        .as_str()
+                        .map(str::to_owned)
+                });
+                (node, address)
+            })
+            .collect())
+    }
+
+    /// Waits, on each node at once, until BIRD has an established session to every other node's right address.
+    pub fn wait_for_mesh(&self, seconds: u64) -> Result<()> {
+        self.on_each(&NODES, |node| {
+            let wanted: Vec<String> = node.others().map(|other| other.address().replace('.', "_")).collect();
+            // One login, and the waiting on the node: much cheaper than logging in again and again.
+            let script = format!(
+                "n=0; until [ $(birdc -s /var/run/calico/bird.ctl show protocols 2>/dev/null | \
+                 grep -cE '^Mesh_({}) .*Established') -eq {} ] && \
+                 [ $(birdc -s /var/run/calico/bird.ctl show protocols | grep -c '^Mesh_') -eq {} ]; \
+                 do n=$((n+1)); [ $n -gt {} ] && exit 9; sleep 0.25; done",
+                wanted.join("|"),
+                wanted.len(),
+                wanted.len(),
+                seconds * 4
+            );
+            let output = self.ssh(node, &script)?;
+            if output.status.success() {
+                return Ok(());
+            }
+            let said = String::from_utf8_lossy(&output.stderr);
+            Err(Error::Late {
+                what: format!("the full BGP mesh of {} {}", node.name(), said.trim()).trim().to_owned(),
+                seconds,
+                next: format!("see `lab ssh {} calicoctl node status` and `lab status`", node.name()),
+            })
+        })
+        .map(drop)
+    }
+
+    /// Deletes the calico-node pods of these nodes, as one does to restart calico-node.
+    pub fn restart_calico_node(&self, nodes: &[Node]) -> Result<()> {
+        let pods = self.kubectl_json(&["-n", "kube-system", "get", "pods", "-l", SELECTOR])?;
+        let mut delete = vec!["-n", "kube-system", "delete", "--wait=false", "pod"];
+        let of_them: Vec<&str> = pods
+            .get("items")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter(|pod| {
+                let on = pod.pointer("/spec/nodeName").and_then(Value::as_str);
+                nodes.iter().any(|node| on == Some(node.name().as_str()))
+            })
+            .filter_map(|pod| pod.pointer("/metadata/name").and_then(Value::as_str))
+            .collect();
+        if of_them.is_empty() {
+            return Ok(());
+        }
+        delete.extend(of_them);
+        self.kubectl_text(&delete).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_wrap() {
+        let text = "Calico process is running.\n\nIPv4 BGP status\n\
+            +--------------+-------------------+-------+----------+--------------------------------+\n\
+            | PEER ADDRESS |     PEER TYPE     | STATE |  SINCE   |              INFO              |\n\
+            +--------------+-------------------+-------+----------+--------------------------------+\n\
+            | 10.77.0.11   | node-to-node mesh | up    | 10:00:00 | Established                    |\n\
+            | 172.18.0.1   | node-to-node mesh | start | 10:00:01 | Active Socket: Connection      |\n\
+            |              |                   |       |          | refused                        |\n\
+            +--------------+-------------------+-------+----------+--------------------------------+\n\n\
+            IPv6 BGP status\nNo IPv6 peers found.\n";
+        let peers = parse_status(text);
+        assert_eq!(peers.len(), 2);
+        assert!(peers[0].is_established() && !peers[1].is_established());
+        assert_eq!(peers[1].info, "Active Socket: Connection refused");
+    }
+}

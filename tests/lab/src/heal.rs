@@ -1,0 +1,163 @@
+//! Undoing faults: what differs from a healthy lab is put right, whoever changed it.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::Lab;
+use crate::breakage::{BOOT_FILES, BRIDGE, CONTAINER, NIC};
+use crate::calico::SELECTOR;
+use crate::error::{Error, Result};
+use crate::machine::{NODES, Node};
+
+/// The objects of `manifests/calico.yaml` whose content decides how Calico runs.
+const OBJECTS: &str = "daemonset/calico-node,deployment/calico-kube-controllers,\
+                       configmap/calico-config,configmap/kubernetes-services-endpoint";
+
+impl Lab {
+    /// Undoes whatever `break`, or a remedy for it, did.
+    pub fn heal(&self) -> Result<()> {
+        let _held = self.lock()?;
+        self.need_machines()?;
+        let removed = self
+            .progress
+            .part("links checked", || self.remove_links())?;
+        for what in &removed {
+            self.progress.say(&format!("removed {what}"));
+        }
+        let changed = self
+            .progress
+            .part("manifests checked", || self.restore_manifests())?;
+        let restart = self.nodes_to_restart()?;
+        if !restart.is_empty() {
+            let names: Vec<String> = restart.iter().map(|node| node.name()).collect();
+            self.progress.part(
+                &format!("calico-node restarted on {}", names.join(", ")),
+                || self.restart_calico_node(&restart),
+            )?;
+        }
+        self.progress.part("addresses right", || {
+            self.until("the right address on each node", 90, || {
+                Ok(self.wrong_nodes()?.is_empty().then_some(()))
+            })
+        })?;
+        self.progress
+            .part("BGP mesh established", || self.wait_for_mesh(120))?;
+        match fs::remove_file(self.fault_file()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::file("remove", &self.fault_file())(error));
+            }
+            _ => {}
+        }
+        let nothing = removed.is_empty() && !changed && restart.is_empty();
+        self.progress.say(if nothing {
+            "healthy, nothing to do"
+        } else {
+            "healed"
+        });
+        Ok(())
+    }
+
+    /// Remembers the objects as they are when freshly applied.
+    pub(crate) fn remember_manifests(&self) -> Result<()> {
+        let path = self.applied_file();
+        fs::write(&path, self.contents()?.to_string()).map_err(Error::file("write", &path))
+    }
+
+    /// Puts the objects back to what was applied; says whether any of them had been changed.
+    pub(crate) fn restore_manifests(&self) -> Result<bool> {
+        let path = self.applied_file();
+        let applied = fs::read_to_string(&path).map_err(Error::file("read", &path))?;
+        let applied: Value = serde_json::from_str(&applied).map_err(|error| Error::Unreadable {
+            what: path.display().to_string(),
+            answer: error.to_string(),
+        })?;
+        if self.contents()? == applied {
+            return Ok(false);
+        }
+        let manifest = self.manifest("calico.yaml")?;
+        self.kubectl_feed(&["apply"], &manifest)?;
+        if self.contents()? != applied {
+            // Apply leaves alone what others added, such as an environment variable.
+            self.kubectl_feed(&["replace", "--save-config"], &manifest)?;
+        }
+        Ok(true)
+    }
+
+    fn contents(&self) -> Result<Value> {
+        let args = ["-n", "kube-system", "get", "--ignore-not-found"];
+        let mut args = args.to_vec();
+        args.extend(OBJECTS.split(',').map(str::trim));
+        let list = self.kubectl_json(&args)?;
+        let one = |object: &Value| {
+            let of = |pointer: &str| object.pointer(pointer).cloned().unwrap_or_default();
+            Value::Array(vec![
+                of("/kind"),
+                of("/metadata/name"),
+                of("/spec"),
+                of("/data"),
+            ])
+        };
+        let items = list.get("items").and_then(Value::as_array);
+        Ok(items.into_iter().flatten().map(one).collect())
+    }
+
+    fn remove_links(&self) -> Result<Vec<String>> {
+        let script = format!(
+            "for link in {NIC} {BRIDGE}; do [ -e /sys/class/net/$link ] && ip link delete $link && echo $link; done; \
+             [ -e /run/netns/{CONTAINER} ] && ip netns delete {CONTAINER}; \
+             for file in {BOOT_FILES}.netdev {BOOT_FILES}.network; do [ -e $file ] && rm $file && echo $file; done; true"
+        );
+        let removed = self.on_each(&NODES, |node| {
+            let said = self.ssh_text(node, &script)?;
+            Ok(said
+                .lines()
+                .map(|line| format!("{line} from {}", node.name()))
+                .collect::<Vec<_>>())
+        })?;
+        Ok(removed.into_iter().flatten().collect())
+    }
+
+    fn wrong_nodes(&self) -> Result<Vec<Node>> {
+        let all = self.advertised()?.into_iter();
+        Ok(all
+            .filter(|(node, address)| address.as_deref() != Some(&format!("{}/24", node.address())))
+            .map(|(n, _)| n)
+            .collect())
+    }
+
+    /// Nodes with a wrong address, or whose calico-node was not made from the DaemonSet as it is now.
+    fn nodes_to_restart(&self) -> Result<Vec<Node>> {
+        let daemonset =
+            self.kubectl_json(&["-n", "kube-system", "get", "daemonset", "calico-node"])?;
+        let pods = self.kubectl_json(&["-n", "kube-system", "get", "pods", "-l", SELECTOR])?;
+        let wanted = daemonset.pointer("/spec/template/spec/containers/0/env");
+        let mut restart = self.wrong_nodes()?;
+        for pod in pods
+            .get("items")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
+            if pod.pointer("/spec/containers/0/env") == wanted {
+                continue;
+            }
+            let on = pod
+                .pointer("/spec/nodeName")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            restart.extend(
+                NODES
+                    .into_iter()
+                    .filter(|node| node.name() == on && !restart.contains(node))
+                    .collect::<Vec<_>>(),
+            );
+        }
+        Ok(restart)
+    }
+
+    fn applied_file(&self) -> PathBuf {
+        self.run.join("applied.json")
+    }
+}

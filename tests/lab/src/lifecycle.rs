@@ -1,0 +1,458 @@
+//! up, down and reset.
+
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use crate::control_plane;
+use crate::error::{Error, Result};
+use crate::go::Builds;
+use crate::image::Ingredients;
+use crate::machine::{NODES, Node};
+use crate::{Lab, joined, packages, rootfs};
+
+/// How much of the lab is brought up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    Full,
+    /// Without machines.
+    ControlPlane,
+}
+
+/// Free space in MiB that building all parts needs, and that a run with built parts needs.
+const SPACE_TO_BUILD: u64 = 12 * 1024;
+const SPACE_TO_RUN: u64 = 2 * 1024;
+
+/// The built parts that a lab runs from.
+struct Parts {
+    kubernetes: PathBuf,
+    calico: PathBuf,
+    image: Option<PathBuf>,
+}
+
+impl Lab {
+    /// Brings everything up that is not up yet, and waits until all of it is well.
+    pub fn up(&self, profile: Profile) -> Result<()> {
+        let _held = self.lock()?;
+        self.check_machine(profile)?;
+        self.progress.say(&format!(
+            "lab in {}, network namespace {}",
+            self.dir.display(),
+            self.netns()
+        ));
+        for dir in [&self.run, &self.log, &self.dir.join("bin")] {
+            fs::create_dir_all(dir).map_err(Error::file("make", dir))?;
+        }
+        let installed = packages::install_missing(&self.log.join("packages.log"))?;
+        if !installed.is_empty() {
+            self.progress.say(&format!(
+                "installed Debian packages: {}",
+                installed.join(", ")
+            ));
+        }
+        let parts = self.parts(profile)?;
+        let data = self.dir.join("etcd");
+        let control_plane = self.control_plane(&parts.kubernetes, &data);
+        // Written last: without it, whatever runs is what a crash left.
+        let whole = self.whole().exists() && self.network.exists() && control_plane.is_running();
+        if !whole {
+            self.clear()?;
+            self.prepare(&parts)?;
+        }
+        thread::scope(|scope| {
+            // Machines take longest: they boot while the control plane starts.
+            let booting = scope.spawn(|| self.boot(&parts));
+            if !whole {
+                let start = || control_plane.start(|| self.api_is_ready());
+                self.progress.part("control plane answers", start)?;
+                self.progress
+                    .part("cluster objects", || self.apply(&parts))?;
+            }
+            joined(booting)
+        })?;
+        fs::write(self.whole(), "").map_err(Error::file("write", &self.whole()))?;
+        if profile == Profile::Full {
+            self.wait_until_well()?;
+        }
+        self.progress.say("up");
+        Ok(())
+    }
+
+    /// Ends and removes everything except logs and built parts.
+    pub fn down(&self) -> Result<()> {
+        need_root()?;
+        let _held = self.lock()?;
+        self.clear()?;
+        for name in [
+            "pki",
+            "bin",
+            "kubeconfig",
+            "ssh_config",
+            "known_hosts",
+            "inventory.yaml",
+        ] {
+            remove(&self.dir.join(name))?;
+        }
+        self.progress.say("down");
+        Ok(())
+    }
+
+    /// Fresh overlays and clean cluster objects, for all nodes or for one.
+    pub fn reset(&self, node: Option<Node>) -> Result<()> {
+        need_root()?;
+        self.need_up()?;
+        let Some(node) = node else {
+            let _held = self.lock()?;
+            self.progress.part("everything cleared", || self.clear())?;
+            drop(_held);
+            return self.up(Profile::Full);
+        };
+        let held = self.lock()?;
+        let (image, dir) = (self.current_image()?, self.dir.join("nodes"));
+        let machines = self.machines(&image, &dir);
+        machines.discard(node)?;
+        let name = node.name();
+        self.kubectl_text(&["delete", "node", &name, "--ignore-not-found", "--wait=true"])?;
+        // Nobody is left to confirm that they ended.
+        let on_node = format!("spec.nodeName={name}");
+        self.kubectl_text(&[
+            "delete",
+            "pods",
+            "-A",
+            "--field-selector",
+            &on_node,
+            "--force",
+            "--grace-period=0",
+        ])?;
+        self.restore_manifests()?;
+        machines.start(node)?;
+        drop(held);
+        self.wait_until_well()
+    }
+
+    /// Refuses with an explanation unless `up` has finished.
+    pub fn need_up(&self) -> Result<()> {
+        need_root()?;
+        if self.whole().exists() && self.network.exists() {
+            return Ok(());
+        }
+        Err(Error::state(
+            "this lab is not up",
+            "run `cargo run -p lab -- up`",
+        ))
+    }
+
+    /// Refuses with an explanation unless the machines are there.
+    pub fn need_machines(&self) -> Result<()> {
+        self.need_up()?;
+        match NODES
+            .iter()
+            .find(|node| !self.processes().is_running(&node.name()))
+        {
+            None => Ok(()),
+            Some(node) => Err(Error::state(
+                format!("the machine {} is not running", node.name()),
+                "run `cargo run -p lab -- up`",
+            )),
+        }
+    }
+
+    fn check_machine(&self, profile: Profile) -> Result<()> {
+        need_root()?;
+        if profile == Profile::Full && !Path::new("/dev/net/tun").exists() {
+            return Err(Error::unfit(
+                "there is no /dev/net/tun here, which the machines' network needs",
+                "load the module tun or hand the device to the container; or use `up --profile control-plane`",
+            ));
+        }
+        fs::create_dir_all(&self.cache).map_err(Error::file("make", &self.cache))?;
+        let built = fs::read_dir(&self.cache)
+            .map_err(Error::file("read", &self.cache))?
+            .flatten()
+            .any(|entry| entry.file_name().to_string_lossy().starts_with("image-"));
+        let to_build = if built { SPACE_TO_RUN } else { SPACE_TO_BUILD };
+        for (dir, needed) in [(&self.cache, to_build), (&self.dir, SPACE_TO_RUN)] {
+            let space = rustix::fs::statvfs(dir)
+                .map_err(|error| Error::file("ask for free space of", dir)(error.into()))?;
+            let free = space.f_bavail.saturating_mul(space.f_frsize) / (1024 * 1024);
+            if free < needed {
+                return Err(Error::unfit(
+                    format!(
+                        "{} has {free} MiB free, and the lab needs {needed}",
+                        dir.display()
+                    ),
+                    "make room, or set LAB_DIR and LAB_CACHE to folders with more of it",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds or builds all parts; compiling and the download of Debian go side by side.
+    fn parts(&self, profile: Profile) -> Result<Parts> {
+        let (source, cache, log) = (&self.source, &self.cache, &self.log);
+        let builds = Builds { source, cache, log };
+        let say = |what: &str| self.progress.say(what);
+        thread::scope(|scope| {
+            let kubernetes = scope.spawn(|| {
+                self.timed("Kubernetes and etcd built", |said| {
+                    builds.kubernetes(|version| {
+                        said.set(true);
+                        say(&format!("building Kubernetes {version} and its etcd from source: about six minutes …"));
+                    })
+                })
+            });
+            let calico = scope.spawn(|| {
+                self.timed("Calico built", |said| {
+                    builds.calico(|version| {
+                        said.set(true);
+                        say(&format!("building Calico {version} from source …"));
+                    })
+                })
+            });
+            let debian = scope.spawn(|| {
+                if profile == Profile::ControlPlane {
+                    return Ok(PathBuf::new());
+                }
+                self.timed("Debian installed", |said| {
+                    rootfs::build(source, cache, log, |suite| {
+                        said.set(true);
+                        say(&format!("installing Debian {suite} for the nodes …"));
+                    })
+                })
+            });
+            let (kubernetes, calico, debian) = (joined(kubernetes), joined(calico), joined(debian));
+            let (kubernetes, calico, debian) = (kubernetes?, calico?, debian?);
+            let image = match profile {
+                Profile::ControlPlane => None,
+                Profile::Full => {
+                    let (debian, kubernetes, calico) = (&debian, &kubernetes, &calico);
+                    let ingredients = Ingredients {
+                        source,
+                        cache,
+                        log,
+                        debian,
+                        kubernetes,
+                        calico,
+                    };
+                    Some(self.timed("image made", |said| {
+                        ingredients.build(|| {
+                            said.set(true);
+                            say("making the nodes' image …");
+                        })
+                    })?)
+                }
+            };
+            Ok(Parts {
+                kubernetes,
+                calico,
+                image,
+            })
+        })
+    }
+
+    /// Says how long a part took, if it had to be built.
+    fn timed<T>(
+        &self,
+        name: &str,
+        work: impl FnOnce(&std::cell::Cell<bool>) -> Result<T>,
+    ) -> Result<T> {
+        let (built, start) = (std::cell::Cell::new(false), std::time::Instant::now());
+        let done = work(&built)?;
+        if built.get() {
+            self.progress
+                .say(&format!("{name} ({:.1} s)", start.elapsed().as_secs_f64()));
+        }
+        Ok(done)
+    }
+
+    /// Keys, the files for users and tests, and the network.
+    fn prepare(&self, parts: &Parts) -> Result<()> {
+        self.progress
+            .part("keys and certificates", || self.pki.create())?;
+        let bin = self.dir.join("bin");
+        for (program, dir) in [("kubectl", &parts.kubernetes), ("calicoctl", &parts.calico)] {
+            remove(&bin.join(program))?;
+            symlink(dir.join(program), bin.join(program))
+                .map_err(Error::file("link", &bin.join(program)))?;
+        }
+        self.write_access_files()?;
+        self.progress
+            .part("network namespace and bridge", || self.network.create())
+    }
+
+    /// What tests and people need to get in.
+    fn write_access_files(&self) -> Result<()> {
+        let (key, known) = (
+            self.dir.join("pki/id_ed25519"),
+            self.dir.join("known_hosts"),
+        );
+        let (mut config, mut hosts) = (String::new(), String::new());
+        let mut inventory =
+            "apiVersion: runbook.inventory/v1\nssh_config: ssh_config\nhosts:\n".to_owned();
+        for node in NODES {
+            let (name, address) = (node.name(), node.address());
+            config += &format!("Host {name}\n  HostName {address}\n\n");
+            inventory += &format!("  {name}: {{address: {address}, user: root}}\n");
+            hosts += &format!(
+                "{name},{address} {}",
+                self.pki.read(&format!("host-{name}.pub"))?
+            );
+        }
+        config += &format!(
+            "Host *\n  User root\n  IdentityFile \"{}\"\n  IdentitiesOnly yes\n  UserKnownHostsFile \"{}\"\n  \
+             StrictHostKeyChecking yes\n  ConnectTimeout 10\n",
+            key.display(),
+            known.display()
+        );
+        crate::write_private(&self.kubeconfig(), &self.pki.read("admin.conf")?)?;
+        for (path, text) in [
+            (self.ssh_config(), config),
+            (known, hosts),
+            (self.inventory(), inventory),
+        ] {
+            fs::write(&path, text).map_err(Error::file("write", &path))?;
+        }
+        Ok(())
+    }
+
+    fn api_is_ready(&self) -> bool {
+        self.kubectl(&["get", "--raw", "/readyz"])
+            .is_ok_and(|output| output.status.success())
+    }
+
+    fn apply(&self, parts: &Parts) -> Result<()> {
+        let token = self.pki.read("token")?;
+        let (id, secret) = token.split_once('.').unwrap_or((&token, ""));
+        let bootstrap = self
+            .manifest("bootstrap.yaml")?
+            .replace("{{token-id}}", id)
+            .replace("{{token-secret}}", secret);
+        self.kubectl_feed(&["apply"], &bootstrap)?;
+        let path = parts.calico.join("crds.yaml");
+        let definitions = fs::read_to_string(&path).map_err(Error::file("read", &path))?;
+        self.kubectl_feed(&["create"], &definitions)?;
+        self.kubectl_feed(&["apply"], &self.manifest("calico.yaml")?)?;
+        self.remember_manifests()
+    }
+
+    /// Starts the machines that are not running.
+    fn boot(&self, parts: &Parts) -> Result<()> {
+        let Some(image) = &parts.image else {
+            return Ok(());
+        };
+        let link = self.dir.join("run/image");
+        remove(&link)?;
+        fs::write(&link, image.as_os_str().as_encoded_bytes())
+            .map_err(Error::file("write", &link))?;
+        let dir = self.dir.join("nodes");
+        let machines = self.machines(image, &dir);
+        for node in NODES {
+            if !self.processes().is_running(&node.name()) {
+                machines.start(node)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn current_image(&self) -> Result<PathBuf> {
+        let path = self.dir.join("run/image");
+        fs::read_to_string(&path)
+            .map(PathBuf::from)
+            .map_err(Error::file("read", &path))
+    }
+
+    /// Nodes Ready, controllers available, mesh established.
+    pub(crate) fn wait_until_well(&self) -> Result<()> {
+        let wait = |node: &Node, condition: &str| {
+            self.kubectl_text(&[
+                "wait",
+                condition,
+                "--timeout=180s",
+                &format!("node/{}", node.name()),
+            ])
+            .map(drop)
+        };
+        // One by one: kubectl waits for the creation of a single object only.
+        self.progress.part("nodes joined", || {
+            NODES.iter().try_for_each(|node| wait(node, "--for=create"))
+        })?;
+        self.progress.part("nodes Ready", || {
+            NODES
+                .iter()
+                .try_for_each(|node| wait(node, "--for=condition=Ready"))
+        })?;
+        self.progress
+            .part("BGP mesh established", || self.wait_for_mesh(120))?;
+        self.progress.part("kube-controllers available", || {
+            let of = [
+                "-n",
+                "kube-system",
+                "wait",
+                "deployment/calico-kube-controllers",
+            ];
+            self.kubectl_text(&[&of[..], &["--for=condition=Available", "--timeout=120s"]].concat())
+        })?;
+        Ok(())
+    }
+
+    /// Ends everything that runs and removes what belongs to it; keys stay.
+    fn clear(&self) -> Result<()> {
+        remove(&self.whole())?;
+        let processes = self.processes();
+        for name in NODES
+            .iter()
+            .map(|node| node.name())
+            .chain(control_plane::PROCESSES.iter().map(|n| (*n).to_owned()))
+        {
+            processes.stop(&name)?;
+        }
+        processes.end_all()?;
+        if self.network.exists() {
+            self.network.delete()?;
+        }
+        for name in ["nodes", "etcd", "run/image", "fault.json"] {
+            remove(&self.dir.join(name))?;
+        }
+        Ok(())
+    }
+
+    /// One word at a time; a second one says so instead of waiting.
+    pub(crate) fn lock(&self) -> Result<File> {
+        let path = self.dir.join("lock");
+        let file = File::create(&path).map_err(Error::file("write", &path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(fs::TryLockError::WouldBlock) => Err(Error::state(
+                "another lab command is at work on this lab",
+                "wait until it has finished",
+            )),
+            Err(fs::TryLockError::Error(error)) => Err(Error::file("lock", &path)(error)),
+        }
+    }
+
+    fn whole(&self) -> PathBuf {
+        self.dir.join("whole")
+    }
+}
+
+fn need_root() -> Result<()> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    Err(Error::unfit(
+        "the lab makes network namespaces and machines, which takes root",
+        "run it as root, for example with sudo -E",
+    ))
+}
+
+/// Removes a file or folder, if it is there.
+fn remove(path: &Path) -> Result<()> {
+    let removed = match path.symlink_metadata() {
+        Err(_) => Ok(()),
+        Ok(data) if data.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+    };
+    removed.map_err(Error::file("remove", path))
+}
