@@ -1,1 +1,5 @@
-fn main() {}
+//! The program `runbook`.
+
+fn main() -> std::process::ExitCode {
+    runbook::cli::main()
+}

@@ -1,0 +1,173 @@
+//! `calico.node_restart`: a new start of calico-node on one node.
+
+use super::{Action, Compiled, Decision, Look, Place};
+use crate::fault::Fault;
+use crate::model::{Detail, Effect, ObjectRef, Prior, UndoClass};
+use async_trait::async_trait;
+use serde::Deserialize;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Args {}
+
+pub struct NodeRestart;
+
+pub struct Seen {
+    node: String,
+    owner: String,
+    pod: Option<ObjectRef>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    node: String,
+    owner: String,
+    pod: ObjectRef,
+    rolled: bool,
+}
+
+#[async_trait]
+impl Action for NodeRestart {
+    const USES: &'static str = "calico.node_restart";
+    type Args = Args;
+    type Seen = Seen;
+    type Change = Change;
+
+    fn new(_: Args) -> Result<Self, String> {
+        Ok(Self)
+    }
+
+    async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
+        let node = &place.target()?.name;
+        Ok(Seen {
+            node: node.clone(),
+            owner: look.calico().await?.object.uid.clone(),
+            pod: look.calico_pod(node).await?,
+        })
+    }
+
+    fn decide(&self, seen: &Seen, _: Place<'_>, prior: Prior<'_>) -> Decision<Change> {
+        match &seen.pod {
+            None => Decision::Refuse {
+                why: format!("there is no calico-node pod on {}", seen.node),
+                next: Some(
+                    "look why: kubectl -n kube-system describe daemonset calico-node".to_owned(),
+                ),
+            },
+            Some(pod) => Decision::Change(Change {
+                node: seen.node.clone(),
+                owner: seen.owner.clone(),
+                pod: pod.clone(),
+                rolled: prior
+                    .effects()
+                    .any(|e| e.rolls_pods() && e.object().uid == seen.owner),
+            }),
+        }
+    }
+
+    fn compile(&self, change: Change) -> Compiled {
+        Compiled {
+            details: vec![Detail {
+                subject: change.pod.to_string(),
+                before: Some("runs".to_owned()),
+                before_is: String::new(),
+                after: Some("replaced by a new one, and that is ready".to_owned()),
+                after_is: String::new(),
+            }],
+            predicted: change.rolled.then(|| {
+                "the rollout before this replaces the pod; only if it has not, this does".to_owned()
+            }),
+            effects: vec![Effect::ReplacePod {
+                pod: change.pod,
+                owner: change.owner,
+                node: change.node,
+            }],
+            follows: Vec::new(),
+            undo: UndoClass::None {
+                why: "a start leaves nothing behind that could be put back".to_owned(),
+            },
+            heals: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{FieldChange, FieldPath, PlannedStep, Scope, StepId, Verdict};
+
+    fn object(kind: &str, uid: &str) -> ObjectRef {
+        ObjectRef {
+            api_version: "v1".into(),
+            kind: kind.into(),
+            resource: "x".into(),
+            namespace: Some("kube-system".into()),
+            name: "calico-node-x".into(),
+            uid: uid.into(),
+        }
+    }
+
+    fn decide(pod: Option<ObjectRef>, steps: &[PlannedStep]) -> Decision<Change> {
+        let seen = Seen {
+            node: "node02".into(),
+            owner: "ds".into(),
+            pod,
+        };
+        let place = Place {
+            scope: &Scope::Run,
+            targets: &[],
+        };
+        NodeRestart.decide(&seen, place, Prior { steps })
+    }
+
+    fn rollout_of(uid: &str) -> PlannedStep {
+        PlannedStep {
+            id: StepId::new("method").unwrap(),
+            name: String::new(),
+            uses: String::new(),
+            with: serde_json::Value::Null,
+            scope: Scope::Run,
+            verdict: Verdict::Change {
+                effects: vec![Effect::SetFields {
+                    object: object("DaemonSet", uid),
+                    fields: vec![FieldChange {
+                        path: FieldPath::container_env("calico-node", "X"),
+                        before: None,
+                        after: None,
+                    }],
+                }],
+                details: vec![],
+                follows: vec![],
+                undo: UndoClass::Exact,
+                predicted: None,
+                heals: None,
+            },
+            notes: vec![],
+        }
+    }
+
+    #[test]
+    fn the_pod_is_replaced_and_a_rollout_before_makes_that_a_prediction() {
+        for (steps, predicted) in [
+            (vec![], false),
+            (vec![rollout_of("ds")], true),
+            (vec![rollout_of("another")], false),
+        ] {
+            let Decision::Change(change) = decide(Some(object("Pod", "p")), &steps) else {
+                panic!()
+            };
+            let compiled = NodeRestart.compile(change);
+            assert_eq!(compiled.predicted.is_some(), predicted);
+            assert!(
+                matches!(&compiled.effects[..], [Effect::ReplacePod { pod, owner, node }]
+                    if pod.uid == "p" && owner == "ds" && node == "node02")
+            );
+            assert!(matches!(compiled.undo, UndoClass::None { .. }));
+        }
+    }
+
+    #[test]
+    fn without_a_pod_there_is_nothing_to_start() {
+        assert!(matches!(decide(None, &[]), Decision::Refuse { .. }));
+    }
+}

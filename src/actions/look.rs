@@ -1,0 +1,287 @@
+//! One look at the world: everything is read once, when it is first needed, so that all that is
+//! decided in one look rests on the same reading. Looks only read, and take no locks.
+
+use crate::calico::{CalicoNode, Mesh, MeshNode, Reading, parse_links, parse_node_status};
+use crate::fault::Fault;
+use crate::inventory::Inventory;
+use crate::model::{ObjectRef, owned_by};
+use crate::transport::{Cluster, Hosts};
+use futures::future::join_all;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use tokio::sync::OnceCell;
+use ulid::Ulid;
+
+/// What can be looked at.
+pub struct World {
+    pub cluster: Cluster,
+    pub hosts: Hosts,
+    pub inventory: Inventory,
+}
+
+/// One look.
+pub struct Look<'w> {
+    world: &'w World,
+    nodes: OnceCell<Vec<MeshNode>>,
+    calico: OnceCell<CalicoNode>,
+    full_mesh: OnceCell<bool>,
+    readings: OnceCell<BTreeMap<String, Result<Reading, Fault>>>,
+}
+
+impl<'w> Look<'w> {
+    pub fn new(world: &'w World) -> Self {
+        Self {
+            world,
+            nodes: OnceCell::new(),
+            calico: OnceCell::new(),
+            full_mesh: OnceCell::new(),
+            readings: OnceCell::new(),
+        }
+    }
+
+    /// All nodes of the cluster.
+    pub async fn nodes(&self) -> Result<&[MeshNode], Fault> {
+        let nodes = self
+            .nodes
+            .get_or_try_init(async || {
+                let raw = self.world.cluster.list("/api/v1/nodes").await?;
+                Ok::<_, Fault>(raw.iter().filter_map(MeshNode::new).collect())
+            })
+            .await?;
+        Ok(nodes)
+    }
+
+    pub async fn node(&self, name: &str) -> Result<&MeshNode, Fault> {
+        self.nodes()
+            .await?
+            .iter()
+            .find(|node| node.name() == name)
+            .ok_or_else(|| Fault::refused("node_gone", format!("there is no node {name} any more")))
+    }
+
+    /// The DaemonSet calico-node, where this is an install that can be healed: from manifests, with
+    /// Kubernetes as its datastore, and BGP.
+    pub async fn calico(&self) -> Result<&CalicoNode, Fault> {
+        self.calico.get_or_try_init(|| self.detect_calico()).await
+    }
+
+    async fn detect_calico(&self) -> Result<CalicoNode, Fault> {
+        let at = |namespace: &str| {
+            format!("/apis/apps/v1/namespaces/{namespace}/daemonsets/calico-node")
+        };
+        let cluster = &self.world.cluster;
+        let Some(raw) = cluster.get(&at("kube-system")).await? else {
+            if cluster.get(&at("calico-system")).await?.is_some() {
+                return Err(Fault::refused(
+                    "calico_operator",
+                    "Calico is managed by its operator here, which takes changes of the DaemonSet back within minutes",
+                )
+                .next(
+                    "set it in the Installation: kubectl patch installation default --type merge -p \
+                     '{\"spec\":{\"calicoNetwork\":{\"nodeAddressAutodetectionV4\":{\"firstFound\":null,\"kubernetes\":\"NodeInternalIP\"}}}}'",
+                ));
+            }
+            return Err(Fault::refused(
+                "calico_absent",
+                "there is no DaemonSet calico-node, neither in kube-system nor in calico-system",
+            ));
+        };
+        let calico = CalicoNode::new(raw).ok_or_else(|| {
+            Fault::refused(
+                "calico_foreign",
+                "the DaemonSet kube-system/calico-node has no container calico-node",
+            )
+        })?;
+        let env = async |variable: &str| self.env(&calico, variable).await;
+        match (env("DATASTORE_TYPE").await?, env("ETCD_ENDPOINTS").await?) {
+            (Some(kind), _) if kind == "kubernetes" => {}
+            (None, None) => {}
+            (kind, _) => {
+                return Err(Fault::refused(
+                    "calico_etcd",
+                    format!(
+                        "Calico keeps its nodes in {} here; only Kubernetes as its datastore can be healed so far",
+                        kind.as_deref().unwrap_or("etcd")
+                    ),
+                )
+                .next("set the address with `calicoctl patch node`, and the method on the DaemonSet"));
+            }
+        }
+        let backend = env("CALICO_NETWORKING_BACKEND").await?;
+        if let Some(other) = backend.filter(|b| b != "bird" && !b.is_empty()) {
+            return Err(Fault::refused(
+                "calico_no_bgp",
+                format!("Calico's networking backend is `{other}` here: there is no BGP mesh"),
+            ));
+        }
+        Ok(calico)
+    }
+
+    /// A variable's value, looked up in the ConfigMap that it comes from.
+    async fn env(&self, calico: &CalicoNode, variable: &str) -> Result<Option<String>, Fault> {
+        let Some(entry) = calico.env_entry(variable) else {
+            return Ok(None);
+        };
+        let text = |at: &str| entry.pointer(at).and_then(Value::as_str);
+        let (Some(map), Some(key)) = (
+            text("/valueFrom/configMapKeyRef/name"),
+            text("/valueFrom/configMapKeyRef/key"),
+        ) else {
+            return Ok(text("/value").map(str::to_owned));
+        };
+        let path = format!("/api/v1/namespaces/kube-system/configmaps/{map}");
+        let map = self.world.cluster.get(&path).await?;
+        Ok(map
+            .and_then(|m| m.pointer("/data")?.get(key)?.as_str().map(str::to_owned))
+            .filter(|value| !value.is_empty()))
+    }
+
+    /// Whether every node peers with every other one, which is so unless it is switched off.
+    async fn full_mesh(&self) -> Result<bool, Fault> {
+        self.full_mesh
+            .get_or_try_init(async || {
+                let config = self
+                    .world
+                    .cluster
+                    .get("/apis/crd.projectcalico.org/v1/bgpconfigurations/default")
+                    .await?;
+                let off = config
+                    .as_ref()
+                    .and_then(|c| c.pointer("/spec/nodeToNodeMeshEnabled"))
+                    == Some(&Value::Bool(false));
+                Ok::<_, Fault>(!off)
+            })
+            .await
+            .copied()
+    }
+
+    /// What was read on the host of every node that takes part in the mesh.
+    async fn readings(&self) -> Result<&BTreeMap<String, Result<Reading, Fault>>, Fault> {
+        self.readings
+            .get_or_try_init(async || {
+                let nodes = self.nodes().await?;
+                let members = nodes.iter().filter(|n| !n.addresses().is_empty());
+                Ok::<_, Fault>(
+                    join_all(members.map(async |node| {
+                        let name = node.name().to_owned();
+                        let reading = self.read_host(&name).await;
+                        (name, reading)
+                    }))
+                    .await
+                    .into_iter()
+                    .collect(),
+                )
+            })
+            .await
+    }
+
+    /// What was read on one node's host.
+    pub async fn reading(&self, node: &str) -> Result<&Reading, Fault> {
+        match self.readings().await?.get(node) {
+            Some(Ok(reading)) => Ok(reading),
+            Some(Err(fault)) => Err(fault.clone()),
+            None => Err(Fault::refused(
+                "calico_no_address",
+                format!("{node} advertises no address: calico-node has not started there"),
+            )
+            .next(format!(
+                "look at it: kubectl -n kube-system get pods -l k8s-app=calico-node --field-selector spec.nodeName={node}"
+            ))),
+        }
+    }
+
+    /// The mesh, and which hosts could not be read.
+    pub async fn mesh(&self) -> Result<(Mesh, Vec<Fault>), Fault> {
+        let mut unread = Vec::new();
+        let mut read = BTreeMap::new();
+        for (node, reading) in self.readings().await? {
+            match reading {
+                Ok(reading) => {
+                    read.insert(node.clone(), reading.clone());
+                }
+                Err(fault) => unread.push(fault.clone()),
+            }
+        }
+        let mesh = Mesh {
+            nodes: self
+                .nodes()
+                .await?
+                .iter()
+                .filter(|n| !n.addresses().is_empty())
+                .cloned()
+                .collect(),
+            full: self.full_mesh().await?,
+            readings: read,
+        };
+        Ok((mesh, unread))
+    }
+
+    async fn read_host(&self, node: &str) -> Result<Reading, Fault> {
+        let host = self.world.inventory.destination(node);
+        // Told apart from whatever a host may print besides.
+        let mark = Ulid::generate();
+        let script = format!(
+            "echo {mark} links; ip -json -details address show 2>&1\n\
+             echo; echo {mark} sessions\n\
+             if command -v calicoctl >/dev/null; then calicoctl node status 2>&1; else echo {mark} absent; fi\n\
+             exit 0"
+        );
+        let text = self.world.hosts.read_as_root(&host, &script).await?;
+        let mark = mark.to_string();
+        let part = |name: &str| {
+            let (_, rest) = text.split_once(&format!("{mark} {name}\n"))?;
+            Some(rest.split(&mark).next().unwrap_or(rest))
+        };
+        let unreadable =
+            |what: String| Fault::refused("host_read", format!("reading from {node}: {what}"));
+        let links = part("links").ok_or_else(|| unreadable("it printed no links".to_owned()))?;
+        if text.contains(&format!("{mark} absent")) {
+            return Err(Fault::refused(
+                "no_calicoctl",
+                format!(
+                    "calicoctl is not on {node}, and without it its BGP sessions cannot be read"
+                ),
+            )
+            .next("put calicoctl of Calico's own version there, into /usr/local/bin"));
+        }
+        let sessions =
+            part("sessions").ok_or_else(|| unreadable("it printed no sessions".to_owned()))?;
+        Ok(Reading {
+            links: parse_links(links).map_err(unreadable)?,
+            sessions: parse_node_status(sessions),
+        })
+    }
+
+    /// The pod of the DaemonSet calico-node on a node.
+    pub async fn calico_pod(&self, node: &str) -> Result<Option<ObjectRef>, Fault> {
+        let owner = &self.calico().await?.object;
+        let pods = pods_on(&self.world.cluster, owner, node).await?;
+        Ok(pods
+            .iter()
+            .filter(|pod| pod.pointer("/metadata/deletionTimestamp").is_none())
+            .find(|pod| owned_by(pod, &owner.uid))
+            .and_then(pod_ref))
+    }
+}
+
+/// The pods on a node in the namespace of their controller.
+async fn pods_on(cluster: &Cluster, owner: &ObjectRef, node: &str) -> Result<Vec<Value>, Fault> {
+    let namespace = owner.namespace.as_deref().unwrap_or("default");
+    cluster
+        .list(&format!(
+            "/api/v1/namespaces/{namespace}/pods?fieldSelector=spec.nodeName%3D{node}"
+        ))
+        .await
+}
+
+fn pod_ref(pod: &Value) -> Option<ObjectRef> {
+    let text = |at: &str| pod.pointer(at).and_then(Value::as_str).map(str::to_owned);
+    Some(ObjectRef {
+        api_version: "v1".to_owned(),
+        kind: "Pod".to_owned(),
+        resource: "pods".to_owned(),
+        namespace: text("/metadata/namespace"),
+        name: text("/metadata/name")?,
+        uid: text("/metadata/uid")?,
+    })
+}

@@ -1,0 +1,274 @@
+//! The kinds of steps: one file each, and one line in the table below.
+
+mod calico_autodetection;
+mod calico_mesh;
+mod calico_node_address;
+mod calico_node_restart;
+mod look;
+
+pub use look::{Look, World};
+
+use crate::fault::{Fault, nearest};
+use crate::model::{Detail, Effect, Prior, Scope, Settled, Target, UndoClass, Verdict};
+use async_trait::async_trait;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::time::Duration;
+
+/// Where a step happens, and which targets its run has.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    pub scope: &'a Scope,
+    pub targets: &'a [Target],
+}
+
+impl<'a> Place<'a> {
+    /// The one target of a step that is not the run's.
+    fn target(self) -> Result<&'a Target, Fault> {
+        match self.scope {
+            Scope::Target(target) => Ok(target),
+            Scope::Run => Err(Fault::input(
+                "scope",
+                "this kind of step belongs to a target: leave out `scope: run`",
+            )),
+        }
+    }
+
+    fn run(self) -> Result<(), Fault> {
+        match self.scope {
+            Scope::Run => Ok(()),
+            Scope::Target(_) => Err(Fault::input(
+                "scope",
+                "this kind of step belongs to the whole run: add `scope: run`",
+            )),
+        }
+    }
+}
+
+/// How long a check may take, and how long it must hold without a break.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    pub within: Duration,
+    pub settle: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            within: Duration::from_secs(600),
+            settle: Duration::ZERO,
+        }
+    }
+}
+
+/// What a step would do, as a pure function of what was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision<C> {
+    NoChange {
+        why: String,
+    },
+    Change(C),
+    /// Read until the world is as expected.
+    Check {
+        expects: String,
+    },
+    /// `otherwise` is what is done where the operator allows what cannot be known.
+    Unknown {
+        why: String,
+        otherwise: Option<Box<Decision<C>>>,
+    },
+    Refuse {
+        why: String,
+        next: Option<String>,
+    },
+}
+
+/// A change, ready to be carried out and shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compiled {
+    pub effects: Vec<Effect>,
+    pub details: Vec<Detail>,
+    pub follows: Vec<String>,
+    pub undo: UndoClass,
+    pub predicted: Option<String>,
+    pub heals: Option<String>,
+}
+
+/// A kind of step. Reading (`observe`) and deciding are apart, so that what is decided can be
+/// tested without a host, and nothing in here can write: only the engine carries effects out.
+#[async_trait]
+pub trait Action: Sized + Send + Sync {
+    /// What runbooks call it.
+    const USES: &'static str;
+    type Args: DeserializeOwned;
+    type Seen: Send + Sync;
+    type Change;
+
+    fn new(args: Self::Args) -> Result<Self, String>;
+
+    /// Reads what the decision rests on.
+    async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Self::Seen, Fault>;
+
+    /// Decides what to do. `prior` is what earlier steps of the same plan do.
+    fn decide(
+        &self,
+        seen: &Self::Seen,
+        place: Place<'_>,
+        prior: Prior<'_>,
+    ) -> Decision<Self::Change>;
+
+    fn compile(&self, change: Self::Change) -> Compiled;
+
+    /// What the operator should know besides.
+    fn notes(&self, _seen: &Self::Seen, _decision: &Decision<Self::Change>) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// For checks: whether the world is as expected now.
+    fn verify(&self, _seen: &Self::Seen, _prior: Prior<'_>) -> Settled {
+        Settled::Yes
+    }
+
+    fn patience(&self) -> Patience {
+        Patience::default()
+    }
+}
+
+/// An [`Action`] of which the engine knows nothing but this.
+#[async_trait]
+pub trait Step: Send + Sync {
+    async fn plan(
+        &self,
+        look: &Look<'_>,
+        place: Place<'_>,
+        prior: Prior<'_>,
+    ) -> Result<(Verdict, Vec<String>), Fault>;
+
+    async fn verify(
+        &self,
+        look: &Look<'_>,
+        place: Place<'_>,
+        prior: Prior<'_>,
+    ) -> Result<Settled, Fault>;
+
+    fn patience(&self) -> Patience;
+}
+
+#[async_trait]
+impl<A: Action> Step for A {
+    async fn plan(
+        &self,
+        look: &Look<'_>,
+        place: Place<'_>,
+        prior: Prior<'_>,
+    ) -> Result<(Verdict, Vec<String>), Fault> {
+        let seen = self.observe(look, place).await?;
+        let decision = self.decide(&seen, place, prior);
+        let notes = self.notes(&seen, &decision);
+        Ok((verdict(self, decision), notes))
+    }
+
+    async fn verify(
+        &self,
+        look: &Look<'_>,
+        place: Place<'_>,
+        prior: Prior<'_>,
+    ) -> Result<Settled, Fault> {
+        let seen = self.observe(look, place).await?;
+        Ok(Action::verify(self, &seen, prior))
+    }
+
+    fn patience(&self) -> Patience {
+        Action::patience(self)
+    }
+}
+
+fn verdict<A: Action>(action: &A, decision: Decision<A::Change>) -> Verdict {
+    match decision {
+        Decision::NoChange { why } => Verdict::NoChange { why },
+        Decision::Check { expects } => Verdict::Check { expects },
+        Decision::Refuse { why, next } => Verdict::Refused { why, next },
+        Decision::Unknown { why, otherwise } => Verdict::Unknown {
+            why,
+            otherwise: otherwise.map(|o| Box::new(verdict(action, *o))),
+        },
+        Decision::Change(change) => {
+            let compiled = action.compile(change);
+            Verdict::Change {
+                effects: compiled.effects,
+                details: compiled.details,
+                follows: compiled.follows,
+                undo: compiled.undo,
+                predicted: compiled.predicted,
+                heals: compiled.heals,
+            }
+        }
+    }
+}
+
+/// Makes a step of its rendered arguments, or says what is wrong with them.
+type Maker = fn(Value) -> Result<Box<dyn Step>, String>;
+
+fn make<A: Action + 'static>(args: Value) -> Result<Box<dyn Step>, String> {
+    let args = serde_json::from_value(args).map_err(|e| e.to_string())?;
+    Ok(Box::new(A::new(args)?))
+}
+
+/// Every kind of step there is.
+const KINDS: &[(&str, Maker)] = &[
+    entry::<calico_autodetection::Autodetection>(),
+    entry::<calico_mesh::MeshEstablished>(),
+    entry::<calico_node_address::NodeAddress>(),
+    entry::<calico_node_restart::NodeRestart>(),
+];
+
+const fn entry<A: Action + 'static>() -> (&'static str, Maker) {
+    (A::USES, make::<A>)
+}
+
+/// The step that `uses` names, with its arguments.
+pub fn step(uses: &str, with: &Value) -> Result<Box<dyn Step>, String> {
+    match KINDS.iter().find(|(name, _)| *name == uses) {
+        Some((_, make)) => make(with.clone()).map_err(|e| format!("with: {e}")),
+        None => {
+            let known = || KINDS.iter().map(|(name, _)| *name);
+            Err(match nearest(uses, known()) {
+                Some(near) => {
+                    format!("uses: there is no kind `{uses}`; did you mean `{near}`?")
+                }
+                None => format!(
+                    "uses: there is no kind `{uses}`; known are {}",
+                    known().collect::<Vec<_>>().join(", ")
+                ),
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn kinds_are_named_domain_noun_and_refuse_what_they_do_not_know() {
+        for (name, make) in KINDS {
+            let (domain, noun) = name.split_once('.').unwrap();
+            assert!(["host", "kube", "calico"].contains(&domain), "{name}");
+            assert!(!noun.is_empty(), "{name}");
+            let Err(error) = make(json!({"no_such_argument": 1})) else {
+                panic!("{name} takes anything");
+            };
+            assert!(error.contains("no_such_argument"), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_kind_is_an_error_with_a_suggestion() {
+        let Err(error) = step("calico.node_adress", &json!({})) else {
+            panic!()
+        };
+        insta::assert_snapshot!(error, @"uses: there is no kind `calico.node_adress`; did you mean `calico.node_address`?");
+        assert!(step("nonsense", &json!({})).is_err());
+    }
+}

@@ -1,0 +1,380 @@
+//! The mesh: what every node advertises, which sessions there should be, and which there are.
+
+use super::address::Cidr;
+use super::link::Link;
+use super::node_status::{NodeStatus, StatusError};
+use crate::model::{FieldPath, ObjectRef};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+/// A node with what it advertises. In Kubernetes as Calico's datastore, its annotations hold that.
+#[derive(Debug, Clone)]
+pub struct MeshNode {
+    pub object: ObjectRef,
+    pub ready: bool,
+    pub internal_ips: Vec<IpAddr>,
+    /// As written.
+    pub advertised: Option<String>,
+    pub advertised_v6: Option<String>,
+}
+
+impl MeshNode {
+    pub const ADDRESS: &'static str = "projectcalico.org/IPv4Address";
+    pub const ADDRESS_V6: &'static str = "projectcalico.org/IPv6Address";
+
+    pub fn new(raw: &Value) -> Option<Self> {
+        let text = |at: &str| raw.pointer(at).and_then(Value::as_str).map(str::to_owned);
+        let annotation = |name: &str| {
+            FieldPath::annotation(name)
+                .read(raw)
+                .and_then(Value::as_str)
+                .filter(|value| !value.is_empty())
+                .map(str::to_owned)
+        };
+        Some(Self {
+            object: ObjectRef {
+                api_version: "v1".to_owned(),
+                kind: "Node".to_owned(),
+                resource: "nodes".to_owned(),
+                namespace: None,
+                name: text("/metadata/name")?,
+                uid: text("/metadata/uid")?,
+            },
+            ready: crate::model::is_ready(raw),
+            internal_ips: raw
+                .pointer("/status/addresses")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .filter(|a| a.get("type").and_then(Value::as_str) == Some("InternalIP"))
+                .filter_map(|a| a.get("address")?.as_str()?.parse().ok())
+                .collect(),
+            advertised: annotation(Self::ADDRESS),
+            advertised_v6: annotation(Self::ADDRESS_V6),
+        })
+    }
+
+    pub fn name(&self) -> &str {
+        &self.object.name
+    }
+
+    /// The addresses under which the others must have a session with it.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        [&self.advertised, &self.advertised_v6]
+            .into_iter()
+            .flatten()
+            .filter_map(|text| text.parse::<Cidr>().ok())
+            .map(|cidr| cidr.ip)
+            .collect()
+    }
+
+    /// Whether it advertises another IPv4 address than the one that kubelet registered.
+    pub fn strays(&self) -> bool {
+        let advertised = self
+            .advertised
+            .as_ref()
+            .and_then(|t| t.parse::<Cidr>().ok());
+        match advertised {
+            Some(cidr) => !self.internal_ips.contains(&cidr.ip),
+            None => self.advertised.is_some(),
+        }
+    }
+}
+
+/// What was read on one node's host.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    pub links: Vec<Link>,
+    pub sessions: Result<NodeStatus, StatusError>,
+}
+
+/// A session that should be established and is not, or a node whose sessions are not known.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SessionFault {
+    pub from: String,
+    /// The node at the other end, or the address if it is no node's; empty where none is known.
+    pub to: String,
+    /// What the one end says.
+    pub state: String,
+    /// Whether one of the ends advertises a stray address, which then is the likely cause.
+    pub stray: bool,
+}
+
+impl std::fmt::Display for SessionFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.to.is_empty() {
+            write!(f, "{}: {}", self.from, self.state)
+        } else {
+            write!(f, "{} → {}: {}", self.from, self.to, self.state)
+        }
+    }
+}
+
+/// The mesh as it was read.
+#[derive(Debug, Clone)]
+pub struct Mesh {
+    /// The nodes that take part.
+    pub nodes: Vec<MeshNode>,
+    /// Whether every node peers with every other one (BGPConfiguration `nodeToNodeMeshEnabled`).
+    pub full: bool,
+    pub readings: BTreeMap<String, Reading>,
+}
+
+impl Mesh {
+    pub fn node(&self, name: &str) -> Option<&MeshNode> {
+        self.nodes.iter().find(|node| node.name() == name)
+    }
+
+    /// All sessions that are not as they should be. A node at which nothing is wrong sees every
+    /// address of every other node, established, and no other session that is not.
+    pub fn faults(&self) -> Vec<SessionFault> {
+        let mut faults = BTreeSet::new();
+        for node in &self.nodes {
+            let fault = |to: &str, state: String, stray: bool| SessionFault {
+                from: node.name().to_owned(),
+                to: to.to_owned(),
+                state,
+                stray,
+            };
+            let Some(reading) = self.readings.get(node.name()) else {
+                faults.insert(fault("", "its sessions were not read".to_owned(), false));
+                continue;
+            };
+            let status = match &reading.sessions {
+                Ok(status) => status,
+                Err(e) => {
+                    faults.insert(fault("", e.to_string(), node.strays()));
+                    continue;
+                }
+            };
+            for peer in &status.peers {
+                if !peer.is_established() {
+                    let other = self.owner(peer.address);
+                    let to = other.map_or_else(
+                        || peer.address.to_string(),
+                        |n| format!("{} ({})", n.name(), peer.address),
+                    );
+                    let stray = node.strays() || other.is_some_and(MeshNode::strays);
+                    faults.insert(fault(&to, format!("{} {}", peer.state, peer.info), stray));
+                }
+            }
+            if !self.full {
+                continue;
+            }
+            for other in self.nodes.iter().filter(|n| n.name() != node.name()) {
+                for address in other.addresses() {
+                    if !status.peers.iter().any(|p| p.address == address) {
+                        faults.insert(fault(
+                            &format!("{} ({address})", other.name()),
+                            "no such session".to_owned(),
+                            node.strays() || other.strays(),
+                        ));
+                    }
+                }
+            }
+        }
+        faults.into_iter().collect()
+    }
+
+    /// The faults in which a node has a part.
+    pub fn faults_of(&self, name: &str) -> Vec<SessionFault> {
+        self.faults()
+            .into_iter()
+            .filter(|f| f.from == name || f.to == name || f.to.starts_with(&format!("{name} (")))
+            .collect()
+    }
+
+    fn owner(&self, address: IpAddr) -> Option<&MeshNode> {
+        self.nodes
+            .iter()
+            .find(|node| node.addresses().contains(&address))
+    }
+
+    /// Where an address still appears: at a node that advertises it, or in a node's sessions.
+    pub fn traces_of(&self, address: IpAddr) -> Vec<String> {
+        let mut traces = Vec::new();
+        for node in &self.nodes {
+            if node.addresses().contains(&address) {
+                traces.push(format!("{} advertises {address}", node.name()));
+            }
+            let peers = self
+                .readings
+                .get(node.name())
+                .and_then(|r| r.sessions.as_ref().ok());
+            if peers.is_some_and(|s| s.peers.iter().any(|p| p.address == address)) {
+                traces.push(format!(
+                    "{} still has a session with {address}",
+                    node.name()
+                ));
+            }
+        }
+        traces
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::super::node_status::Peer;
+    use super::*;
+    use serde_json::json;
+
+    pub fn node(name: &str, internal: &str, advertised: Option<&str>) -> MeshNode {
+        let mut raw = json!({
+            "metadata": {"name": name, "uid": format!("uid-{name}"), "annotations": {}},
+            "status": {
+                "addresses": [{"type": "Hostname", "address": name}, {"type": "InternalIP", "address": internal}],
+                "conditions": [{"type": "Ready", "status": "True"}],
+            },
+        });
+        if let Some(advertised) = advertised {
+            raw["metadata"]["annotations"][MeshNode::ADDRESS] = json!(advertised);
+        }
+        MeshNode::new(&raw).unwrap()
+    }
+
+    pub fn sees(peers: &[(&str, &str, &str)]) -> Reading {
+        Reading {
+            links: vec![],
+            sessions: Ok(NodeStatus {
+                peers: peers
+                    .iter()
+                    .map(|(address, state, info)| Peer {
+                        address: address.parse().unwrap(),
+                        kind: "node-to-node mesh".into(),
+                        state: (*state).into(),
+                        since: "10:00:00".into(),
+                        info: (*info).into(),
+                    })
+                    .collect(),
+            }),
+        }
+    }
+
+    /// node02 advertises a stray address; the other two are well.
+    pub fn stray() -> Mesh {
+        let up = |a| (a, "up", "Established");
+        Mesh {
+            nodes: vec![
+                node("node01", "10.0.0.1", Some("10.0.0.1/24")),
+                node("node02", "10.0.0.2", Some("172.18.0.1/16")),
+                node("node03", "10.0.0.3", Some("10.0.0.3/24")),
+            ],
+            full: true,
+            readings: [
+                (
+                    "node01",
+                    sees(&[("172.18.0.1", "start", "Passive"), up("10.0.0.3")]),
+                ),
+                (
+                    "node02",
+                    sees(&[
+                        ("10.0.0.1", "start", "Active Socket: Connection refused"),
+                        ("10.0.0.3", "start", "Connect"),
+                    ]),
+                ),
+                (
+                    "node03",
+                    sees(&[("172.18.0.1", "start", "Passive"), up("10.0.0.1")]),
+                ),
+            ]
+            .map(|(name, reading)| (name.to_owned(), reading))
+            .into(),
+        }
+    }
+
+    pub fn healthy() -> Mesh {
+        let up = |a| (a, "up", "Established");
+        let mut mesh = stray();
+        mesh.nodes[1] = node("node02", "10.0.0.2", Some("10.0.0.2/24"));
+        mesh.readings = [
+            ("node01", sees(&[up("10.0.0.2"), up("10.0.0.3")])),
+            ("node02", sees(&[up("10.0.0.1"), up("10.0.0.3")])),
+            ("node03", sees(&[up("10.0.0.1"), up("10.0.0.2")])),
+        ]
+        .map(|(name, reading)| (name.to_owned(), reading))
+        .into();
+        mesh
+    }
+
+    fn lines(faults: &[SessionFault]) -> String {
+        faults
+            .iter()
+            .map(|f| format!("{f}{}\n", if f.stray { " (stray)" } else { "" }))
+            .collect()
+    }
+
+    #[test]
+    fn a_healthy_mesh_has_no_faults() {
+        assert_eq!(healthy().faults(), []);
+        assert!(healthy().nodes.iter().all(|n| !n.strays()));
+    }
+
+    #[test]
+    fn a_stray_address_shows_at_both_ends() {
+        let mesh = stray();
+        assert!(mesh.node("node02").unwrap().strays());
+        insta::assert_snapshot!(lines(&mesh.faults()), @"
+        node01 → node02 (172.18.0.1): start Passive (stray)
+        node02 → node01 (10.0.0.1): start Active Socket: Connection refused (stray)
+        node02 → node03 (10.0.0.3): start Connect (stray)
+        node03 → node02 (172.18.0.1): start Passive (stray)
+        ");
+        assert_eq!(mesh.faults_of("node02").len(), 4);
+        assert_eq!(mesh.faults_of("node01").len(), 2);
+        assert_eq!(
+            mesh.traces_of("172.18.0.1".parse().unwrap()),
+            [
+                "node01 still has a session with 172.18.0.1",
+                "node02 advertises 172.18.0.1",
+                "node03 still has a session with 172.18.0.1"
+            ]
+        );
+        assert!(
+            healthy()
+                .traces_of("172.18.0.1".parse().unwrap())
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn a_session_that_is_not_there_is_a_fault_in_a_full_mesh_only() {
+        let mut mesh = healthy();
+        mesh.readings
+            .insert("node01".into(), sees(&[("10.0.0.2", "up", "Established")]));
+        insta::assert_snapshot!(lines(&mesh.faults()), @"node01 → node03 (10.0.0.3): no such session");
+        mesh.full = false;
+        assert_eq!(mesh.faults(), []);
+    }
+
+    #[test]
+    fn a_node_that_cannot_be_read_is_a_fault() {
+        let mut mesh = healthy();
+        mesh.readings.remove("node01");
+        mesh.readings.get_mut("node02").unwrap().sessions = Err(StatusError::NoBird);
+        insta::assert_snapshot!(lines(&mesh.faults()), @"
+        node01: its sessions were not read
+        node02: BIRD does not run there
+        ");
+    }
+
+    #[test]
+    fn a_path_at_fault_is_not_stray() {
+        let mut mesh = healthy();
+        mesh.readings.insert(
+            "node01".into(),
+            sees(&[
+                ("10.0.0.2", "start", "Active Socket: Connection refused"),
+                ("10.0.0.3", "up", "Established"),
+            ]),
+        );
+        insta::assert_snapshot!(lines(&mesh.faults()), @"node01 → node02 (10.0.0.2): start Active Socket: Connection refused");
+    }
+
+    #[test]
+    fn a_name_that_begins_another_is_not_it() {
+        let mut mesh = stray();
+        mesh.nodes[1].object.name = "node0".into();
+        assert!(mesh.faults_of("node").is_empty());
+    }
+}

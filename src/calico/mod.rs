@@ -1,0 +1,18 @@
+//! What Calico's parts say, and what it means. Pure: text and objects in, judgement out.
+
+mod address;
+mod daemonset;
+mod link;
+mod mesh;
+mod node_status;
+
+pub use address::{Cidr, OwnAddress, own_address};
+pub use daemonset::{CalicoNode, Detection, EnvValue, Version};
+pub use link::{Link, LinkAddress, parse_links};
+pub use mesh::{Mesh, MeshNode, Reading, SessionFault};
+pub use node_status::{NodeStatus, Peer, StatusError, parse_node_status};
+
+#[cfg(test)]
+pub(crate) use mesh::tests::{
+    healthy as test_healthy, node as test_node, sees as test_sees, stray as test_stray,
+};

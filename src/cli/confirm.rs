@@ -1,0 +1,76 @@
+//! Asking before anything is written.
+
+use crate::fault::Fault;
+use crate::model::{Plan, PlanKind, Risk};
+use clap::Args;
+use dialoguer::{Confirm, Input};
+use std::io::IsTerminal;
+
+#[derive(Debug, Args)]
+pub struct Confirmation {
+    /// Answer yes where the risk is low or medium
+    #[arg(short, long)]
+    yes: bool,
+    /// Confirm a high risk: the node's name, or how many nodes there are
+    #[arg(long, value_name = "NAME")]
+    confirm: Option<String>,
+}
+
+impl Confirmation {
+    /// Whether the operator wants the plan carried out.
+    pub fn ask(&self, plan: &Plan) -> Result<bool, Fault> {
+        let what = match plan.kind {
+            PlanKind::Apply => "Apply this",
+            PlanKind::Undo { .. } => "Take this back",
+        };
+        let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+        match plan.risk {
+            Risk::Low | Risk::Medium if self.yes => Ok(true),
+            Risk::Low | Risk::Medium if terminal => Ok(Confirm::new()
+                .with_prompt(format!("{what}?"))
+                .default(false)
+                .interact_opt()
+                .ok()
+                .flatten()
+                .unwrap_or(false)),
+            Risk::Low | Risk::Medium => Err(no_terminal("--yes")),
+            Risk::High => {
+                let phrase = phrase(plan);
+                match &self.confirm {
+                    Some(given) if *given == phrase => Ok(true),
+                    Some(given) => Err(Fault::refused(
+                        "confirm_mismatch",
+                        format!(
+                            "--confirm is `{given}`, and this plan is confirmed with `{phrase}`"
+                        ),
+                    )),
+                    None if terminal => {
+                        let answer: Option<String> = Input::new()
+                            .with_prompt(format!("{what}? The risk is high; type `{phrase}`"))
+                            .allow_empty(true)
+                            .interact_text()
+                            .ok();
+                        Ok(answer.is_some_and(|answer| answer == phrase))
+                    }
+                    None => Err(no_terminal(&format!("--confirm {phrase}"))),
+                }
+            }
+        }
+    }
+}
+
+/// What is typed to confirm a high risk: the name of the one node, or how many there are.
+fn phrase(plan: &Plan) -> String {
+    match plan.targets.as_slice() {
+        [one] => one.name.clone(),
+        several => several.len().to_string(),
+    }
+}
+
+fn no_terminal(flag: &str) -> Fault {
+    Fault::refused(
+        "not_confirmed",
+        "this must be confirmed, and there is no terminal to ask on: nothing was done",
+    )
+    .next(format!("read the plan, then add {flag}"))
+}

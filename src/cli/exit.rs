@@ -1,0 +1,101 @@
+//! Exit codes.
+
+use crate::engine::End;
+use crate::fault::Class;
+use crate::journal::Ending;
+use std::process::ExitCode;
+
+/// What the program's exit code says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Done, or nothing to do.
+    Done = 0,
+    /// Failed, and nothing of it remains.
+    Failed = 1,
+    Input = 2,
+    /// Drift, a lock, a confirmation, a precondition.
+    Refused = 3,
+    Unreachable = 4,
+    /// `plan --exit-code` found changes.
+    Changes = 5,
+    /// Effects remain, or an outcome is unknown.
+    Remains = 6,
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+impl Exit {
+    /// Of a fault before any effect.
+    pub fn of(class: Class) -> Self {
+        match class {
+            Class::Input => Self::Input,
+            Class::Refused => Self::Refused,
+            Class::Unreachable => Self::Unreachable,
+            Class::Indeterminate => Self::Remains,
+            Class::Definite | Class::Internal => Self::Failed,
+        }
+    }
+
+    /// Of a run.
+    pub fn of_run(end: &End) -> Self {
+        match end.ending {
+            Ending::Stopped => Self::Interrupted,
+            Ending::Done if end.left > 0 => Self::Remains,
+            Ending::Done => Self::Done,
+            Ending::Unknown => Self::Remains,
+            Ending::Failed | Ending::Drifted if end.made > 0 => Self::Remains,
+            Ending::Drifted => Self::Refused,
+            Ending::Failed => end
+                .fault
+                .as_ref()
+                .map_or(Self::Failed, |fault| Self::of(fault.class)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::Fault;
+
+    fn end(ending: Ending, made: usize, left: usize, fault: Option<Fault>) -> u8 {
+        Exit::of_run(&End {
+            ending,
+            fault,
+            made,
+            left,
+        }) as u8
+    }
+
+    #[test]
+    fn the_table_of_exit_codes() {
+        let refused = || Some(Fault::refused("x", "x"));
+        let unreachable = || Some(Fault::unreachable("x", "x"));
+        assert_eq!(end(Ending::Done, 3, 0, None), 0);
+        assert_eq!(end(Ending::Done, 1, 1, None), 6);
+        assert_eq!(
+            end(Ending::Failed, 0, 0, Some(Fault::definite("x", "x"))),
+            1
+        );
+        assert_eq!(end(Ending::Failed, 0, 0, None), 1);
+        assert_eq!(end(Ending::Failed, 0, 0, unreachable()), 4);
+        assert_eq!(end(Ending::Failed, 0, 0, refused()), 3);
+        assert_eq!(end(Ending::Failed, 1, 0, unreachable()), 6);
+        assert_eq!(end(Ending::Drifted, 0, 0, refused()), 3);
+        assert_eq!(end(Ending::Drifted, 2, 0, refused()), 6);
+        assert_eq!(end(Ending::Unknown, 1, 0, None), 6);
+        assert_eq!(end(Ending::Stopped, 1, 0, None), 130);
+        let of = |class| Exit::of(class) as u8;
+        assert_eq!(of(Class::Input), 2);
+        assert_eq!(of(Class::Refused), 3);
+        assert_eq!(of(Class::Unreachable), 4);
+        assert_eq!(of(Class::Definite), 1);
+        assert_eq!(of(Class::Internal), 1);
+        assert_eq!(of(Class::Indeterminate), 6);
+    }
+}

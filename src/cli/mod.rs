@@ -1,0 +1,197 @@
+//! The command line: arguments, prompts, exit codes, and nothing else.
+
+mod apply;
+mod confirm;
+mod exit;
+mod list;
+mod plan;
+mod show;
+mod undo;
+
+use crate::actions::World;
+use crate::fault::Fault;
+use crate::inventory::Inventory;
+use crate::journal::StateDir;
+use crate::transport::{Cluster, ClusterOptions, Hosts, SshOptions};
+use crate::views::render_fault;
+use clap::{Args, Parser, Subcommand};
+use exit::Exit;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Remediation runbooks for Linux hosts that run Kubernetes with Calico: previewed, verified, and
+/// taken back with one command.
+#[derive(Debug, Parser)]
+#[command(name = "runbook", version, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct Global {
+    /// Context of the kubeconfig (its current one if left out)
+    #[arg(long, global = true, value_name = "NAME")]
+    context: Option<String>,
+    /// Inventory of hosts (./inventory.yaml, else ~/.config/runbook/inventory.yaml)
+    #[arg(long, global = true, value_name = "FILE", env = "RUNBOOK_INVENTORY")]
+    inventory: Option<PathBuf>,
+    /// OpenSSH client configuration, instead of the inventory's or your own
+    #[arg(long, global = true, value_name = "FILE", env = "RUNBOOK_SSH_CONFIG")]
+    ssh_config: Option<PathBuf>,
+    /// Accept the SSH keys of hosts never seen before; a changed key is always refused
+    #[arg(long, global = true)]
+    accept_new: bool,
+    /// Where journals are kept (~/.local/state/runbook)
+    #[arg(long, global = true, value_name = "DIR", env = "RUNBOOK_STATE_DIR")]
+    state_dir: Option<PathBuf>,
+    /// Say more on standard error: -v requests and connections, -vv everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the runbooks
+    List,
+    /// Print a runbook
+    Show(show::Show),
+    /// Show what a runbook would do; writes nothing
+    Plan(plan::PlanCommand),
+    /// Plan, show, ask, carry out, verify
+    Apply(apply::Apply),
+    /// Take a run back
+    Undo(undo::Undo),
+}
+
+/// What a runbook is applied to.
+#[derive(Debug, Args)]
+struct Subject {
+    /// Name of a runbook (`runbook list`), or the path of its file
+    #[arg(value_name = "RUNBOOK")]
+    name: String,
+    /// Node of the cluster; once for each
+    #[arg(long = "node", value_name = "NODE")]
+    nodes: Vec<String>,
+    /// A parameter of the runbook
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    params: Vec<String>,
+}
+
+/// Parses the command line, does what it says, and gives the exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            // What cannot be printed can only be dropped.
+            let _ = e.print();
+            let code = if e.use_stderr() {
+                Exit::Input
+            } else {
+                Exit::Done
+            };
+            return code.into();
+        }
+    };
+    log(cli.global.verbose);
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Fault::internal(format!("the runtime does not start: {e}")))
+        .and_then(|runtime| {
+            let outcome = runtime.block_on(run(cli));
+            runtime.shutdown_background();
+            outcome
+        });
+    outcome
+        .unwrap_or_else(|fault| {
+            eprintln!("{}", render_fault(&fault));
+            Exit::of(fault.class)
+        })
+        .into()
+}
+
+async fn run(cli: Cli) -> Result<Exit, Fault> {
+    match cli.command {
+        Command::List => list::run(),
+        Command::Show(command) => command.run(),
+        Command::Plan(command) => command.run(&cli.global).await,
+        Command::Apply(command) => command.run(&cli.global).await,
+        Command::Undo(command) => command.run(&cli.global).await,
+    }
+}
+
+fn log(verbose: u8) {
+    let level = match verbose {
+        0 => "warn",
+        1 => "runbook=debug",
+        _ => "debug",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("RUNBOOK_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+}
+
+impl Global {
+    /// What hosts and cluster are reached with. Nothing is asked of them yet.
+    async fn world(&self) -> Result<World, Fault> {
+        let inventory = self.inventory()?;
+        let config = self
+            .ssh_config
+            .clone()
+            .or_else(|| inventory.ssh_config().map(Path::to_owned));
+        Ok(World {
+            cluster: Cluster::connect(&ClusterOptions {
+                context: self.context.clone(),
+            })
+            .await?,
+            hosts: Hosts::new(SshOptions {
+                config,
+                accept_new: self.accept_new,
+            }),
+            inventory,
+        })
+    }
+
+    fn inventory(&self) -> Result<Inventory, Fault> {
+        if let Some(path) = &self.inventory {
+            return Inventory::read(path);
+        }
+        let usual = [
+            Some(PathBuf::from("inventory.yaml")),
+            config_home().map(|home| home.join("runbook/inventory.yaml")),
+        ];
+        match usual.into_iter().flatten().find(|path| path.exists()) {
+            Some(path) => Inventory::read(&path),
+            None => Ok(Inventory::default()),
+        }
+    }
+
+    fn state(&self) -> Result<StateDir, Fault> {
+        let path = self
+            .state_dir
+            .clone()
+            .or_else(|| home("XDG_STATE_HOME", ".local/state").map(|s| s.join("runbook")))
+            .ok_or_else(|| {
+                Fault::input("no_home", "neither HOME nor XDG_STATE_HOME is set")
+                    .next("say where journals are kept with --state-dir")
+            })?;
+        Ok(StateDir::new(path))
+    }
+}
+
+fn config_home() -> Option<PathBuf> {
+    home("XDG_CONFIG_HOME", ".config")
+}
+
+fn home(variable: &str, below: &str) -> Option<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty());
+    set(variable)
+        .map(PathBuf::from)
+        .or_else(|| set("HOME").map(|home| PathBuf::from(home).join(below)))
+}

@@ -1,0 +1,378 @@
+//! The run as a state machine without input or output: it is told what happened and says what to do
+//! next. The order of things is decided here and nowhere else: look again, make the intent durable,
+//! carry it out, write down what became of it, wait until the world agrees.
+
+use crate::fault::{Class, Fault};
+use crate::journal::{Ending, Event, Outcome, Permit, StepResult};
+use crate::model::{Effect, EffectId, Plan, PlanKind, PlannedStep, Standing, StepId, Verdict};
+
+/// How often an effect is tried again when another writer was faster at the same moment.
+const ATTEMPTS: u32 = 5;
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input {
+    Begin,
+    /// How the world stands to the effect that was asked about.
+    Looked(Result<Standing, Fault>),
+    Permitted(Box<Permit>),
+    Performed(Result<(), Fault>),
+    /// The world came to rest after an effect, or a check holds.
+    Settled(Result<(), Fault>),
+}
+
+/// What to do next. Each is answered by one input.
+#[derive(Debug)]
+pub enum Ask {
+    /// Read the effect's object again.
+    Look(Effect),
+    /// Make the intent durable.
+    Intend(EffectId, Effect),
+    Perform(Box<Permit>),
+    /// Wait until the world has come to rest.
+    Settle(Effect),
+    /// Wait until the check of the plan's step with this position holds.
+    Watch(usize),
+    /// The run is over.
+    End(End),
+}
+
+/// How a run ended, for the exit code and the last words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    pub ending: Ending,
+    pub fault: Option<Fault>,
+    /// How many effects this run made, or may have made.
+    pub made: usize,
+    /// Steps of an undo that were left alone.
+    pub left: usize,
+}
+
+/// What to write down, and then what to do.
+#[derive(Debug)]
+pub struct Turn {
+    pub records: Vec<Event>,
+    pub ask: Ask,
+}
+
+#[derive(Debug)]
+enum Doing {
+    Nothing,
+    Looking,
+    Intending,
+    Performing,
+    /// Looking whether an effect happened whose answer was lost.
+    Finding(Fault),
+    Settling,
+    Watching,
+    Over,
+}
+
+/// A run under way.
+#[derive(Debug)]
+pub struct Machine {
+    plan: Plan,
+    /// Steps whose being unknown the operator allowed.
+    allowed: Vec<StepId>,
+    doing: Doing,
+    step: usize,
+    effect: usize,
+    attempt: u32,
+    step_changed: bool,
+    made: usize,
+    left: usize,
+    stopping: bool,
+}
+
+impl Machine {
+    pub fn new(plan: Plan, allowed: Vec<StepId>) -> Self {
+        Self {
+            plan,
+            allowed,
+            doing: Doing::Nothing,
+            step: 0,
+            effect: 0,
+            attempt: 1,
+            step_changed: false,
+            made: 0,
+            left: 0,
+            stopping: false,
+        }
+    }
+
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The operator wants it to end after the step that is under way.
+    pub fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    pub fn on(&mut self, input: Input) -> Turn {
+        let mut records = Vec::new();
+        let ask = self.answer(input, &mut records);
+        if let Ask::End(end) = &ask {
+            self.doing = Doing::Over;
+            records.push(Event::RunEnded {
+                ending: end.ending.clone(),
+                fault: end.fault.clone(),
+            });
+        }
+        Turn { records, ask }
+    }
+
+    fn answer(&mut self, input: Input, records: &mut Vec<Event>) -> Ask {
+        match (std::mem::replace(&mut self.doing, Doing::Nothing), input) {
+            (Doing::Nothing, Input::Begin) => self.next_step(records),
+            (Doing::Looking, Input::Looked(looked)) => match looked {
+                Ok(Standing::Before) => self.intend(),
+                Ok(Standing::After) => {
+                    self.outcome(Outcome::AlreadySo, records);
+                    self.settle()
+                }
+                Ok(Standing::Other { now }) => {
+                    let fault = Fault::refused(
+                        "drift",
+                        format!("it is no longer as it was when this was planned: {now}"),
+                    )
+                    .next("make a new plan, and look what changed it");
+                    self.fail(Ending::Drifted, fault, records)
+                }
+                Err(fault) => self.fail(Ending::Failed, fault, records),
+            },
+            (Doing::Intending, Input::Permitted(permit)) => {
+                self.doing = Doing::Performing;
+                Ask::Perform(permit)
+            }
+            (Doing::Performing, Input::Performed(Ok(()))) => self.done(records),
+            (Doing::Performing, Input::Performed(Err(fault))) => self.not_done(fault, records),
+            (Doing::Finding(fault), Input::Looked(looked)) => match looked {
+                Ok(Standing::After) => self.done(records),
+                // The request may still be on its way.
+                _ => {
+                    self.made += 1;
+                    let outcome = Outcome::Unknown {
+                        fault: fault.clone(),
+                    };
+                    self.outcome(outcome, records);
+                    self.fail(Ending::Unknown, fault, records)
+                }
+            },
+            (Doing::Settling, Input::Settled(Ok(()))) => {
+                self.effect += 1;
+                self.attempt = 1;
+                match self.current_effect() {
+                    Some(effect) => self.look(effect),
+                    None => self.verified(records),
+                }
+            }
+            (Doing::Watching, Input::Settled(Ok(()))) => self.verified(records),
+            (Doing::Settling | Doing::Watching, Input::Settled(Err(fault))) => {
+                let ending = match fault.code.as_str() {
+                    "stopped" => Ending::Stopped,
+                    _ => Ending::Failed,
+                };
+                self.fail(ending, fault, records)
+            }
+            (doing, input) => {
+                let fault = Fault::internal(format!("the engine was told {input:?} at {doing:?}"));
+                self.end(Ending::Failed, Some(fault))
+            }
+        }
+    }
+
+    fn next_step(&mut self, records: &mut Vec<Event>) -> Ask {
+        loop {
+            let Some(step) = self.plan.steps.get(self.step) else {
+                return self.end(Ending::Done, None);
+            };
+            if self.stopping {
+                return self.end(Ending::Stopped, None);
+            }
+            let ended = |step: &PlannedStep, result| Event::StepEnded {
+                step: step.id.clone(),
+                scope: step.scope.clone(),
+                result,
+            };
+            let verdict = match &step.verdict {
+                Verdict::Unknown {
+                    otherwise: Some(otherwise),
+                    ..
+                } if self.allowed.contains(&step.id) => otherwise,
+                verdict => verdict,
+            };
+            match verdict {
+                Verdict::NoChange { why } => {
+                    let why = why.clone();
+                    records.push(ended(step, StepResult::Unchanged { why }));
+                    self.step += 1;
+                }
+                Verdict::Refused { why, .. } | Verdict::Unknown { why, .. } => {
+                    let fault = Fault::refused("refused", why.clone());
+                    let result = StepResult::Failed {
+                        fault: fault.clone(),
+                    };
+                    records.push(ended(step, result));
+                    if self.plan.kind == PlanKind::Apply {
+                        return self.end(Ending::Failed, Some(fault));
+                    }
+                    self.left += 1;
+                    self.step += 1;
+                }
+                Verdict::Check { .. } => {
+                    records.push(started(step));
+                    self.doing = Doing::Watching;
+                    return Ask::Watch(self.step);
+                }
+                Verdict::Change { .. } => {
+                    records.push(started(step));
+                    self.effect = 0;
+                    self.attempt = 1;
+                    self.step_changed = false;
+                    return match self.current_effect() {
+                        Some(effect) => self.look(effect),
+                        None => self.verified(records),
+                    };
+                }
+            }
+        }
+    }
+
+    fn current_effect(&self) -> Option<Effect> {
+        let step = self.plan.steps.get(self.step)?;
+        step.verdict.effects().get(self.effect).cloned()
+    }
+
+    fn look(&mut self, effect: Effect) -> Ask {
+        self.doing = Doing::Looking;
+        Ask::Look(effect)
+    }
+
+    fn intend(&mut self) -> Ask {
+        match (self.effect_id(), self.current_effect()) {
+            (Some(id), Some(effect)) => {
+                self.doing = Doing::Intending;
+                Ask::Intend(id, effect)
+            }
+            _ => self.lost(),
+        }
+    }
+
+    fn settle(&mut self) -> Ask {
+        match self.current_effect() {
+            Some(effect) => {
+                self.doing = Doing::Settling;
+                Ask::Settle(effect)
+            }
+            None => self.lost(),
+        }
+    }
+
+    fn lost(&self) -> Ask {
+        self.end(
+            Ending::Failed,
+            Some(Fault::internal("the engine lost the effect under way")),
+        )
+    }
+
+    fn done(&mut self, records: &mut Vec<Event>) -> Ask {
+        self.made += 1;
+        self.step_changed = true;
+        self.outcome(Outcome::Done, records);
+        self.settle()
+    }
+
+    fn not_done(&mut self, fault: Fault, records: &mut Vec<Event>) -> Ask {
+        if fault.class == Class::Indeterminate {
+            return match self.current_effect() {
+                Some(effect) => {
+                    self.doing = Doing::Finding(fault);
+                    Ask::Look(effect)
+                }
+                None => self.lost(),
+            };
+        }
+        let outcome = Outcome::NotDone {
+            fault: fault.clone(),
+        };
+        self.outcome(outcome, records);
+        let again = ["api_conflict", "drift"].contains(&fault.code.as_str());
+        if again && self.attempt < ATTEMPTS {
+            self.attempt += 1;
+            return match self.current_effect() {
+                Some(effect) => self.look(effect),
+                None => self.lost(),
+            };
+        }
+        self.fail(Ending::Failed, fault, records)
+    }
+
+    fn verified(&mut self, records: &mut Vec<Event>) -> Ask {
+        if let Some(step) = self.plan.steps.get(self.step) {
+            records.push(Event::StepEnded {
+                step: step.id.clone(),
+                scope: step.scope.clone(),
+                result: StepResult::Verified {
+                    changed: self.step_changed,
+                },
+            });
+        }
+        self.step += 1;
+        self.step_changed = false;
+        self.next_step(records)
+    }
+
+    fn fail(&mut self, ending: Ending, fault: Fault, records: &mut Vec<Event>) -> Ask {
+        if let Some(step) = self.plan.steps.get(self.step) {
+            records.push(Event::StepEnded {
+                step: step.id.clone(),
+                scope: step.scope.clone(),
+                result: StepResult::Failed {
+                    fault: fault.clone(),
+                },
+            });
+        }
+        self.end(ending, Some(fault))
+    }
+
+    fn end(&self, ending: Ending, fault: Option<Fault>) -> Ask {
+        Ask::End(End {
+            ending,
+            fault,
+            made: self.made,
+            left: self.left,
+        })
+    }
+
+    fn effect_id(&self) -> Option<EffectId> {
+        let step = self.plan.steps.get(self.step)?;
+        let effect = step.verdict.effects().get(self.effect)?;
+        let item = match step.verdict.effects().len() {
+            1 => String::new(),
+            _ => effect.object().to_string(),
+        };
+        Some(EffectId {
+            step: step.id.clone(),
+            scope: step.scope.clone(),
+            item,
+            attempt: self.attempt,
+        })
+    }
+
+    fn outcome(&self, outcome: Outcome, records: &mut Vec<Event>) {
+        if let Some(id) = self.effect_id() {
+            records.push(Event::Outcome { id, outcome });
+        }
+    }
+}
+
+fn started(step: &PlannedStep) -> Event {
+    Event::StepStarted {
+        step: step.id.clone(),
+        scope: step.scope.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

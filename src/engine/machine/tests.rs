@@ -1,0 +1,437 @@
+use super::*;
+use crate::model::{
+    Actor, ClusterId, FieldChange, FieldPath, ObjectRef, Risk, RunId, Scope, UndoClass,
+};
+use serde_json::Value;
+
+fn effect(name: &str) -> Effect {
+    Effect::SetFields {
+        object: ObjectRef {
+            api_version: "v1".into(),
+            kind: "Node".into(),
+            resource: "nodes".into(),
+            namespace: None,
+            name: name.into(),
+            uid: "u".into(),
+        },
+        fields: vec![FieldChange {
+            path: FieldPath::annotation("a"),
+            before: Some(Value::from("old")),
+            after: Some(Value::from("new")),
+        }],
+    }
+}
+
+fn change(effects: &[&str]) -> Verdict {
+    Verdict::Change {
+        effects: effects.iter().map(|e| effect(e)).collect(),
+        details: vec![],
+        follows: vec![],
+        undo: UndoClass::Exact,
+        predicted: None,
+        heals: None,
+    }
+}
+
+fn refused() -> Verdict {
+    Verdict::Refused {
+        why: "no".into(),
+        next: None,
+    }
+}
+
+fn unchanged() -> Verdict {
+    Verdict::NoChange { why: "so".into() }
+}
+
+fn check() -> Verdict {
+    Verdict::Check {
+        expects: "x".into(),
+    }
+}
+
+fn machine_of(kind: PlanKind, verdicts: Vec<Verdict>, allowed: &[&str]) -> Machine {
+    let steps = verdicts
+        .into_iter()
+        .enumerate()
+        .map(|(n, verdict)| PlannedStep {
+            id: StepId::new(&format!("s{n}")).unwrap(),
+            name: String::new(),
+            uses: String::new(),
+            with: Value::Null,
+            scope: Scope::Run,
+            verdict,
+            notes: vec![],
+        })
+        .collect();
+    let plan = Plan {
+        schema: Plan::SCHEMA.into(),
+        engine: "0".into(),
+        kind,
+        runbook: "x".into(),
+        summary: String::new(),
+        runbook_digest: String::new(),
+        params: serde_json::Map::new(),
+        risk: Risk::Low,
+        cluster: ClusterId {
+            context: String::new(),
+            server: String::new(),
+            uid: String::new(),
+        },
+        actor: Actor {
+            user: String::new(),
+            host: String::new(),
+        },
+        targets: vec![],
+        steps,
+    };
+    let allowed = allowed.iter().map(|a| StepId::new(a).unwrap()).collect();
+    Machine::new(plan, allowed)
+}
+
+/// A world that answers from a script, and writes down what it was asked.
+struct Script {
+    looks: Vec<Result<Standing, Fault>>,
+    writes: Vec<Result<(), Fault>>,
+    settles: Vec<Result<(), Fault>>,
+    log: Vec<String>,
+}
+
+impl Script {
+    fn new() -> Self {
+        Self {
+            looks: vec![],
+            writes: vec![],
+            settles: vec![],
+            log: vec![],
+        }
+    }
+
+    /// What is not scripted goes well.
+    fn run(&mut self, machine: &mut Machine) -> End {
+        let mut input = Input::Begin;
+        let take = |list: &mut Vec<Result<(), Fault>>| match list.is_empty() {
+            true => Ok(()),
+            false => list.remove(0),
+        };
+        loop {
+            let turn = machine.on(input);
+            for event in &turn.records {
+                self.log.push(match event {
+                    Event::StepStarted { step, .. } => format!("start {step}"),
+                    Event::Outcome { id, outcome } => format!(
+                        "outcome {id} {}",
+                        match outcome {
+                            Outcome::Done => "done",
+                            Outcome::AlreadySo => "already so",
+                            Outcome::NotDone { .. } => "not done",
+                            Outcome::Unknown { .. } => "unknown",
+                        }
+                    ),
+                    Event::StepEnded { step, result, .. } => format!(
+                        "end {step} {}",
+                        match result {
+                            StepResult::Unchanged { .. } => "unchanged".to_owned(),
+                            StepResult::Verified { changed } =>
+                                format!("verified changed={changed}"),
+                            StepResult::Failed { fault } => format!("failed {}", fault.code),
+                        }
+                    ),
+                    Event::RunEnded { ending, .. } => format!("over {ending:?}"),
+                    other => panic!("{other:?}"),
+                });
+            }
+            input = match turn.ask {
+                Ask::Look(_) => {
+                    self.log.push("look".into());
+                    Input::Looked(match self.looks.is_empty() {
+                        true => Ok(Standing::Before),
+                        false => self.looks.remove(0),
+                    })
+                }
+                Ask::Intend(id, effect) => {
+                    self.log.push(format!("intend {id}"));
+                    Input::Permitted(Box::new(Permit::for_test(id, effect)))
+                }
+                Ask::Perform(permit) => {
+                    self.log.push(format!("write {}", permit.id()));
+                    Input::Performed(take(&mut self.writes))
+                }
+                Ask::Settle(_) => {
+                    self.log.push("settle".into());
+                    Input::Settled(take(&mut self.settles))
+                }
+                Ask::Watch(at) => {
+                    self.log.push(format!("watch {at}"));
+                    Input::Settled(take(&mut self.settles))
+                }
+                Ask::End(end) => return end,
+            };
+        }
+    }
+}
+
+fn conflict() -> Fault {
+    Fault::definite("api_conflict", "x")
+}
+
+fn lost() -> Fault {
+    Fault::indeterminate("api_lost", "x")
+}
+
+#[test]
+fn a_run_looks_intends_writes_and_waits_in_this_order() {
+    let mut script = Script::new();
+    let mut machine = machine_of(
+        PlanKind::Apply,
+        vec![unchanged(), change(&["a", "b"]), check()],
+        &[],
+    );
+    let end = script.run(&mut machine);
+    assert_eq!((end.ending, end.made, end.fault), (Ending::Done, 2, None));
+    insta::assert_snapshot!(script.log.join("\n"), @"
+    end s0 unchanged
+    start s1
+    look
+    intend s1@run[Node a]#1
+    write s1@run[Node a]#1
+    outcome s1@run[Node a]#1 done
+    settle
+    look
+    intend s1@run[Node b]#1
+    write s1@run[Node b]#1
+    outcome s1@run[Node b]#1 done
+    settle
+    end s1 verified changed=true
+    start s2
+    watch 2
+    end s2 verified changed=false
+    over Done
+    ");
+}
+
+#[test]
+fn what_is_already_so_is_not_written() {
+    let mut script = Script::new();
+    script.looks = vec![Ok(Standing::After)];
+    let end = script.run(&mut machine_of(PlanKind::Apply, vec![change(&["a"])], &[]));
+    assert_eq!((end.ending, end.made), (Ending::Done, 0));
+    assert!(
+        !script
+            .log
+            .iter()
+            .any(|l| l.starts_with("write") || l.starts_with("intend"))
+    );
+    assert!(
+        script
+            .log
+            .contains(&"end s0 verified changed=false".to_owned())
+    );
+}
+
+#[test]
+fn drift_stops_everything_after_it() {
+    let mut script = Script::new();
+    script.looks = vec![
+        Ok(Standing::Before),
+        Ok(Standing::Other { now: "z".into() }),
+    ];
+    let end = script.run(&mut machine_of(
+        PlanKind::Apply,
+        vec![change(&["a"]), change(&["b"]), change(&["c"])],
+        &[],
+    ));
+    assert_eq!((end.ending, end.made), (Ending::Drifted, 1));
+    assert_eq!(end.fault.unwrap().code, "drift");
+    assert!(!script.log.iter().any(|l| l.contains("s2")));
+}
+
+#[test]
+fn a_conflict_is_tried_again_a_few_times() {
+    let mut script = Script::new();
+    script.writes = vec![Err(conflict()), Err(Fault::definite("drift", "x")), Ok(())];
+    let end = script.run(&mut machine_of(PlanKind::Apply, vec![change(&["a"])], &[]));
+    assert_eq!((end.ending, end.made), (Ending::Done, 1));
+    insta::assert_snapshot!(script.log.join("\n"), @"
+    start s0
+    look
+    intend s0@run#1
+    write s0@run#1
+    outcome s0@run#1 not done
+    look
+    intend s0@run#2
+    write s0@run#2
+    outcome s0@run#2 not done
+    look
+    intend s0@run#3
+    write s0@run#3
+    outcome s0@run#3 done
+    settle
+    end s0 verified changed=true
+    over Done
+    ");
+
+    let mut script = Script::new();
+    script.writes = (0..20).map(|_| Err(conflict())).collect();
+    let end = script.run(&mut machine_of(PlanKind::Apply, vec![change(&["a"])], &[]));
+    assert_eq!((end.ending, end.made), (Ending::Failed, 0));
+    let writes = script.log.iter().filter(|l| l.starts_with("write")).count();
+    assert_eq!(writes, ATTEMPTS as usize);
+}
+
+#[test]
+fn an_effect_that_was_rejected_ends_the_run() {
+    let mut script = Script::new();
+    script.writes = vec![Err(Fault::definite("api_rejected", "x"))];
+    let end = script.run(&mut machine_of(
+        PlanKind::Apply,
+        vec![change(&["a"]), change(&["b"])],
+        &[],
+    ));
+    assert_eq!((end.ending, end.made), (Ending::Failed, 0));
+    assert_eq!(
+        script.log,
+        [
+            "start s0",
+            "look",
+            "intend s0@run#1",
+            "write s0@run#1",
+            "outcome s0@run#1 not done",
+            "end s0 failed api_rejected",
+            "over Failed"
+        ]
+    );
+}
+
+#[test]
+fn a_lost_answer_is_found_by_looking_or_stays_unknown() {
+    let mut script = Script::new();
+    script.writes = vec![Err(lost())];
+    script.looks = vec![Ok(Standing::Before), Ok(Standing::After)];
+    let end = script.run(&mut machine_of(PlanKind::Apply, vec![change(&["a"])], &[]));
+    assert_eq!((end.ending, end.made), (Ending::Done, 1));
+
+    for looked in [
+        Ok(Standing::Before),
+        Ok(Standing::Other { now: "z".into() }),
+        Err(Fault::unreachable("api_unreachable", "x")),
+    ] {
+        let mut script = Script::new();
+        script.writes = vec![Err(lost())];
+        script.looks = vec![Ok(Standing::Before), looked];
+        let end = script.run(&mut machine_of(PlanKind::Apply, vec![change(&["a"])], &[]));
+        assert_eq!((end.ending, end.made), (Ending::Unknown, 1));
+        assert!(script.log.contains(&"outcome s0@run#1 unknown".to_owned()));
+    }
+}
+
+#[test]
+fn what_does_not_settle_fails_with_its_effect_made() {
+    let mut script = Script::new();
+    script.settles = vec![Err(Fault::definite("timeout", "x"))];
+    let end = script.run(&mut machine_of(
+        PlanKind::Apply,
+        vec![change(&["a"]), check()],
+        &[],
+    ));
+    assert_eq!((end.ending, end.made), (Ending::Failed, 1));
+    assert_eq!(end.fault.unwrap().code, "timeout");
+}
+
+#[test]
+fn a_look_that_fails_ends_the_run_before_any_intent() {
+    let mut script = Script::new();
+    script.looks = vec![Err(Fault::unreachable("api_unreachable", "x"))];
+    let end = script.run(&mut machine_of(PlanKind::Apply, vec![change(&["a"])], &[]));
+    assert_eq!((end.ending, end.made), (Ending::Failed, 0));
+    assert!(!script.log.iter().any(|l| l.starts_with("intend")));
+}
+
+#[test]
+fn refused_and_unknown_steps_are_not_done() {
+    for verdict in [
+        refused(),
+        Verdict::Unknown {
+            why: "?".into(),
+            otherwise: Some(Box::new(change(&["a"]))),
+        },
+        Verdict::Unknown {
+            why: "?".into(),
+            otherwise: None,
+        },
+    ] {
+        let mut script = Script::new();
+        let end = script.run(&mut machine_of(
+            PlanKind::Apply,
+            vec![verdict, change(&["b"])],
+            &["s1"],
+        ));
+        assert_eq!((end.ending, end.made), (Ending::Failed, 0));
+        assert!(!script.log.contains(&"look".to_owned()));
+    }
+}
+
+#[test]
+fn an_unknown_step_that_is_allowed_is_done() {
+    let unknown = |otherwise| Verdict::Unknown {
+        why: "?".into(),
+        otherwise: Some(Box::new(otherwise)),
+    };
+    let mut script = Script::new();
+    let end = script.run(&mut machine_of(
+        PlanKind::Apply,
+        vec![unknown(change(&["a"])), unknown(check())],
+        &["s0", "s1"],
+    ));
+    assert_eq!((end.ending, end.made), (Ending::Done, 1));
+    assert!(script.log.contains(&"watch 1".to_owned()));
+}
+
+#[test]
+fn an_undo_leaves_alone_what_it_must_and_goes_on() {
+    let mut script = Script::new();
+    let kind = PlanKind::Undo {
+        of: RunId::generate(),
+    };
+    let end = script.run(&mut machine_of(kind, vec![refused(), change(&["b"])], &[]));
+    assert_eq!((end.ending, end.made, end.left), (Ending::Done, 1, 1));
+}
+
+#[test]
+fn a_stop_lets_the_step_end() {
+    let mut machine = machine_of(PlanKind::Apply, vec![change(&["a"]), change(&["b"])], &[]);
+    machine.on(Input::Begin);
+    machine.stop();
+    machine.on(Input::Looked(Ok(Standing::Before)));
+    let id = EffectId {
+        step: StepId::new("s0").unwrap(),
+        scope: Scope::Run,
+        item: String::new(),
+        attempt: 1,
+    };
+    machine.on(Input::Permitted(Box::new(Permit::for_test(
+        id,
+        effect("a"),
+    ))));
+    machine.on(Input::Performed(Ok(())));
+    let turn = machine.on(Input::Settled(Ok(())));
+    let Ask::End(end) = turn.ask else { panic!() };
+    assert_eq!((end.ending, end.made), (Ending::Stopped, 1));
+}
+
+#[test]
+fn a_check_can_be_stopped() {
+    let mut script = Script::new();
+    script.settles = vec![Err(Fault::refused("stopped", "x"))];
+    let end = script.run(&mut machine_of(PlanKind::Apply, vec![check()], &[]));
+    assert_eq!(end.ending, Ending::Stopped);
+}
+
+#[test]
+fn an_input_out_of_turn_ends_the_run_as_a_mistake_of_the_program() {
+    let mut machine = machine_of(PlanKind::Apply, vec![change(&["a"])], &[]);
+    machine.on(Input::Begin);
+    let turn = machine.on(Input::Performed(Ok(())));
+    let Ask::End(end) = turn.ask else { panic!() };
+    assert_eq!(end.fault.unwrap().class, Class::Internal);
+}

@@ -1,0 +1,7 @@
+//! The run: the only place from which effects are carried out.
+
+mod drive;
+mod machine;
+
+pub use drive::{Observer, Stop, Waiting, run};
+pub use machine::{Ask, End, Input, Machine, Turn};

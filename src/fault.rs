@@ -1,0 +1,108 @@
+//! What can go wrong, as the operator and the journal see it.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What a fault means for the run. Only [`Class::Indeterminate`] leaves an intent open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// The command line, a runbook or an inventory is wrong.
+    Input,
+    /// The world is not as it would have to be: a precondition, a right, drift, a confirmation.
+    Refused,
+    /// A host or an API server did not answer; nothing was asked of it.
+    Unreachable,
+    /// It was tried and certainly did not happen.
+    Definite,
+    /// It was tried, and whether it happened is not known.
+    Indeterminate,
+    /// A mistake of the program itself.
+    Internal,
+}
+
+/// One fault: what happened and where, and what to do next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    pub class: Class,
+    /// Stable; scripts may match it.
+    pub code: String,
+    pub message: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+impl Fault {
+    pub fn new(class: Class, code: &str, message: impl Into<String>) -> Self {
+        Self {
+            class,
+            code: code.to_owned(),
+            message: message.into(),
+            next: None,
+        }
+    }
+
+    /// Adds what the operator can do about it.
+    #[must_use]
+    pub fn next(mut self, next: impl Into<String>) -> Self {
+        self.next = Some(next.into());
+        self
+    }
+
+    pub fn input(code: &str, message: impl Into<String>) -> Self {
+        Self::new(Class::Input, code, message)
+    }
+
+    pub fn refused(code: &str, message: impl Into<String>) -> Self {
+        Self::new(Class::Refused, code, message)
+    }
+
+    pub fn unreachable(code: &str, message: impl Into<String>) -> Self {
+        Self::new(Class::Unreachable, code, message)
+    }
+
+    pub fn definite(code: &str, message: impl Into<String>) -> Self {
+        Self::new(Class::Definite, code, message)
+    }
+
+    pub fn indeterminate(code: &str, message: impl Into<String>) -> Self {
+        Self::new(Class::Indeterminate, code, message)
+    }
+
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(Class::Internal, "internal", message)
+            .next("this is a mistake in runbook itself: please report it")
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// The closest of `known` to a name that is not among them, for "did you mean".
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|k| (strsim::damerau_levenshtein(name, k), k))
+        .filter(|(distance, k)| *distance <= 1 + k.len() / 4)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, k)| k)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_suggested_and_a_far_one_is_not() {
+        assert_eq!(
+            nearest("stable_fro", ["within", "stable_for"]),
+            Some("stable_for")
+        );
+        assert_eq!(nearest("colour", ["within", "stable_for"]), None);
+    }
+}

@@ -1,0 +1,112 @@
+//! The events of a run. Their names and fields are a format: later versions add to it and read what
+//! earlier ones wrote.
+
+use crate::fault::Fault;
+use crate::model::{Effect, EffectId, Plan, RunId, Scope, StepId};
+use serde::{Deserialize, Serialize};
+
+/// What became of an effect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Done,
+    /// It had happened already, by an earlier step or by someone else: nothing was written.
+    AlreadySo,
+    /// It certainly did not happen.
+    NotDone {
+        fault: Fault,
+    },
+    /// Whether it happened is not known; the intent stays open.
+    Unknown {
+        fault: Fault,
+    },
+}
+
+/// What became of a step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepResult {
+    /// There was nothing to do.
+    Unchanged { why: String },
+    /// Done, and the world was read again and agrees.
+    Verified { changed: bool },
+    /// Not done, or done and not as it should be.
+    Failed { fault: Fault },
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// All steps verified.
+    Done,
+    /// The world was no longer what the plan rests on.
+    Drifted,
+    Failed,
+    /// It is not known whether the last effect happened.
+    Unknown,
+    /// The operator stopped it between two steps.
+    Stopped,
+}
+
+/// One line of a run's journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "event")]
+pub enum Event {
+    RunStarted {
+        run: RunId,
+        plan: Box<Plan>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        /// The runbook's text, so that the run can be understood when the file has changed.
+        runbook_text: String,
+    },
+    StepStarted {
+        step: StepId,
+        scope: Scope,
+    },
+    /// Durable before the effect begins.
+    Intent {
+        id: EffectId,
+        effect: Effect,
+    },
+    Outcome {
+        id: EffectId,
+        outcome: Outcome,
+    },
+    StepEnded {
+        step: StepId,
+        scope: Scope,
+        result: StepResult,
+    },
+    RunEnded {
+        ending: Ending,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fault: Option<Fault>,
+    },
+}
+
+impl Event {
+    /// Version of the payload's form.
+    pub const SCHEMA_VERSION: u32 = 1;
+
+    /// The name under which the journal files it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::RunStarted { .. } => "run_started",
+            Self::StepStarted { .. } => "step_started",
+            Self::Intent { .. } => "intent",
+            Self::Outcome { .. } => "outcome",
+            Self::StepEnded { .. } => "step_ended",
+            Self::RunEnded { .. } => "run_ended",
+        }
+    }
+
+    /// The effect it is about.
+    pub fn effect(&self) -> Option<&EffectId> {
+        match self {
+            Self::Intent { id, .. } | Self::Outcome { id, .. } => Some(id),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,494 @@
+//! One effect: the smallest thing that is done to the world. It says itself what was before and
+//! what is after, so whether it happened is decided by looking, not by remembering.
+
+use super::fields::{FieldChange, Segment};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::fmt;
+
+/// One object of a cluster, known by its UID: an object that was deleted and made again is another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ObjectRef {
+    pub api_version: String,
+    pub kind: String,
+    /// The plural name under which the API serves it.
+    pub resource: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    pub name: String,
+    pub uid: String,
+}
+
+impl ObjectRef {
+    /// The path under which the API server serves it.
+    pub fn path(&self) -> String {
+        let root = match self.api_version.as_str() {
+            "v1" => "/api/v1".to_owned(),
+            group => format!("/apis/{group}"),
+        };
+        match &self.namespace {
+            Some(namespace) => format!(
+                "{root}/namespaces/{namespace}/{}/{}",
+                self.resource, self.name
+            ),
+            None => format!("{root}/{}/{}", self.resource, self.name),
+        }
+    }
+
+    /// The API group; empty for the core group.
+    pub fn group(&self) -> &str {
+        self.api_version
+            .split_once('/')
+            .map_or("", |(group, _)| group)
+    }
+}
+
+impl fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.namespace {
+            Some(namespace) => write!(f, "{} {namespace}/{}", self.kind, self.name),
+            None => write!(f, "{} {}", self.kind, self.name),
+        }
+    }
+}
+
+/// Something that is done to the world.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "effect")]
+pub enum Effect {
+    /// Fields of one object are written, where they are still what they were.
+    SetFields {
+        object: ObjectRef,
+        fields: Vec<FieldChange>,
+    },
+    /// A pod is deleted, by its UID, so that its controller puts another in its place.
+    ReplacePod {
+        pod: ObjectRef,
+        /// UID of the controller.
+        owner: String,
+        node: String,
+    },
+}
+
+/// How the world stands to an effect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// As it was before: it has not happened.
+    Before,
+    /// As it is after: it has happened, by whomever.
+    After,
+    /// Neither; `now` says what is there.
+    Other { now: String },
+}
+
+/// Whether the world has come to rest after an effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settled {
+    Yes,
+    /// What is waited for, as it stands.
+    NotYet(String),
+}
+
+impl Effect {
+    /// The object that tells whether the effect has happened.
+    pub fn object(&self) -> &ObjectRef {
+        match self {
+            Self::SetFields { object, .. } => object,
+            Self::ReplacePod { pod, .. } => pod,
+        }
+    }
+
+    /// The verb of Kubernetes' RBAC that the effect needs on its object.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::SetFields { .. } => "patch",
+            Self::ReplacePod { .. } => "delete",
+        }
+    }
+
+    /// The effect that takes this one back, where there is one: a deleted pod does not come back,
+    /// its successor has taken its place.
+    pub fn inverse(&self) -> Option<Self> {
+        match self {
+            Self::SetFields { object, fields } => Some(Self::SetFields {
+                object: object.clone(),
+                fields: fields.iter().rev().map(FieldChange::inverse).collect(),
+            }),
+            Self::ReplacePod { .. } => None,
+        }
+    }
+
+    /// Whether it changes the template of a DaemonSet, whose controller then replaces its pods.
+    pub fn rolls_pods(&self) -> bool {
+        match self {
+            Self::SetFields { object, fields } => {
+                object.kind == "DaemonSet"
+                    && fields.iter().any(|change| {
+                        matches!(change.path.segments(),
+                            [Segment::Key(a), Segment::Key(b), ..] if a == "spec" && b == "template")
+                    })
+            }
+            Self::ReplacePod { .. } => false,
+        }
+    }
+
+    /// How the object, as it was just read (`None`: there is none), stands to this effect.
+    pub fn standing(&self, now: Option<&Value>) -> Standing {
+        let uid = |object: &Value| {
+            object
+                .pointer("/metadata/uid")
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+        };
+        match (self, now) {
+            (Self::SetFields { object, .. }, None) => Standing::Other {
+                now: format!("{object} is gone"),
+            },
+            (Self::SetFields { object, fields }, Some(now)) => {
+                if uid(now).as_deref() != Some(object.uid.as_str()) {
+                    return Standing::Other {
+                        now: format!("{object} was deleted and made again"),
+                    };
+                }
+                if fields.iter().all(|f| f.path.read(now) == f.after.as_ref()) {
+                    Standing::After
+                } else if fields.iter().all(|f| f.path.read(now) == f.before.as_ref()) {
+                    Standing::Before
+                } else {
+                    let fields: Vec<String> = fields
+                        .iter()
+                        .filter(|f| f.path.read(now) != f.before.as_ref())
+                        .map(|f| format!("{} is {}", f.path, value_text(f.path.read(now))))
+                        .collect();
+                    Standing::Other {
+                        now: fields.join("; "),
+                    }
+                }
+            }
+            (Self::ReplacePod { .. }, None) => Standing::After,
+            (Self::ReplacePod { pod, .. }, Some(now)) => {
+                let same = uid(now).as_deref() == Some(pod.uid.as_str());
+                let ending = now.pointer("/metadata/deletionTimestamp").is_some();
+                if same && !ending {
+                    Standing::Before
+                } else {
+                    Standing::After
+                }
+            }
+        }
+    }
+}
+
+/// A field's value in a sentence.
+pub(crate) fn value_text(value: Option<&Value>) -> String {
+    match value {
+        None => "absent".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Object(map)) if map.contains_key("name") => match map.get("value") {
+            Some(Value::String(text)) => format!("`{text}`"),
+            _ => map
+                .get("valueFrom")
+                .map_or_else(|| "empty".to_owned(), |from| format!("from {from}")),
+        },
+        Some(other) => other.to_string(),
+    }
+}
+
+/// Whether a DaemonSet's controller has replaced its pods after a change of their template, by the
+/// rule of `kubectl rollout status` (kubectl v1.34, polymorphichelpers/rollout_status.go).
+pub(crate) fn rolled_out(daemonset: &Value) -> Settled {
+    let number = |at: &str| daemonset.pointer(at).and_then(Value::as_i64).unwrap_or(0);
+    let desired = number("/status/desiredNumberScheduled");
+    let updated = number("/status/updatedNumberScheduled");
+    let available = number("/status/numberAvailable");
+    if number("/status/observedGeneration") < number("/metadata/generation") {
+        Settled::NotYet("the controller has not seen the change yet".to_owned())
+    } else if updated < desired {
+        Settled::NotYet(format!("{updated} of {desired} pods are replaced"))
+    } else if available < desired {
+        Settled::NotYet(format!(
+            "all {desired} pods are replaced, {available} of them are ready"
+        ))
+    } else {
+        Settled::Yes
+    }
+}
+
+/// Whether a controller has seen the change of its object.
+pub(crate) fn seen_by_controller(object: &Value) -> Settled {
+    let number = |at: &str| object.pointer(at).and_then(Value::as_i64).unwrap_or(0);
+    if number("/status/observedGeneration") < number("/metadata/generation") {
+        Settled::NotYet("the controller has not seen the change yet".to_owned())
+    } else {
+        Settled::Yes
+    }
+}
+
+/// Whether a replaced pod's successor stands on the node: started, or ready too.
+pub(crate) fn succeeded(
+    pods: &[Value],
+    gone: &ObjectRef,
+    owner: &str,
+    node: &str,
+    ready: bool,
+) -> Settled {
+    let successor = pods.iter().find(|pod| {
+        let text = |at: &str| pod.pointer(at).and_then(Value::as_str);
+        text("/metadata/uid") != Some(gone.uid.as_str())
+            && text("/spec/nodeName") == Some(node)
+            && pod.pointer("/metadata/deletionTimestamp").is_none()
+            && owned_by(pod, owner)
+    });
+    let Some(pod) = successor else {
+        return Settled::NotYet(format!(
+            "the controller has not put another pod on {node} yet"
+        ));
+    };
+    let name = pod
+        .pointer("/metadata/name")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let running = pod
+        .pointer("/status/containerStatuses")
+        .and_then(Value::as_array)
+        .is_some_and(|all| {
+            !all.is_empty() && all.iter().all(|c| c.pointer("/state/running").is_some())
+        });
+    if !running {
+        Settled::NotYet(format!("{name} is starting"))
+    } else if ready && !is_ready(pod) {
+        Settled::NotYet(format!("{name} runs, and is not ready yet"))
+    } else {
+        Settled::Yes
+    }
+}
+
+pub(crate) fn owned_by(object: &Value, owner: &str) -> bool {
+    object
+        .pointer("/metadata/ownerReferences")
+        .and_then(Value::as_array)
+        .is_some_and(|owners| {
+            owners
+                .iter()
+                .any(|o| o.get("uid").and_then(Value::as_str) == Some(owner))
+        })
+}
+
+/// A pod's or node's condition `Ready`.
+pub(crate) fn is_ready(object: &Value) -> bool {
+    object
+        .pointer("/status/conditions")
+        .and_then(Value::as_array)
+        .is_some_and(|all| {
+            all.iter().any(|c| {
+                c.get("type").and_then(Value::as_str) == Some("Ready")
+                    && c.get("status").and_then(Value::as_str) == Some("True")
+            })
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::FieldPath;
+    use serde_json::json;
+
+    fn node() -> ObjectRef {
+        ObjectRef {
+            api_version: "v1".into(),
+            kind: "Node".into(),
+            resource: "nodes".into(),
+            namespace: None,
+            name: "node02".into(),
+            uid: "u-2".into(),
+        }
+    }
+
+    fn address(before: Option<&str>, after: Option<&str>) -> Effect {
+        Effect::SetFields {
+            object: node(),
+            fields: vec![FieldChange {
+                path: FieldPath::annotation("projectcalico.org/IPv4Address"),
+                before: before.map(Value::from),
+                after: after.map(Value::from),
+            }],
+        }
+    }
+
+    fn node_with(uid: &str, address: Option<&str>) -> Value {
+        match address {
+            Some(a) => {
+                json!({"metadata": {"uid": uid, "annotations": {"projectcalico.org/IPv4Address": a}}})
+            }
+            None => json!({"metadata": {"uid": uid}}),
+        }
+    }
+
+    #[test]
+    fn fields_tell_whether_they_were_written() {
+        let effect = address(Some("172.18.0.1/16"), Some("10.0.0.2/24"));
+        let stands = |now: Option<&Value>| effect.standing(now);
+        assert_eq!(
+            stands(Some(&node_with("u-2", Some("172.18.0.1/16")))),
+            Standing::Before
+        );
+        assert_eq!(
+            stands(Some(&node_with("u-2", Some("10.0.0.2/24")))),
+            Standing::After
+        );
+        let Standing::Other { now } = stands(Some(&node_with("u-2", Some("10.9.9.9/24")))) else {
+            panic!()
+        };
+        insta::assert_snapshot!(now, @"metadata.annotations[projectcalico.org/IPv4Address] is 10.9.9.9/24");
+        assert!(matches!(
+            stands(Some(&node_with("u-2", None))),
+            Standing::Other { .. }
+        ));
+        assert!(matches!(stands(None), Standing::Other { .. }));
+        // The same name and value, but another node.
+        assert!(matches!(
+            stands(Some(&node_with("u-9", Some("10.0.0.2/24")))),
+            Standing::Other { .. }
+        ));
+    }
+
+    #[test]
+    fn the_inverse_swaps_before_and_after() {
+        let effect = address(None, Some("10.0.0.2/24"));
+        let back = effect.inverse().unwrap();
+        assert_eq!(back, address(Some("10.0.0.2/24"), None));
+        assert_eq!(back.inverse().unwrap(), effect);
+        assert_eq!(
+            back.standing(Some(&node_with("u-2", None))),
+            Standing::After
+        );
+    }
+
+    fn replace() -> Effect {
+        Effect::ReplacePod {
+            pod: ObjectRef {
+                kind: "Pod".into(),
+                resource: "pods".into(),
+                namespace: Some("kube-system".into()),
+                name: "calico-node-x".into(),
+                uid: "p-1".into(),
+                ..node()
+            },
+            owner: "ds".into(),
+            node: "node02".into(),
+        }
+    }
+
+    #[test]
+    fn a_pod_is_replaced_when_it_is_gone_ending_or_another() {
+        let effect = replace();
+        let pod = |uid: &str| json!({"metadata": {"uid": uid}});
+        assert_eq!(effect.standing(Some(&pod("p-1"))), Standing::Before);
+        assert_eq!(effect.standing(Some(&pod("p-2"))), Standing::After);
+        assert_eq!(effect.standing(None), Standing::After);
+        let mut ending = pod("p-1");
+        ending["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        assert_eq!(effect.standing(Some(&ending)), Standing::After);
+        assert_eq!(effect.inverse(), None);
+        assert_eq!(effect.verb(), "delete");
+        assert!(!effect.rolls_pods());
+    }
+
+    #[test]
+    fn a_successor_counts_when_it_is_the_owners_on_that_node_and_runs() {
+        let Effect::ReplacePod { pod: gone, .. } = replace() else {
+            panic!()
+        };
+        let pod = |uid: &str, node: &str, owner: &str, running: bool, ready: &str| {
+            json!({
+                "metadata": {"uid": uid, "name": uid, "ownerReferences": [{"uid": owner}]},
+                "spec": {"nodeName": node},
+                "status": {
+                    "containerStatuses": [{"state": if running { json!({"running": {}}) } else { json!({"waiting": {}}) }}],
+                    "conditions": [{"type": "Ready", "status": ready}],
+                },
+            })
+        };
+        let look = |pods: &[Value], ready| succeeded(pods, &gone, "ds", "node02", ready);
+        assert_eq!(
+            look(&[pod("p-2", "node02", "ds", true, "True")], true),
+            Settled::Yes
+        );
+        assert_eq!(
+            look(&[pod("p-2", "node02", "ds", true, "False")], false),
+            Settled::Yes
+        );
+        for (pods, ready) in [
+            (vec![], false),
+            (vec![pod("p-1", "node02", "ds", true, "True")], false),
+            (vec![pod("p-2", "node03", "ds", true, "True")], false),
+            (vec![pod("p-2", "node02", "other", true, "True")], false),
+            (vec![pod("p-2", "node02", "ds", false, "False")], false),
+            (vec![pod("p-2", "node02", "ds", true, "False")], true),
+        ] {
+            assert!(matches!(look(&pods, ready), Settled::NotYet(_)), "{pods:?}");
+        }
+        let mut ending = pod("p-2", "node02", "ds", true, "True");
+        ending["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        assert!(matches!(look(&[ending], false), Settled::NotYet(_)));
+    }
+
+    #[test]
+    fn a_rollout_is_over_when_every_pod_is_replaced_and_ready() {
+        let status =
+            |generation: i64, observed: i64, desired: i64, updated: i64, available: i64| {
+                rolled_out(&json!({
+                    "metadata": {"generation": generation},
+                    "status": {"observedGeneration": observed, "desiredNumberScheduled": desired,
+                               "updatedNumberScheduled": updated, "numberAvailable": available},
+                }))
+            };
+        assert_eq!(status(2, 2, 3, 3, 3), Settled::Yes);
+        let waiting = |settled| match settled {
+            Settled::NotYet(what) => what,
+            Settled::Yes => panic!("settled"),
+        };
+        insta::assert_snapshot!(waiting(status(2, 1, 3, 3, 3)), @"the controller has not seen the change yet");
+        insta::assert_snapshot!(waiting(status(2, 2, 3, 1, 3)), @"1 of 3 pods are replaced");
+        insta::assert_snapshot!(waiting(status(2, 2, 3, 3, 2)), @"all 3 pods are replaced, 2 of them are ready");
+    }
+
+    #[test]
+    fn only_a_daemonsets_template_rolls_pods() {
+        let mut object = node();
+        object.kind = "DaemonSet".into();
+        object.api_version = "apps/v1".into();
+        let set = |path: FieldPath| Effect::SetFields {
+            object: object.clone(),
+            fields: vec![FieldChange {
+                path,
+                before: None,
+                after: None,
+            }],
+        };
+        assert!(set(FieldPath::container_env("calico-node", "IP")).rolls_pods());
+        assert!(!set(FieldPath::annotation("x")).rolls_pods());
+        assert!(!address(None, None).rolls_pods());
+    }
+
+    #[test]
+    fn an_object_knows_its_path_and_group() {
+        assert_eq!(node().path(), "/api/v1/nodes/node02");
+        assert_eq!(node().group(), "");
+        let daemonset = ObjectRef {
+            api_version: "apps/v1".into(),
+            resource: "daemonsets".into(),
+            namespace: Some("kube-system".into()),
+            name: "calico-node".into(),
+            kind: "DaemonSet".into(),
+            uid: String::new(),
+        };
+        assert_eq!(
+            daemonset.path(),
+            "/apis/apps/v1/namespaces/kube-system/daemonsets/calico-node"
+        );
+        assert_eq!(daemonset.group(), "apps");
+        assert_eq!(daemonset.to_string(), "DaemonSet kube-system/calico-node");
+    }
+}

@@ -1,0 +1,193 @@
+//! Names of runs, steps, targets and effects. Never positions in a list, so that they hold when a
+//! runbook is edited.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+use ulid::Ulid;
+
+/// One run of a runbook, or of its undoing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RunId(Ulid);
+
+impl RunId {
+    pub fn generate() -> Self {
+        Self(Ulid::generate())
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for RunId {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        Ulid::from_string(s)
+            .map(Self)
+            .map_err(|e| format!("`{s}` is not the id of a run: {e}"))
+    }
+}
+
+impl TryFrom<String> for RunId {
+    type Error = String;
+
+    fn try_from(s: String) -> Result<Self, Self::Error> {
+        s.parse()
+    }
+}
+
+impl From<RunId> for String {
+    fn from(id: RunId) -> Self {
+        id.to_string()
+    }
+}
+
+/// A step's `id`, or the slug of its name; unique within its runbook.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StepId(String);
+
+impl StepId {
+    /// Letters, digits and underscores, beginning with a letter: it must be usable as a name in a
+    /// condition.
+    pub fn new(text: &str) -> Option<Self> {
+        let mut chars = text.chars();
+        let first = chars.next().is_some_and(|c| c.is_ascii_lowercase());
+        let rest = chars.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        (first && rest).then(|| Self(text.to_owned()))
+    }
+
+    /// The id of a step that has only a name.
+    pub fn slug(name: &str) -> Option<Self> {
+        let mut slug = String::new();
+        for c in name.chars() {
+            if c.is_ascii_alphanumeric() {
+                slug.push(c.to_ascii_lowercase());
+            } else if !slug.ends_with('_') && !slug.is_empty() {
+                slug.push('_');
+            }
+        }
+        Self::new(slug.trim_end_matches('_'))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for StepId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a run is about: a node of the cluster, known by its UID.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Target {
+    /// `node/<UID>`.
+    pub id: String,
+    /// The name people use.
+    pub name: String,
+}
+
+impl Target {
+    pub fn node(name: &str, uid: &str) -> Self {
+        Self {
+            id: format!("node/{uid}"),
+            name: name.to_owned(),
+        }
+    }
+}
+
+/// Whether a step happens for one target, or once for the whole run.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    Target(Target),
+    Run,
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Target(target) => f.write_str(&target.name),
+            Self::Run => f.write_str("the run"),
+        }
+    }
+}
+
+/// One effect of a run: step, where, which item of it, which attempt.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct EffectId {
+    pub step: StepId,
+    pub scope: Scope,
+    /// What tells this effect from the step's others; empty where there is one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub item: String,
+    pub attempt: u32,
+}
+
+impl fmt::Display for EffectId {
+    /// The key under which the journal files an effect's events.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scope = match &self.scope {
+            Scope::Target(target) => target.id.as_str(),
+            Scope::Run => "run",
+        };
+        write!(f, "{}@{scope}", self.step)?;
+        if !self.item.is_empty() {
+            write!(f, "[{}]", self.item)?;
+        }
+        write!(f, "#{}", self.attempt)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn step_ids_are_names() {
+        assert!(StepId::new("swap_off").is_some());
+        for bad in ["", "1st", "_x", "a-b", "a b", "Ä", "Swap"] {
+            assert!(StepId::new(bad).is_none(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_becomes_a_slug() {
+        let slug = |name| StepId::slug(name).map(|s| s.to_string());
+        assert_eq!(
+            slug("Turn swap off now!").as_deref(),
+            Some("turn_swap_off_now")
+        );
+        assert_eq!(slug("  --  "), None);
+        assert_eq!(slug("2nd"), None);
+    }
+
+    #[test]
+    fn an_effect_is_filed_by_step_scope_item_and_attempt() {
+        let mut id = EffectId {
+            step: StepId::new("address").unwrap(),
+            scope: Scope::Target(Target::node("node02", "u-2")),
+            item: String::new(),
+            attempt: 1,
+        };
+        assert_eq!(id.to_string(), "address@node/u-2#1");
+        id.scope = Scope::Run;
+        id.item = "pod/x".into();
+        assert_eq!(id.to_string(), "address@run[pod/x]#1");
+    }
+
+    #[test]
+    fn a_run_id_survives_text() {
+        let id = RunId::generate();
+        assert_eq!(id.to_string().parse::<RunId>().unwrap(), id);
+        assert!("nonsense".parse::<RunId>().is_err());
+    }
+}

@@ -1,0 +1,16 @@
+//! What is planned, done and recorded: plain data, without any reading or writing of the world.
+
+mod effect;
+mod fields;
+mod ids;
+mod plan;
+
+pub use effect::{Effect, ObjectRef, Settled, Standing};
+pub(crate) use effect::{
+    is_ready, owned_by, rolled_out, seen_by_controller, succeeded, value_text,
+};
+pub use fields::{FieldChange, FieldPath, PatchError, Segment, json_patch};
+pub use ids::{EffectId, RunId, Scope, StepId, Target};
+pub use plan::{
+    Actor, ClusterId, Detail, Plan, PlanKind, PlannedStep, Prior, Risk, UndoClass, Verdict,
+};

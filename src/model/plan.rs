@@ -1,0 +1,230 @@
+//! A plan: what each step would do, where, and how it could be taken back. Data that is shown,
+//! confirmed, recorded and then carried out, and nothing else is.
+
+use super::effect::Effect;
+use super::ids::{RunId, Scope, StepId, Target};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::fmt;
+
+/// How a run must be confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Risk {
+    Low,
+    Medium,
+    High,
+}
+
+impl fmt::Display for Risk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        })
+    }
+}
+
+/// Whether what a change replaces can be put back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UndoClass {
+    Exact,
+    /// Put back, but for what is named.
+    BestEffort {
+        lost: String,
+    },
+    /// Nothing is put back; says why.
+    None {
+        why: String,
+    },
+}
+
+/// One thing that changes, for people: from what, to what, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Detail {
+    pub subject: String,
+    pub before: Option<String>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub before_is: String,
+    pub after: Option<String>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub after_is: String,
+}
+
+/// What was decided about one step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "verdict")]
+pub enum Verdict {
+    /// There is nothing to do.
+    NoChange { why: String },
+    /// This will be done.
+    Change {
+        effects: Vec<Effect>,
+        details: Vec<Detail>,
+        /// Consequences that follow by themselves.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        follows: Vec<String>,
+        undo: UndoClass,
+        /// Set where it rests on what an earlier step will have done.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        predicted: Option<String>,
+        /// The fault that this takes away, and that an undo therefore brings back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        heals: Option<String>,
+    },
+    /// The world is read until it is as expected; nothing is written.
+    Check { expects: String },
+    /// What would happen cannot be known; `otherwise` is what is done if the operator allows it.
+    Unknown {
+        why: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        otherwise: Option<Box<Verdict>>,
+    },
+    /// It must not be done.
+    Refused {
+        why: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next: Option<String>,
+    },
+}
+
+impl Verdict {
+    pub fn effects(&self) -> &[Effect] {
+        match self {
+            Self::Change { effects, .. } => effects,
+            Self::Unknown {
+                otherwise: Some(otherwise),
+                ..
+            } => otherwise.effects(),
+            _ => &[],
+        }
+    }
+
+    pub fn changes(&self) -> bool {
+        !self.effects().is_empty()
+    }
+}
+
+/// A step, at one target or once for the run, with its verdict.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedStep {
+    pub id: StepId,
+    pub name: String,
+    pub uses: String,
+    /// Its arguments, rendered.
+    pub with: Value,
+    pub scope: Scope,
+    pub verdict: Verdict,
+    /// What the operator should know besides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// The steps that go before one step in a plan.
+#[derive(Debug, Clone, Copy)]
+pub struct Prior<'a> {
+    pub steps: &'a [PlannedStep],
+}
+
+impl<'a> Prior<'a> {
+    pub fn effects(self) -> impl Iterator<Item = &'a Effect> {
+        self.steps.iter().flat_map(|step| step.verdict.effects())
+    }
+
+    pub fn changes_anything(self) -> bool {
+        self.effects().next().is_some()
+    }
+
+    /// Whether the step changes anything as seen from `scope`: at that target, or at any for a step
+    /// of the run.
+    pub fn changed(self, id: &StepId, scope: &Scope) -> bool {
+        self.steps
+            .iter()
+            .filter(|step| &step.id == id)
+            .filter(|step| match (&step.scope, scope) {
+                (Scope::Run, _) | (_, Scope::Run) => true,
+                (one, other) => one == other,
+            })
+            .any(|step| step.verdict.changes())
+    }
+}
+
+/// The cluster: where it was reached, and the UID of its namespace kube-system, which tells it from
+/// all others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterId {
+    pub context: String,
+    pub server: String,
+    pub uid: String,
+}
+
+/// Who runs it, and from where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    pub user: String,
+    pub host: String,
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.user, self.host)
+    }
+}
+
+/// What a plan is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlanKind {
+    Apply,
+    Undo { of: RunId },
+}
+
+/// What a run would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// `runbook.plan/v1`.
+    pub schema: String,
+    /// The version of runbook that made it.
+    pub engine: String,
+    pub kind: PlanKind,
+    pub runbook: String,
+    pub summary: String,
+    /// SHA-256 of the runbook's text, in hexadecimal.
+    pub runbook_digest: String,
+    pub params: Map<String, Value>,
+    pub risk: Risk,
+    pub cluster: ClusterId,
+    pub actor: Actor,
+    pub targets: Vec<Target>,
+    pub steps: Vec<PlannedStep>,
+}
+
+impl Plan {
+    pub const SCHEMA: &'static str = "runbook.plan/v1";
+
+    pub fn changes(&self) -> usize {
+        self.steps.iter().filter(|s| s.verdict.changes()).count()
+    }
+
+    pub fn effects(&self) -> impl Iterator<Item = &Effect> {
+        self.steps.iter().flat_map(|s| s.verdict.effects())
+    }
+
+    /// The first step that must not be done.
+    pub fn refusal(&self) -> Option<(&PlannedStep, &str, Option<&str>)> {
+        self.steps.iter().find_map(|step| match &step.verdict {
+            Verdict::Refused { why, next } => Some((step, why.as_str(), next.as_deref())),
+            _ => None,
+        })
+    }
+
+    /// The steps of which nobody can say what they would do.
+    pub fn unknowns(&self) -> impl Iterator<Item = (&PlannedStep, &str)> {
+        self.steps.iter().filter_map(|step| match &step.verdict {
+            Verdict::Unknown { why, .. } => Some((step, why.as_str())),
+            _ => None,
+        })
+    }
+}

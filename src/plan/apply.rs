@@ -1,0 +1,235 @@
+//! The plan of applying a runbook.
+
+use crate::actions::{Look, Place, World, step};
+use crate::fault::Fault;
+use crate::inventory::select;
+use crate::model::{Plan, PlanKind, PlannedStep, Prior, Scope, Target, Verdict};
+use crate::runbook::{Runbook, Step, StepScope, bind, render};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub runbook: Runbook,
+    /// Names of nodes.
+    pub nodes: Vec<String>,
+    /// `NAME=VALUE`.
+    pub params: Vec<String>,
+}
+
+/// Looks at the world and decides each step, without writing anything.
+pub async fn plan(world: &World, request: &Request) -> Result<Plan, Fault> {
+    let runbook = &request.runbook;
+    let params = bind(&runbook.params, &request.params)?;
+    if request.nodes.is_empty() {
+        return Err(
+            Fault::input("no_target", format!("{} needs a node", runbook.name))
+                .next("add --node NAME, once for each node"),
+        );
+    }
+    check_steps(runbook, &params)?;
+    let look = Look::new(world);
+    let cluster = world.cluster.identity().await?;
+    let known: Vec<String> = look
+        .nodes()
+        .await?
+        .iter()
+        .map(|n| n.name().to_owned())
+        .collect();
+    let mut targets = Vec::new();
+    for name in select(&request.nodes, &known)? {
+        let node = look.node(&name).await?;
+        targets.push(Target::node(&name, &node.object.uid));
+    }
+    let mut steps: Vec<PlannedStep> = Vec::new();
+    for (text, scope) in order(&runbook.steps, &targets) {
+        let planned = plan_step(&look, text, scope, &targets, &params, &steps).await?;
+        steps.push(planned);
+    }
+    Ok(Plan {
+        schema: Plan::SCHEMA.to_owned(),
+        engine: env!("CARGO_PKG_VERSION").to_owned(),
+        kind: PlanKind::Apply,
+        runbook: runbook.name.clone(),
+        summary: runbook.summary.clone(),
+        runbook_digest: digest(&runbook.text),
+        params,
+        risk: runbook.risk,
+        cluster,
+        actor: super::actor(),
+        targets,
+        steps,
+    })
+}
+
+fn digest(text: &str) -> String {
+    Sha256::digest(text.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// The steps in the order in which they happen: those of the run once, those of the targets in
+/// their stretches, target by target.
+fn order<'a>(steps: &'a [Step], targets: &[Target]) -> Vec<(&'a Step, Scope)> {
+    let mut ordered = Vec::new();
+    for stretch in steps.chunk_by(|a, b| a.scope == b.scope) {
+        match stretch.first().map(|s| s.scope) {
+            Some(StepScope::Run) => ordered.extend(stretch.iter().map(|s| (s, Scope::Run))),
+            Some(StepScope::Target) => {
+                for target in targets {
+                    ordered.extend(stretch.iter().map(|s| (s, Scope::Target(target.clone()))));
+                }
+            }
+            None => {}
+        }
+    }
+    ordered
+}
+
+/// Each step's kind and arguments, before anything is asked of hosts and cluster.
+fn check_steps(runbook: &Runbook, params: &Map<String, Value>) -> Result<(), Fault> {
+    let anyone = Target::node("node", "uid");
+    for text in &runbook.steps {
+        let scope = match text.scope {
+            StepScope::Run => Scope::Run,
+            StepScope::Target => Scope::Target(anyone.clone()),
+        };
+        make(text, &scope, params)?;
+    }
+    Ok(())
+}
+
+fn names(scope: &Scope, params: &Map<String, Value>) -> Value {
+    let mut names = json!({"params": params});
+    if let (Scope::Target(target), Some(names)) = (scope, names.as_object_mut()) {
+        names.insert(
+            "target".to_owned(),
+            json!({"name": target.name, "node": target.name}),
+        );
+    }
+    names
+}
+
+fn make(
+    text: &Step,
+    scope: &Scope,
+    params: &Map<String, Value>,
+) -> Result<(Box<dyn crate::actions::Step>, Value), Fault> {
+    let wrong = |what: String| Fault::input("step_wrong", format!("step `{}`: {what}", text.id));
+    let with =
+        render(&text.with, &names(scope, params)).map_err(|e| wrong(format!("with: {e}")))?;
+    let made = step(&text.uses, &with).map_err(wrong)?;
+    Ok((made, with))
+}
+
+async fn plan_step(
+    look: &Look<'_>,
+    text: &Step,
+    scope: Scope,
+    targets: &[Target],
+    params: &Map<String, Value>,
+    earlier: &[PlannedStep],
+) -> Result<PlannedStep, Fault> {
+    let (made, with) = make(text, &scope, params)?;
+    let prior = Prior { steps: earlier };
+    let (verdict, notes) = if holds(text, &scope, params, prior)? {
+        let place = Place {
+            scope: &scope,
+            targets,
+        };
+        made.plan(look, place, prior).await?
+    } else {
+        let condition = text.when.as_ref().map_or("", |c| c.source());
+        let why = format!("not needed: `{condition}` does not hold");
+        (Verdict::NoChange { why }, Vec::new())
+    };
+    Ok(PlannedStep {
+        id: text.id.clone(),
+        name: text.name.clone(),
+        uses: text.uses.clone(),
+        with,
+        scope,
+        verdict,
+        notes,
+    })
+}
+
+fn holds(
+    text: &Step,
+    scope: &Scope,
+    params: &Map<String, Value>,
+    prior: Prior<'_>,
+) -> Result<bool, Fault> {
+    let Some(condition) = &text.when else {
+        return Ok(true);
+    };
+    let mut names = names(scope, params);
+    let steps: Map<String, Value> = prior
+        .steps
+        .iter()
+        .map(|step| {
+            let changed = prior.changed(&step.id, scope);
+            (step.id.to_string(), json!({"changed": changed}))
+        })
+        .collect();
+    if let Some(names) = names.as_object_mut() {
+        names.insert("steps".to_owned(), Value::Object(steps));
+    }
+    condition
+        .holds(&names)
+        .map_err(|e| Fault::input("condition", format!("step `{}`: when: {e}", text.id)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runbook::read;
+
+    fn runbook(steps: &str) -> Runbook {
+        read(
+            &format!("apiVersion: runbook/v1\nname: x\nsummary: x\nrisk: low\ntargets: nodes\nsteps:\n{steps}"),
+            "x",
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn steps_of_the_run_happen_once_and_between_stretches_of_targets() {
+        let runbook = runbook(
+            "  - {id: a, uses: x.y}\n  - {id: b, uses: x.y}\n  - {id: once, uses: x.y, scope: run}\n  - {id: c, uses: x.y}\n",
+        );
+        let targets = [Target::node("n1", "1"), Target::node("n2", "2")];
+        let order: Vec<String> = order(&runbook.steps, &targets)
+            .iter()
+            .map(|(step, scope)| format!("{}@{scope}", step.id))
+            .collect();
+        assert_eq!(
+            order,
+            [
+                "a@n1",
+                "b@n1",
+                "a@n2",
+                "b@n2",
+                "once@the run",
+                "c@n1",
+                "c@n2"
+            ]
+        );
+    }
+
+    #[test]
+    fn wrong_steps_are_found_before_anything_is_asked() {
+        let wrong = |steps: &str| {
+            check_steps(&runbook(steps), &Map::new())
+                .unwrap_err()
+                .message
+        };
+        insta::assert_snapshot!(wrong("  - {id: a, uses: calico.nod_address}\n"), @"step `a`: uses: there is no kind `calico.nod_address`; did you mean `calico.node_address`?");
+        insta::assert_snapshot!(wrong("  - {id: a, uses: calico.node_address, with: {address: other}}\n"), @"step `a`: with: unknown variant `other`, expected `internal_ip`");
+        insta::assert_snapshot!(wrong("  - {id: a, uses: calico.mesh, scope: run, with: {settle: '{{ params.x }}', within: 5m}}\n"), @"step `a`: with: the template `{{ params.x }}` names something that is not there: there is no `params.x`");
+        insta::assert_snapshot!(wrong("  - {id: a, uses: calico.mesh, scope: run, with: {settle: 6m, within: 5m}}\n"), @"step `a`: with: the mesh cannot hold for 6m within 5m: `settle` must be shorter than `within`");
+        insta::assert_snapshot!(wrong("  - {id: a, uses: calico.mesh, scope: run, with: {settle: '{{ target.node }}', within: 5m}}\n"), @"step `a`: with: the template `{{ target.node }}` names something that is not there: there is no `target.node`");
+    }
+}

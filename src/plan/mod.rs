@@ -1,0 +1,64 @@
+//! Observations to decisions: makes the plan of a run, and the plan of taking one back.
+
+mod apply;
+mod undo;
+
+pub use apply::{Request, plan};
+pub use undo::{FaultBack, undo_plan};
+
+use crate::fault::Fault;
+use crate::model::{Actor, Plan};
+use crate::transport::{Cluster, Right};
+use std::collections::HashSet;
+
+/// The rights that the plan's effects need and this identity lacks.
+pub async fn missing_rights(cluster: &Cluster, plan: &Plan) -> Result<Vec<Right>, Fault> {
+    let mut asked = HashSet::new();
+    let mut missing = Vec::new();
+    for right in plan.effects().map(Right::of) {
+        if asked.insert(right.clone()) && !cluster.may(&right).await? {
+            missing.push(right);
+        }
+    }
+    Ok(missing)
+}
+
+/// Who runs this, for the journal and the plan's head.
+pub fn actor() -> Actor {
+    let host = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    let user = ["SUDO_USER", "USER", "LOGNAME"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
+        .unwrap_or_else(|| {
+            let uid = rustix::process::getuid().as_raw();
+            let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+            account(&accounts, uid).unwrap_or_else(|| format!("uid {uid}"))
+        });
+    Actor { user, host }
+}
+
+/// The name of a user in the text of `/etc/passwd`.
+fn account(accounts: &str, uid: u32) -> Option<String> {
+    accounts.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::account;
+
+    #[test]
+    fn a_user_is_found_by_its_number() {
+        let accounts =
+            "root:x:0:0:root:/root:/bin/sh\nbroken\nann:x:1000:1000::/home/ann:/bin/sh\n";
+        assert_eq!(account(accounts, 1000).as_deref(), Some("ann"));
+        assert_eq!(account(accounts, 0).as_deref(), Some("root"));
+        assert_eq!(account(accounts, 7), None);
+    }
+}

@@ -1,0 +1,257 @@
+//! Text to model. Everything that can be wrong with a runbook without looking at the world is found
+//! here.
+
+use super::condition::{Condition, Names};
+use super::model::{Become, Runbook, Step, StepScope, TargetKind};
+use super::param::{Param, ParamType};
+use super::template;
+use crate::model::{Risk, StepId};
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+const API_VERSION: &str = "runbook/v1";
+/// No runbook that a person wrote is larger.
+const MAX_BYTES: usize = 1 << 20;
+
+/// What is wrong with a runbook's text.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{file}: {what}")]
+pub struct ReadError {
+    pub file: String,
+    pub what: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(rename = "apiVersion")]
+    api_version: String,
+    name: String,
+    summary: String,
+    risk: Risk,
+    targets: TargetKind,
+    r#become: Option<Become>,
+    #[serde(default)]
+    params: BTreeMap<String, ParamText>,
+    steps: Vec<StepText>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ParamText {
+    r#type: ParamType,
+    default: Option<Value>,
+    #[serde(default)]
+    help: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StepText {
+    id: Option<String>,
+    name: Option<String>,
+    uses: String,
+    #[serde(default)]
+    with: Option<Value>,
+    #[serde(default)]
+    scope: StepScope,
+    when: Option<String>,
+}
+
+/// Reads a runbook. `file` names it in errors.
+pub fn read(text: &str, file: &str) -> Result<Runbook, ReadError> {
+    let wrong = |what: String| ReadError {
+        file: file.to_owned(),
+        what,
+    };
+    if text.len() > MAX_BYTES {
+        return Err(wrong(format!(
+            "it has {} bytes, and a runbook may have {MAX_BYTES}",
+            text.len()
+        )));
+    }
+    let parsed: File = serde_yaml::from_str(text).map_err(|e| wrong(e.to_string()))?;
+    if parsed.api_version != API_VERSION {
+        return Err(wrong(format!(
+            "apiVersion is `{}`; this version of runbook reads `{API_VERSION}`",
+            parsed.api_version
+        )));
+    }
+    if let Some(other) = parsed.r#become.as_ref().filter(|b| b.user != "root") {
+        return Err(wrong(format!(
+            "become: user `{}`: only root is supported",
+            other.user
+        )));
+    }
+    let params = read_params(parsed.params).map_err(wrong)?;
+    let steps = read_steps(parsed.steps, &params).map_err(wrong)?;
+    Ok(Runbook {
+        name: parsed.name,
+        summary: parsed.summary,
+        risk: parsed.risk,
+        targets: parsed.targets,
+        r#become: parsed.r#become,
+        params,
+        steps,
+        text: text.to_owned(),
+    })
+}
+
+fn read_params(texts: BTreeMap<String, ParamText>) -> Result<Vec<Param>, String> {
+    texts
+        .into_iter()
+        .map(|(name, text)| {
+            if StepId::new(&name).is_none() {
+                return Err(format!(
+                    "params: `{name}` is not a name: lower-case letters, digits and _"
+                ));
+            }
+            if let Some(default) = &text.default
+                && !text.r#type.accepts(default)
+            {
+                return Err(format!(
+                    "params: the default of `{name}` is {default}, and not {}",
+                    text.r#type.expects()
+                ));
+            }
+            Ok(Param {
+                name,
+                r#type: text.r#type,
+                default: text.default,
+                help: text.help,
+            })
+        })
+        .collect()
+}
+
+fn read_steps(texts: Vec<StepText>, params: &[Param]) -> Result<Vec<Step>, String> {
+    if texts.is_empty() {
+        return Err("steps: there are none".to_owned());
+    }
+    let mut steps: Vec<Step> = Vec::new();
+    for (n, text) in texts.into_iter().enumerate() {
+        let place = || format!("step {}", n + 1);
+        let id = match (&text.id, &text.name) {
+            (Some(id), _) => StepId::new(id).ok_or_else(|| {
+                format!(
+                    "{}: id `{id}` is not a name: lower-case letters, digits and _",
+                    place()
+                )
+            })?,
+            (None, Some(name)) => StepId::slug(name).ok_or_else(|| {
+                format!(
+                    "{}: no id can be made of the name `{name}`: give an id",
+                    place()
+                )
+            })?,
+            (None, None) => return Err(format!("{}: it has neither id nor name", place())),
+        };
+        if steps.iter().any(|step| step.id == id) {
+            return Err(format!("{}: there are two steps `{id}`", place()));
+        }
+        let with = text
+            .with
+            .unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+        template::check(&with).map_err(|e| format!("step `{id}`: with: {e}"))?;
+        let scope_names: &[&str] = match text.scope {
+            StepScope::Target => &["target.name", "target.node"],
+            StepScope::Run => &[],
+        };
+        let names = Names(
+            params
+                .iter()
+                .map(|p| format!("params.{}", p.name))
+                .chain(scope_names.iter().map(|n| (*n).to_owned()))
+                .chain(steps.iter().map(|s| format!("steps.{}.changed", s.id)))
+                .collect(),
+        );
+        let when = text
+            .when
+            .map(|source| {
+                Condition::parse(&source, &names).map_err(|e| format!("step `{id}`: when: {e}"))
+            })
+            .transpose()?;
+        steps.push(Step {
+            name: text.name.unwrap_or_else(|| id.to_string()),
+            id,
+            uses: text.uses,
+            with,
+            scope: text.scope,
+            when,
+        });
+    }
+    Ok(steps)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const GOOD: &str = "\
+apiVersion: runbook/v1
+name: x
+summary: Does x
+risk: low
+targets: nodes
+params:
+  within: {type: duration, default: 5m, help: How long}
+steps:
+  - id: one
+    uses: a.b
+    with: {node: '{{ target.node }}'}
+  - name: Then the other
+    uses: a.c
+    scope: run
+    when: steps.one.changed
+";
+
+    fn wrong(from: &str, to: &str) -> String {
+        assert!(GOOD.contains(from), "{from}");
+        read(&GOOD.replacen(from, to, 1), "x.yaml")
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn a_runbook_is_read() {
+        let runbook = read(GOOD, "x.yaml").unwrap();
+        assert_eq!(runbook.steps[1].id.as_str(), "then_the_other");
+        assert_eq!(
+            runbook.steps[1].when.as_ref().unwrap().source(),
+            "steps.one.changed"
+        );
+        assert_eq!(runbook.steps[1].scope, StepScope::Run);
+        assert_eq!(runbook.steps[0].name, "one");
+        assert_eq!(runbook.params[0].default, Some("5m".into()));
+    }
+
+    #[test]
+    fn each_mistake_is_named_with_its_place() {
+        insta::assert_snapshot!(wrong("risk: low", "risk: none"), @"x.yaml: risk: unknown variant `none`, expected one of `low`, `medium`, `high` at line 4 column 7");
+        insta::assert_snapshot!(wrong("summary:", "sumary:"), @"x.yaml: unknown field `sumary`, expected one of `apiVersion`, `name`, `summary`, `risk`, `targets`, `become`, `params`, `steps` at line 3 column 1");
+        insta::assert_snapshot!(wrong("runbook/v1", "runbook/v9"), @"x.yaml: apiVersion is `runbook/v9`; this version of runbook reads `runbook/v1`");
+        insta::assert_snapshot!(wrong("default: 5m", "default: 5"), @"x.yaml: params: the default of `within` is 5, and not a duration such as 90s, 5m or 1h30m");
+        insta::assert_snapshot!(wrong("within:", "With-in:"), @"x.yaml: params: `With-in` is not a name: lower-case letters, digits and _");
+        insta::assert_snapshot!(wrong("id: one", "id: One"), @"x.yaml: step 1: id `One` is not a name: lower-case letters, digits and _");
+        insta::assert_snapshot!(wrong("name: Then the other", "id: one"), @"x.yaml: step 2: there are two steps `one`");
+        insta::assert_snapshot!(wrong("steps.one.changed", "steps.then_the_other.changed"), @"x.yaml: step `then_the_other`: when: `steps.then_the_other.changed` uses `steps.then_the_other.changed`, which is not known here; known are params.within, steps.one.changed");
+        insta::assert_snapshot!(wrong("steps.one.changed", "target.node == 'x'"), @"x.yaml: step `then_the_other`: when: `target.node == 'x'` uses `target.node`, which is not known here; known are params.within, steps.one.changed");
+        insta::assert_snapshot!(wrong("'{{ target.node }}'", "'{{ target.node'"), @"x.yaml: step `one`: with: the template `{{ target.node` is not well-formed: invalid handlebars syntax: expected trailing_tilde_to_omit_whitespace");
+        insta::assert_snapshot!(wrong("targets: nodes", "targets: nodes\nbecome: {user: bob}"), @"x.yaml: become: user `bob`: only root is supported");
+        insta::assert_snapshot!(wrong("params:\n", "risk: low\nparams:\n"), @"x.yaml: duplicate field `risk`");
+        insta::assert_snapshot!(read(&"x".repeat(MAX_BYTES + 1), "big.yaml").unwrap_err(), @"big.yaml: it has 1048577 bytes, and a runbook may have 1048576");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_reader_panic(text in "\\PC{0,200}", at in 0..400usize) {
+            let _ = read(&text, "x");
+            let mut broken = GOOD.to_owned();
+            let at = at.min(broken.len());
+            broken.insert_str(at, &text);
+            let _ = read(&broken, "x");
+        }
+    }
+}

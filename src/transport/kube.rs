@@ -1,0 +1,376 @@
+//! A cluster, over its API server.
+
+use crate::fault::Fault;
+use crate::journal::Permit;
+use crate::model::{ClusterId, Effect, ObjectRef, PatchError, json_patch};
+use http::{Method, Request, StatusCode};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// The name under which managed fields show what this program wrote.
+const FIELD_MANAGER: &str = "runbook";
+
+/// Which cluster.
+#[derive(Debug, Clone, Default)]
+pub struct ClusterOptions {
+    /// A context of the kubeconfig; its current one if left out.
+    pub context: Option<String>,
+}
+
+/// A right that is needed: verb and resource, of one object or of all.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Right {
+    pub verb: String,
+    pub group: String,
+    pub resource: String,
+    pub namespace: Option<String>,
+    pub name: Option<String>,
+}
+
+impl Right {
+    /// What carrying out `effect` needs.
+    pub fn of(effect: &Effect) -> Self {
+        let object = effect.object();
+        Self {
+            verb: effect.verb().to_owned(),
+            group: object.group().to_owned(),
+            resource: object.resource.clone(),
+            namespace: object.namespace.clone(),
+            name: Some(object.name.clone()),
+        }
+    }
+}
+
+impl std::fmt::Display for Right {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.verb, self.resource)?;
+        if !self.group.is_empty() {
+            write!(f, ".{}", self.group)?;
+        }
+        if let Some(name) = &self.name {
+            write!(f, " `{name}`")?;
+        }
+        if let Some(namespace) = &self.namespace {
+            write!(f, " in {namespace}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A connection to an API server.
+pub struct Cluster {
+    client: Client,
+    server: String,
+    context: String,
+}
+
+impl Cluster {
+    /// Reads the kubeconfig; nothing is asked of the API server yet.
+    pub async fn connect(options: &ClusterOptions) -> Result<Self, Fault> {
+        let wrong = |what: String| {
+            Fault::input("kubeconfig", what)
+                .next("look at KUBECONFIG or ~/.kube/config, and at --context")
+        };
+        let kubeconfig =
+            Kubeconfig::read().map_err(|e| wrong(format!("no kubeconfig can be read: {e}")))?;
+        let context = options
+            .context
+            .clone()
+            .or_else(|| kubeconfig.current_context.clone())
+            .ok_or_else(|| wrong("the kubeconfig names no current context".to_owned()))?;
+        if !kubeconfig.contexts.iter().any(|c| c.name == context) {
+            let known: Vec<&str> = kubeconfig
+                .contexts
+                .iter()
+                .map(|c| c.name.as_str())
+                .collect();
+            return Err(wrong(format!(
+                "the kubeconfig has no context `{context}`; it has {}",
+                known.join(", ")
+            )));
+        }
+        let mut config = Config::from_custom_kubeconfig(
+            kubeconfig,
+            &KubeConfigOptions {
+                context: Some(context.clone()),
+                ..KubeConfigOptions::default()
+            },
+        )
+        .await
+        .map_err(|e| wrong(format!("context `{context}` cannot be used: {e}")))?;
+        config.connect_timeout = Some(CONNECT_TIMEOUT);
+        config.read_timeout = Some(READ_TIMEOUT);
+        config.reset_reader_on_write = true;
+        // It would hide for minutes that a disruption budget blocks an eviction.
+        config.default_retry = false;
+        let server = config.cluster_url.to_string();
+        let client = Client::try_from(config)
+            .map_err(|e| wrong(format!("context `{context}` cannot be used: {e}")))?;
+        Ok(Self {
+            client,
+            server: server.trim_end_matches('/').to_owned(),
+            context,
+        })
+    }
+
+    /// The cluster's identity.
+    pub async fn identity(&self) -> Result<ClusterId, Fault> {
+        let system = self.get("/api/v1/namespaces/kube-system").await?;
+        let uid = system
+            .as_ref()
+            .and_then(|s| s.pointer("/metadata/uid"))
+            .and_then(Value::as_str)
+            .ok_or_else(|| {
+                Fault::refused("no_kube_system", "the cluster has no namespace kube-system")
+            })?;
+        Ok(ClusterId {
+            context: self.context.clone(),
+            server: self.server.clone(),
+            uid: uid.to_owned(),
+        })
+    }
+
+    /// One object; `None` where there is none.
+    pub async fn get(&self, path: &str) -> Result<Option<Value>, Fault> {
+        match self.call(Method::GET, path, None).await {
+            Ok(value) => Ok(Some(value)),
+            Err(Answer::Status {
+                code: StatusCode::NOT_FOUND,
+                ..
+            }) => Ok(None),
+            Err(answer) => Err(self.read_fault(path, answer)),
+        }
+    }
+
+    /// The items of a list, all pages of it.
+    pub async fn list(&self, path: &str) -> Result<Vec<Value>, Fault> {
+        let mut items = Vec::new();
+        let mut next = String::new();
+        loop {
+            let sign = if path.contains('?') { '&' } else { '?' };
+            let page = format!("{path}{sign}limit=500{next}");
+            let mut list = self
+                .call(Method::GET, &page, None)
+                .await
+                .map_err(|answer| self.read_fault(path, answer))?;
+            if let Some(Value::Array(more)) = list.get_mut("items").map(Value::take) {
+                items.extend(more);
+            }
+            match list.pointer("/metadata/continue").and_then(Value::as_str) {
+                Some(token) if !token.is_empty() => next = format!("&continue={token}"),
+                _ => return Ok(items),
+            }
+        }
+    }
+
+    /// Whether this identity has a right, as the API server judges it.
+    pub async fn may(&self, right: &Right) -> Result<bool, Fault> {
+        let review = json!({
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": {
+                "verb": right.verb,
+                "group": right.group,
+                "resource": right.resource,
+                "namespace": right.namespace,
+                "name": right.name,
+            }},
+        });
+        let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+        let answer = self
+            .call(Method::POST, path, Some(("application/json", &review)))
+            .await
+            .map_err(|answer| self.read_fault(path, answer))?;
+        Ok(answer.pointer("/status/allowed") == Some(&Value::Bool(true)))
+    }
+
+    /// Reads the object that an effect is about.
+    pub async fn object(&self, object: &ObjectRef) -> Result<Option<Value>, Fault> {
+        self.get(&object.path()).await
+    }
+
+    /// Carries an effect out, once. `now` is its object as it was just read: the write rests on that
+    /// state and on no other.
+    pub async fn perform(&self, permit: Permit, now: Option<&Value>) -> Result<(), Fault> {
+        let effect = permit.effect();
+        let object = effect.object();
+        let (method, kind, body) = match effect {
+            Effect::SetFields { fields, .. } => {
+                let Some(now) = now else {
+                    return Err(Fault::definite("gone", format!("{object} is gone")));
+                };
+                let patch = json_patch(now, fields).map_err(|e| {
+                    let code = match e {
+                        PatchError::Drift { .. } => "drift",
+                        PatchError::NoPlace(_) => "no_place",
+                    };
+                    Fault::definite(code, format!("{object}: {e}"))
+                })?;
+                (
+                    Method::PATCH,
+                    "application/json-patch+json",
+                    Value::Array(patch),
+                )
+            }
+            Effect::ReplacePod { pod, .. } => (
+                Method::DELETE,
+                "application/json",
+                json!({
+                    "apiVersion": "v1",
+                    "kind": "DeleteOptions",
+                    "preconditions": {"uid": pod.uid},
+                }),
+            ),
+        };
+        let mut path = object.path();
+        if method == Method::PATCH {
+            path = format!("{path}?fieldManager={FIELD_MANAGER}&fieldValidation=Strict");
+        }
+        match self.call(method, &path, Some((kind, &body))).await {
+            Ok(_) => Ok(()),
+            Err(answer) => Err(self.write_fault(object, answer)),
+        }
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(&str, &Value)>,
+    ) -> Result<Value, Answer> {
+        tracing::debug!(%method, path, "API");
+        let mut request = Request::builder().method(method).uri(path);
+        let bytes = match body {
+            Some((kind, body)) => {
+                request = request.header("Content-Type", kind);
+                serde_json::to_vec(body).map_err(|e| Answer::NotSent(e.to_string()))?
+            }
+            None => Vec::new(),
+        };
+        let request = request
+            .header("Accept", "application/json")
+            .body(bytes)
+            .map_err(|e| Answer::NotSent(e.to_string()))?;
+        match self.client.request::<Value>(request).await {
+            Ok(value) => Ok(value),
+            Err(kube::Error::Api(status)) => Err(Answer::Status {
+                code: StatusCode::from_u16(status.code)
+                    .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+                message: status.message.clone(),
+            }),
+            Err(e) => {
+                let text = chain(&e);
+                // Nothing left this machine if not even the connection came to be.
+                if text.contains("connect error")
+                    || text.contains("tcp connect")
+                    || text.contains("dns error")
+                    || text.contains("deadline has elapsed") && text.contains("connect")
+                {
+                    Err(Answer::NotSent(text))
+                } else {
+                    Err(Answer::Lost(text))
+                }
+            }
+        }
+    }
+
+    fn unreachable(&self, why: &str) -> Fault {
+        Fault::unreachable(
+            "api_unreachable",
+            format!(
+                "the API server {} (context {}) does not answer: {why}",
+                self.server, self.context
+            ),
+        )
+        .next("look whether it runs and whether this machine reaches it; --context names another cluster")
+    }
+
+    fn read_fault(&self, path: &str, answer: Answer) -> Fault {
+        match answer {
+            Answer::NotSent(why) | Answer::Lost(why) => self.unreachable(&why),
+            Answer::Status { code, message } => match code {
+                StatusCode::UNAUTHORIZED => Fault::refused(
+                    "api_unauthorized",
+                    format!(
+                        "the API server {} does not know this identity: {message}",
+                        self.server
+                    ),
+                )
+                .next("the credentials in the kubeconfig may have expired"),
+                StatusCode::FORBIDDEN => Fault::refused(
+                    "api_forbidden",
+                    format!("this identity lacks a right that is needed: {message}"),
+                )
+                .next("ask for the right, or use another identity with --context"),
+                _ => Fault::unreachable(
+                    "api_error",
+                    format!("the API server answered {path} with {code}: {message}"),
+                ),
+            },
+        }
+    }
+
+    /// What a failed write means. A 5xx, or no answer, leaves open whether it was done.
+    fn write_fault(&self, object: &ObjectRef, answer: Answer) -> Fault {
+        match answer {
+            Answer::NotSent(why) => self.unreachable(&why),
+            Answer::Lost(why) => Fault::indeterminate(
+                "api_lost",
+                format!("writing {object}: the connection to the API server broke: {why}"),
+            ),
+            Answer::Status { code, message } if code.is_server_error() => Fault::indeterminate(
+                "api_error",
+                format!("writing {object}: the API server answered {code}: {message}"),
+            ),
+            Answer::Status {
+                code: StatusCode::FORBIDDEN,
+                message,
+            } => Fault::definite(
+                "api_forbidden",
+                format!("writing {object} was refused: {message}"),
+            ),
+            // The tests in the patch did not hold: somebody else was faster.
+            Answer::Status {
+                code: code @ (StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY),
+                message,
+            } => Fault::definite(
+                "api_conflict",
+                format!("{object} changed at the same moment ({code}): {message}"),
+            ),
+            Answer::Status { code, message } => Fault::definite(
+                "api_rejected",
+                format!("the API server rejected the change of {object} ({code}): {message}"),
+            ),
+        }
+    }
+}
+
+/// How a request failed.
+enum Answer {
+    Status {
+        code: StatusCode,
+        message: String,
+    },
+    /// It certainly did not reach the API server.
+    NotSent(String),
+    /// It may have.
+    Lost(String),
+}
+
+fn chain(e: &dyn std::error::Error) -> String {
+    let mut text = e.to_string();
+    let mut source = e.source();
+    while let Some(e) = source {
+        let part = e.to_string();
+        if !text.contains(&part) {
+            text.push_str(": ");
+            text.push_str(&part);
+        }
+        source = e.source();
+    }
+    text
+}

@@ -1,0 +1,242 @@
+//! Hosts, over OpenSSH: its own client connects, so that its configuration, agent, jump hosts and
+//! known hosts hold.
+
+use crate::fault::{Class, Fault};
+use crate::inventory::Destination;
+use openssh::{ControlPersist, KnownHosts, Session, SessionBuilder};
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Mutex, OnceCell};
+
+/// A script that has not answered by then will not.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection that its process left behind closes itself after this many idle seconds.
+const IDLE_SECONDS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(59);
+
+/// Code of the fault of a connection that was there and is not any more.
+const LOST: &str = "host_lost";
+
+/// How connections are made.
+#[derive(Debug, Clone, Default)]
+pub struct SshOptions {
+    /// Instead of the user's own client configuration.
+    pub config: Option<PathBuf>,
+    /// Accept the key of a host that is not known yet. A key that has changed is never accepted.
+    pub accept_new: bool,
+}
+
+type Connection = Arc<OnceCell<Result<Session, Fault>>>;
+
+/// The connections of a run: one per host, made when first needed.
+pub struct Hosts {
+    options: SshOptions,
+    connections: Mutex<BTreeMap<Destination, Connection>>,
+}
+
+impl Hosts {
+    pub fn new(options: SshOptions) -> Self {
+        Self {
+            options,
+            connections: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// Runs a script that only reads, as root, and returns what it printed. `script` is literal.
+    /// A connection that broke since its last use, or closed itself, is made anew once: reading
+    /// twice does no harm.
+    pub async fn read_as_root(&self, host: &Destination, script: &str) -> Result<String, Fault> {
+        let connection = self.connection(host).await;
+        let used_before = connection.initialized();
+        let result = self.read_over(&connection, host, script).await;
+        match result {
+            Err(fault) if fault.code == LOST && used_before => {
+                tracing::debug!(host = host.name, "connecting again: {fault}");
+                self.forget(host, &connection).await;
+                let connection = self.connection(host).await;
+                self.read_over(&connection, host, script).await
+            }
+            Err(fault) if fault.class == Class::Unreachable => {
+                // The next read may find it better.
+                self.forget(host, &connection).await;
+                Err(fault)
+            }
+            other => other,
+        }
+    }
+
+    async fn connection(&self, host: &Destination) -> Connection {
+        let mut connections = self.connections.lock().await;
+        connections.entry(host.clone()).or_default().clone()
+    }
+
+    /// Takes a connection that did not serve out of use, unless another has taken its place.
+    async fn forget(&self, host: &Destination, broken: &Connection) {
+        let mut connections = self.connections.lock().await;
+        if connections
+            .get(host)
+            .is_some_and(|known| Arc::ptr_eq(known, broken))
+        {
+            connections.remove(host);
+        }
+    }
+
+    async fn read_over(
+        &self,
+        connection: &Connection,
+        host: &Destination,
+        script: &str,
+    ) -> Result<String, Fault> {
+        let session = connection.get_or_init(|| self.connect(host)).await;
+        let session = session.as_ref().map_err(Clone::clone)?;
+        let silent = || {
+            Fault::unreachable(
+                "host_silent",
+                format!(
+                    "{} did not answer within {} s, though it is connected",
+                    host.name,
+                    READ_TIMEOUT.as_secs()
+                ),
+            )
+            .next(format!("try `ssh {} true`", host.address))
+        };
+        // The remote end has a clock of its own: what runs there does not end with us.
+        let wrapped = format!(
+            "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C\n\
+             if [ \"$(id -u)\" = 0 ]; then exec timeout {seconds} /bin/sh -c \"$1\"; fi\n\
+             exec timeout {seconds} sudo -n -- /bin/sh -c \"$1\"",
+            seconds = READ_TIMEOUT.as_secs()
+        );
+        let output = tokio::time::timeout(
+            READ_TIMEOUT + Duration::from_secs(5),
+            session
+                .command("/bin/sh")
+                .args(["-c", &wrapped, "sh", script])
+                .stdin(openssh::Stdio::null())
+                .output(),
+        )
+        .await
+        .map_err(|_| silent())?
+        .map_err(|e| lost(host, &e))?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let said = stderr.trim();
+        if said.starts_with("sudo:") {
+            return Err(Fault::refused(
+                "no_root",
+                format!("on {}, this user may not become root: {said}", host.name),
+            )
+            .next("connect as root, or allow the user sudo without a password"));
+        }
+        if output.status.code() == Some(124) {
+            return Err(silent());
+        }
+        Err(Fault::refused(
+            "host_read",
+            format!(
+                "reading from {} failed ({}): {said}",
+                host.name,
+                output
+                    .status
+                    .code()
+                    .map_or_else(|| "no exit code".to_owned(), |c| format!("exit code {c}")),
+            ),
+        ))
+    }
+
+    async fn connect(&self, host: &Destination) -> Result<Session, Fault> {
+        let mut builder = SessionBuilder::default();
+        builder
+            .known_hosts_check(if self.options.accept_new {
+                KnownHosts::Add
+            } else {
+                KnownHosts::Strict
+            })
+            .connect_timeout(CONNECT_TIMEOUT)
+            .server_alive_interval(Duration::from_secs(10))
+            .control_persist(ControlPersist::IdleFor(IDLE_SECONDS));
+        if let Some(user) = &host.user {
+            builder.user(user.clone());
+        }
+        if let Some(port) = host.port {
+            builder.port(port);
+        }
+        if let Some(config) = &self.options.config {
+            builder.config_file(config);
+        }
+        if let Some(runtime) = std::env::var_os("XDG_RUNTIME_DIR") {
+            builder.control_directory(runtime);
+        } else {
+            builder.control_directory(std::env::temp_dir());
+        }
+        tracing::debug!(host = host.name, address = host.address, "connecting");
+        // OpenSSH bounds the TCP connection, not a server that accepts and then says nothing.
+        tokio::time::timeout(CONNECT_TIMEOUT * 2, builder.connect_mux(&host.address))
+            .await
+            .map_err(|_| {
+                unreachable(
+                    host,
+                    &format!(
+                        "it accepted the connection and then said nothing for {} s",
+                        CONNECT_TIMEOUT.as_secs() * 2
+                    ),
+                )
+            })?
+            .map_err(|e| unreachable(host, &chain(&e)))
+    }
+
+    /// Ends all connections.
+    pub async fn close(self) {
+        for (host, connection) in self.connections.into_inner() {
+            if let Some(Ok(session)) = Arc::into_inner(connection).and_then(OnceCell::into_inner)
+                && let Err(e) = session.close().await
+            {
+                tracing::debug!(host = host.name, "closing: {}", chain(&e));
+            }
+        }
+    }
+}
+
+fn unreachable(host: &Destination, why: &str) -> Fault {
+    let why = why.trim();
+    let at = match host.name == host.address {
+        true => host.name.clone(),
+        false => format!("{} ({})", host.name, host.address),
+    };
+    let fault = Fault::unreachable(
+        "host_unreachable",
+        format!("{at} cannot be reached over SSH: {why}"),
+    );
+    if why.contains("Host key verification failed") || why.contains("HOST IDENTIFICATION") {
+        fault.next(
+            "its key is not the known one, or none is known: check it, then add it to known_hosts \
+             (or --accept-new, for hosts never seen before)",
+        )
+    } else {
+        fault.next(format!("try `ssh {} true`", host.address))
+    }
+}
+
+fn lost(host: &Destination, e: &openssh::Error) -> Fault {
+    Fault::unreachable(
+        LOST,
+        format!("the connection to {} broke: {}", host.name, chain(e)),
+    )
+}
+
+/// An error with what it was caused by, in one line.
+fn chain(e: &dyn std::error::Error) -> String {
+    let mut text = e.to_string();
+    let mut source = e.source();
+    while let Some(e) = source {
+        text.push_str(": ");
+        text.push_str(&e.to_string());
+        source = e.source();
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

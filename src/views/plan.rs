@@ -1,0 +1,227 @@
+//! A plan, as it is read before it is confirmed.
+
+use super::text::{clean, paragraph, width};
+use crate::model::{Detail, Plan, PlanKind, PlannedStep, Scope, Target, UndoClass, Verdict};
+use console::{StyledObject, style};
+
+/// The whole plan.
+pub fn render_plan(plan: &Plan) -> String {
+    Page {
+        out: String::new(),
+        width: width(),
+    }
+    .plan(plan)
+}
+
+struct Page {
+    out: String,
+    width: usize,
+}
+
+impl Page {
+    fn plan(mut self, plan: &Plan) -> String {
+        let title = match &plan.kind {
+            PlanKind::Apply => plan.runbook.clone(),
+            PlanKind::Undo { .. } => format!("undo {}", plan.runbook),
+        };
+        self.line(&format!(
+            "{}: {}",
+            bold(&clean(&title)),
+            clean(&plan.summary)
+        ));
+        self.line("");
+        let nodes: Vec<&str> = plan.targets.iter().map(|t| t.name.as_str()).collect();
+        let cluster = &plan.cluster;
+        for (name, value) in [
+            ("nodes", nodes.join(", ")),
+            (
+                "cluster",
+                format!(
+                    "{} ({}), uid {}",
+                    cluster.context, cluster.server, cluster.uid
+                ),
+            ),
+            ("as", plan.actor.to_string()),
+            ("risk", plan.risk.to_string()),
+        ] {
+            self.paragraph(&format!("  {name:<8} "), &value);
+        }
+        let mut scope = None;
+        for step in &plan.steps {
+            if scope != Some(&step.scope) {
+                scope = Some(&step.scope);
+                self.line("");
+                self.line(&heading(&step.scope, &plan.targets));
+            }
+            self.step(step);
+        }
+        self.line("");
+        self.foot(plan);
+        self.out
+    }
+
+    fn step(&mut self, step: &PlannedStep) {
+        let (mark, word) = verdict_words(&step.verdict);
+        self.line(&format!(
+            "  {mark} {:<10} {}  {}",
+            step.id.as_str(),
+            clean(&step.name),
+            style(word).dim().for_stderr()
+        ));
+        self.verdict(&step.verdict);
+        for note in &step.notes {
+            self.paragraph("      note: ", note);
+        }
+    }
+
+    fn verdict(&mut self, verdict: &Verdict) {
+        match verdict {
+            Verdict::NoChange { why } => self.paragraph("      ", why),
+            Verdict::Check { expects } => self.paragraph("      reads until ", expects),
+            Verdict::Refused { why, next } => {
+                self.paragraph("      ", why);
+                if let Some(next) = next {
+                    self.paragraph("      next: ", next);
+                }
+            }
+            Verdict::Unknown { why, otherwise } => {
+                self.paragraph("      ", why);
+                if let Some(otherwise) = otherwise {
+                    self.line("      if you allow it:");
+                    self.verdict(otherwise);
+                }
+            }
+            Verdict::Change {
+                details,
+                follows,
+                undo,
+                predicted,
+                ..
+            } => {
+                if let Some(predicted) = predicted {
+                    self.paragraph("      ", predicted);
+                }
+                details.iter().for_each(|detail| self.detail(detail));
+                for follow in follows {
+                    self.paragraph("      then ", follow);
+                }
+                self.paragraph("      undo: ", &undo_words(undo));
+            }
+        }
+    }
+
+    fn detail(&mut self, detail: &Detail) {
+        self.paragraph("      ", &detail.subject);
+        let absent = || "(absent)".to_owned();
+        let side = |value: &Option<String>, is: &str| {
+            let value = value.clone().unwrap_or_else(absent);
+            match is {
+                "" => value,
+                is => format!("{value}  ({is})"),
+            }
+        };
+        let before = side(&detail.before, &detail.before_is);
+        let after = side(&detail.after, &detail.after_is);
+        let red = paragraph("        - ", &before, self.width);
+        let green = paragraph("        + ", &after, self.width);
+        self.line(&style(red).red().for_stderr().to_string());
+        self.line(&style(green).green().for_stderr().to_string());
+    }
+
+    fn foot(&mut self, plan: &Plan) {
+        let count =
+            |wanted: fn(&Verdict) -> bool| plan.steps.iter().filter(|s| wanted(&s.verdict)).count();
+        let changes = plan.changes();
+        let refused = count(|v| matches!(v, Verdict::Refused { .. }));
+        let unknown = count(|v| matches!(v, Verdict::Unknown { .. }));
+        let mut said = vec![match changes {
+            0 => "Nothing to change.".to_owned(),
+            1 => "1 step changes something.".to_owned(),
+            n => format!("{n} steps change something."),
+        }];
+        match (refused, &plan.kind) {
+            (0, _) => {}
+            (1, PlanKind::Apply) => {
+                said.push("1 step is refused: nothing will be done.".to_owned())
+            }
+            (n, PlanKind::Apply) => {
+                said.push(format!("{n} steps are refused: nothing will be done."));
+            }
+            (n, PlanKind::Undo { .. }) => said.push(format!("{n} left alone.")),
+        }
+        if unknown > 0 {
+            said.push(format!("{unknown} unknown."));
+        }
+        self.paragraph("", &said.join(" "));
+        if changes > 0 && plan.kind == PlanKind::Apply {
+            let heals: Vec<&str> = plan
+                .steps
+                .iter()
+                .filter_map(|step| match &step.verdict {
+                    Verdict::Change { heals, .. } => heals.as_deref(),
+                    _ => None,
+                })
+                .collect();
+            if !heals.is_empty() {
+                self.paragraph(
+                    "",
+                    &format!("Undo brings the fault back as well: {}.", heals.join("; ")),
+                );
+            }
+            self.paragraph(
+                "",
+                "If a step fails, it stops there, and says what was done and how to take it back.",
+            );
+        }
+    }
+
+    fn line(&mut self, line: &str) {
+        self.out.push_str(line.trim_end());
+        self.out.push('\n');
+    }
+
+    fn paragraph(&mut self, first: &str, text: &str) {
+        let text = paragraph(first, text, self.width);
+        self.line(&text);
+    }
+}
+
+fn heading(scope: &Scope, targets: &[Target]) -> String {
+    let text = match scope {
+        Scope::Target(target) => clean(&target.name),
+        Scope::Run if targets.len() > 1 => format!("once for all {} nodes", targets.len()),
+        Scope::Run => "once for the run".to_owned(),
+    };
+    bold(&text).to_string()
+}
+
+fn bold(text: &str) -> StyledObject<&str> {
+    style(text).bold().for_stderr()
+}
+
+fn verdict_words(verdict: &Verdict) -> (StyledObject<&'static str>, &'static str) {
+    let (mark, word) = match verdict {
+        Verdict::NoChange { .. } => (style("="), "no change"),
+        Verdict::Change {
+            predicted: None, ..
+        } => (style("~").yellow(), "exact"),
+        Verdict::Change {
+            predicted: Some(_), ..
+        } => (style("~").yellow(), "predicted"),
+        Verdict::Check { .. } => (style("○").cyan(), "reads only"),
+        Verdict::Unknown { .. } => (style("?").magenta(), "unknown"),
+        Verdict::Refused { .. } => (style("!").red(), "refused"),
+    };
+    (mark.for_stderr(), word)
+}
+
+fn undo_words(undo: &UndoClass) -> String {
+    match undo {
+        UndoClass::Exact => "exact".to_owned(),
+        UndoClass::BestEffort { lost } => format!("best effort: {lost}"),
+        UndoClass::None { why } => format!("none: {why}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+//! Words on a terminal: safe, wrapped, and coloured where that is wanted.
+
+use std::time::Duration;
+
+/// Text from hosts and clusters, made harmless: control characters are shown, never sent.
+pub fn clean(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| {
+            let hidden = c.is_control()
+                // Marks that turn the direction of writing, or that nobody sees.
+                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+            let escaped: Box<dyn Iterator<Item = char>> = if hidden {
+                Box::new(c.escape_default())
+            } else {
+                Box::new(std::iter::once(c))
+            };
+            escaped
+        })
+        .collect()
+}
+
+/// One paragraph: the first line begins with `first`, the others with as many blanks.
+pub(super) fn paragraph(first: &str, text: &str, width: usize) -> String {
+    let blanks = " ".repeat(console::measure_text_width(first));
+    let options = textwrap::Options::new(width)
+        .initial_indent(first)
+        .subsequent_indent(&blanks)
+        .break_words(false);
+    textwrap::fill(&clean(text), options)
+}
+
+/// How wide the terminal is; pipes get lines that fit anywhere.
+pub(super) fn width() -> usize {
+    console::Term::stderr()
+        .size_checked()
+        .map_or(100, |(_, columns)| usize::from(columns).clamp(40, 120))
+}
+
+/// `8 s`, `1 min 5 s`.
+pub fn seconds(duration: Duration) -> String {
+    let all = duration.as_secs();
+    match (all / 60, all % 60) {
+        (0, s) => format!("{s} s"),
+        (m, 0) => format!("{m} min"),
+        (m, s) => format!("{m} min {s} s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_shown() {
+        assert_eq!(
+            clean("a\u{1b}[31mb\r\n\u{202e}c"),
+            "a\\u{1b}[31mb\\r\\n\\u{202e}c"
+        );
+        assert_eq!(clean("Größe → ok"), "Größe → ok");
+    }
+
+    #[test]
+    fn paragraphs_hang() {
+        insta::assert_snapshot!(paragraph("  - ", "one two three four", 12), @"
+        - one two
+          three
+          four
+        ");
+    }
+
+    #[test]
+    fn durations_are_said() {
+        assert_eq!(seconds(Duration::from_millis(7900)), "7 s");
+        assert_eq!(seconds(Duration::from_secs(65)), "1 min 5 s");
+        assert_eq!(seconds(Duration::from_secs(120)), "2 min");
+    }
+}
