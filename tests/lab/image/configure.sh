@@ -14,6 +14,7 @@ rm -f /var/lib/dbus/machine-id
 sed -i '/pam_systemd.so/d' /etc/pam.d/common-session
 systemctl -q set-default multi-user.target
 systemctl -q mask modprobe@dm_mod modprobe@drm modprobe@configfs modprobe@efi_pstore modprobe@loop modprobe@fuse \
-    e2scrub_reap e2scrub_all.timer systemd-pcrphase-sysinit dpkg-db-backup.timer fstrim.timer getty@tty1 || true
+    e2scrub_reap e2scrub_all.timer systemd-pcrphase-sysinit dpkg-db-backup.timer fstrim.timer getty@tty1 \
+    NetworkManager-dispatcher || true
 systemctl -q enable lab-cpuinfo lab-golden lab-seed kubelet systemd-networkd systemd-networkd-wait-online containerd ssh
 systemctl -q disable NetworkManager-wait-online bird bird6 apt-daily.timer apt-daily-upgrade.timer || true

@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use crate::Lab;
-use crate::calico::SELECTOR;
+use crate::calico::{Peer, SELECTOR};
 use crate::error::{Error, Result};
 use crate::machine::{NODES, Node};
 
@@ -131,15 +131,32 @@ impl Lab {
             .into_iter()
             .filter(|node| faulty.iter().all(|(other, _)| other != node))
             .collect();
-        self.progress.part("sessions lost on the other nodes", || {
-            self.wait_for_lost_sessions(&observers, &faulty)
-        })?;
-        let seen = self.progress.part("readiness message seen", || {
-            // It lasts 30 s from their own start, so they start anew.
-            self.restart_calico_node(&observers)?;
-            self.wait_for_message(&observers, &faulty)
-        })?;
-        self.describe(variant, &faulty, &observers, &seen, start.elapsed())
+        let message = self
+            .progress
+            .part("readiness message seen on another node", || {
+                // It lasts 30 s from their own start, so they start anew.
+                self.restart_calico_node(&observers)?;
+                self.wait_for_message(&observers, &faulty)
+            })?;
+        let lost = self
+            .progress
+            .part("sessions seen not established on the other nodes", || {
+                self.wait_for_lost_sessions(&observers, &faulty)
+            })?;
+        let mut text = format!(
+            "\nbgp-wrong-ip ({}), made in {:.1} s; seen:\n",
+            variant.name(),
+            start.elapsed().as_secs_f64()
+        );
+        for (node, address) in &faulty {
+            let _ = writeln!(text, "  {} advertises {address}/16", node.name());
+        }
+        for row in lost {
+            let _ = writeln!(text, "  {row}");
+        }
+        let _ = writeln!(text, "  {message}");
+        text += "undo it with `cargo run -p lab -- heal`\n";
+        Ok(text)
     }
 
     /// This Calico excludes bridges by default; a method without excludes is how they get in.
@@ -175,29 +192,36 @@ impl Lab {
         )
     }
 
-    fn wait_for_lost_sessions(&self, observers: &[Node], faulty: &[(Node, &str)]) -> Result<()> {
-        self.on_each(observers, |observer| {
-            for (node, address) in faulty {
-                self.until(
-                    &format!(
-                        "the loss of {}'s session on {}",
-                        node.name(),
-                        observer.name()
-                    ),
-                    60,
-                    || {
-                        let peers = self.peers(observer)?;
-                        let old = peers.iter().any(|peer| peer.address == node.address());
-                        let lost = peers
-                            .iter()
-                            .any(|peer| peer.address == *address && !peer.is_established());
-                        Ok((lost && !old).then_some(()))
-                    },
-                )?;
-            }
-            Ok(())
-        })
-        .map(drop)
+    /// What `calicoctl node status` on the other nodes says about the faulty ones.
+    fn wait_for_lost_sessions(
+        &self,
+        observers: &[Node],
+        faulty: &[(Node, &str)],
+    ) -> Result<Vec<String>> {
+        let rows = self.on_each(observers, |observer| {
+            self.until(
+                &format!("the loss of sessions on {}", observer.name()),
+                60,
+                || {
+                    // Calico there may just be starting.
+                    let peers = self.peers(observer).unwrap_or_default();
+                    let lost: Vec<_> = peers.iter().filter(|peer| !peer.is_established()).collect();
+                    let all = faulty.iter().all(|(node, address)| {
+                        lost.iter().any(|peer| peer.address == *address)
+                            && !peers.iter().any(|peer| peer.address == node.address())
+                    });
+                    let row = |peer: &Peer| {
+                        let (address, state, info) = (&peer.address, &peer.state, &peer.info);
+                        format!(
+                            "{}: calicoctl node status: {address} {state} {info}",
+                            observer.name()
+                        )
+                    };
+                    Ok(all.then(|| lost.into_iter().map(row).collect::<Vec<_>>()))
+                },
+            )
+        })?;
+        Ok(rows.into_iter().flatten().collect())
     }
 
     /// The event in which an observer's kubelet repeats what the readiness check said.
@@ -239,48 +263,6 @@ impl Lab {
                     .then(|| format!("{host}: {first}"))
             }))
         })
-    }
-
-    fn describe(
-        &self,
-        variant: Variant,
-        faulty: &[(Node, &str)],
-        observers: &[Node],
-        message: &str,
-        took: Duration,
-    ) -> Result<String> {
-        let mut text = format!(
-            "\nbgp-wrong-ip ({}), made in {:.1} s; seen:\n",
-            variant.name(),
-            took.as_secs_f64()
-        );
-        for (node, address) in self.advertised()? {
-            if faulty.iter().any(|(other, _)| *other == node) {
-                let _ = writeln!(
-                    text,
-                    "  {} advertises {}",
-                    node.name(),
-                    address.unwrap_or_default()
-                );
-            }
-        }
-        for observer in observers {
-            for peer in self
-                .peers(*observer)?
-                .iter()
-                .filter(|peer| !peer.is_established())
-            {
-                let (observer, address, info) = (observer.name(), &peer.address, &peer.info);
-                let _ = writeln!(
-                    text,
-                    "  {observer}: calicoctl node status: {address} {} {info}",
-                    peer.state
-                );
-            }
-        }
-        let _ = writeln!(text, "  {message}");
-        text += "undo it with `cargo run -p lab -- heal`\n";
-        Ok(text)
     }
 
     /// Asks again and again until there is an answer.

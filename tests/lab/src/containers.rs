@@ -48,7 +48,11 @@ impl Parts<'_> {
         let mut files = vec![
             (
                 self.calico.join("calico-node"),
-                "bin/calico-node".to_owned(),
+                "usr/bin/calico-node".to_owned(),
+            ),
+            (
+                self.calico.join("calico-health"),
+                "usr/bin/calico-health".to_owned(),
             ),
             (bird.join("bird"), "bin/bird".to_owned()),
             (bird.join("birdc"), "bin/birdc".to_owned()),
@@ -75,7 +79,7 @@ impl Parts<'_> {
             .collect();
         let node = self.tree("calico-node", &borrowed, true)?;
         let config =
-            json!({"Cmd": ["/bin/start"], "Env": ["PATH=/bin", "SVDIR=/etc/service/enabled"]});
+            json!({"Cmd": ["/bin/start"], "Env": ["PATH=/usr/bin:/bin", "SVDIR=/etc/service/enabled"]});
         archive(
             &node,
             &format!("lab.local/calico-node:{}", go::CALICO),
@@ -169,7 +173,7 @@ fn archive(tree: &Path, reference: &str, config: serde_json::Value, to: &Path) -
     let work = tree.with_extension("archive");
     fs::create_dir_all(&work).map_err(Error::file("make", &work))?;
     let layer = work.join("layer.tar");
-    tar(tree, &layer, &["."])?;
+    tar(tree, &layer, &["."], true)?;
     let digest = hex(&Sha256::digest(
         fs::read(&layer).map_err(Error::file("read", &layer))?,
     ));
@@ -197,12 +201,15 @@ fn archive(tree: &Path, reference: &str, config: serde_json::Value, to: &Path) -
         &work,
         &to.join(format!("{name}.tar")),
         &["manifest.json", &config_name, "layer.tar"],
+        true,
     )?;
     fs::remove_dir_all(&work).map_err(Error::file("remove", &work))
 }
 
 /// A tar whose bytes depend on nothing but the content.
-pub fn tar(dir: &Path, to: &Path, names: &[&str]) -> Result<()> {
+///
+/// With `modes`, everybody may read all of it, whatever the umask of whoever checked this repository out.
+pub fn tar(dir: &Path, to: &Path, names: &[&str], modes: bool) -> Result<()> {
     let mut tar = std::process::Command::new("tar");
     tar.args([
         "--numeric-owner",
@@ -210,8 +217,9 @@ pub fn tar(dir: &Path, to: &Path, names: &[&str]) -> Result<()> {
         "--group=0",
         "--mtime=@0",
         "--sort=name",
-        "-C",
     ])
+    .args(modes.then_some("--mode=u=rwX,go=rX"))
+    .arg("-C")
     .arg(dir)
     .arg("-cf")
     .arg(to)

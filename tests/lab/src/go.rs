@@ -27,6 +27,7 @@ const CALICO_PACKAGES: &[&str] = &[
     "github.com/projectcalico/calico/kube-controllers/cmd/kube-controllers",
     "github.com/projectcalico/calico/kube-controllers/cmd/check-status",
     "./node",
+    "./health",
 ];
 
 /// Where the modules lie, and the cache that takes what is built of them.
@@ -64,6 +65,7 @@ impl Builds<'_> {
             let flags = format!("{x}.Version={CALICO} {x}.GitRevision={CALICO_COMMIT}");
             self.build(&module, &flags, CALICO_PACKAGES, dir, "calico")?;
             rename(dir, "node", "calico-node")?;
+            rename(dir, "health", "calico-health")?;
             let mut list = Command::new("go");
             list.current_dir(&module)
                 .args(["list", "-m", "-f", "{{.Dir}}", CALICO_MODULE]);

@@ -10,6 +10,7 @@ use crate::cache::{self, Key};
 use crate::command;
 use crate::containers::Parts;
 use crate::error::{Error, Result};
+use crate::progress::Progress;
 use crate::rootfs;
 
 /// Sparse; an overlay can write up to this much.
@@ -23,6 +24,7 @@ pub struct Ingredients<'a> {
     pub debian: &'a Path,
     pub kubernetes: &'a Path,
     pub calico: &'a Path,
+    pub progress: &'a Progress,
 }
 
 impl Ingredients<'_> {
@@ -43,9 +45,14 @@ impl Ingredients<'_> {
         let dir = cache::part(self.cache, "image", &key, |dir| {
             on_build();
             let tree = dir.join("tree");
-            self.fill(&tree, dir)?;
-            make_file_system(&tree, &dir.join("base.img"))?;
-            self.golden_boot(dir)?;
+            let part = |name: &str, work: &dyn Fn() -> Result<()>| self.progress.part(name, work);
+            part("  image: tree filled", &|| self.fill(&tree, dir))?;
+            part("  image: file system made", &|| {
+                make_file_system(&tree, &dir.join("base.img"))
+            })?;
+            part("  image: container images imported", &|| {
+                self.golden_boot(dir)
+            })?;
             fs::remove_dir_all(&tree).map_err(Error::file("remove", &tree))
         })?;
         Ok(dir.join("base.img"))
@@ -76,11 +83,11 @@ impl Ingredients<'_> {
             copy("-p", &from, &tree.join(to))?;
         }
         let own = work.join("own.tar");
-        crate::containers::tar(&self.source.join("image/rootfs"), &own, &["."])?;
+        crate::containers::tar(&self.source.join("image/rootfs"), &own, &["."], true)?;
         // Unpacked, not copied: all belongs to root, whoever checked this repository out.
         let mut unpack = Command::new("tar");
         unpack
-            .args(["--no-same-permissions", "--no-overwrite-dir", "-C"])
+            .args(["--no-overwrite-dir", "-C"])
             .arg(tree)
             .arg("-xf")
             .arg(&own);

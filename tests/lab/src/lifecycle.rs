@@ -235,6 +235,7 @@ impl Lab {
                         debian,
                         kubernetes,
                         calico,
+                        progress: &self.progress,
                     };
                     Some(self.timed("image made", |said| {
                         ingredients.build(|| {

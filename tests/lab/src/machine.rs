@@ -123,7 +123,7 @@ impl Machines<'_> {
                 fs::write(&path, text).map_err(Error::file("write", &path))?;
             }
         }
-        containers::tar(&tree, to, &["etc"])?;
+        containers::tar(&tree, to, &["etc"], false)?;
         fs::remove_dir_all(&tree).map_err(Error::file("remove", &tree))
     }
 
@@ -159,7 +159,10 @@ impl Machines<'_> {
             ("etc/systemd/network/10-vec0.network", link),
             (
                 "etc/default/kubelet",
-                format!("KUBELET_EXTRA_ARGS=--node-ip={}\n", node.address()),
+                format!(
+                    "KUBELET_EXTRA_ARGS=--node-ip={} --housekeeping-interval=60s\n",
+                    node.address()
+                ),
             ),
             ("etc/cni/net.d/10-lab.conflist", cni.to_string()),
             ("etc/kubernetes/pki/ca.crt", self.pki.read("ca.crt")?),
