@@ -113,7 +113,7 @@ impl Lab {
     /// Deletes the calico-node pods of these nodes, as one does to restart calico-node.
     pub fn restart_calico_node(&self, nodes: &[Node]) -> Result<()> {
         let pods = self.kubectl_json(&["-n", "kube-system", "get", "pods", "-l", SELECTOR])?;
-        let mut delete = vec!["-n", "kube-system", "delete", "--wait=false", "pod"];
+        let mut delete = vec!["-n", "kube-system", "delete", "pod"];
         let of_them: Vec<&str> = pods
             .get("items")
             .and_then(Value::as_array)

@@ -78,8 +78,7 @@ impl Parts<'_> {
             .map(|(from, name)| (from.as_path(), name.as_str()))
             .collect();
         let node = self.tree("calico-node", &borrowed, true)?;
-        let config =
-            json!({"Cmd": ["/bin/start"], "Env": ["PATH=/usr/bin:/bin", "SVDIR=/etc/service/enabled"]});
+        let config = json!({"Cmd": ["/bin/start"], "Env": ["PATH=/usr/bin:/bin", "SVDIR=/etc/service/enabled"]});
         archive(
             &node,
             &format!("lab.local/calico-node:{}", go::CALICO),
