@@ -91,6 +91,17 @@ impl Lab {
         ))
     }
 
+    /// A node that starts anew takes its fault with it, if it was the only one.
+    pub(crate) fn forget_fault_of(&self, node: Node) -> Result<()> {
+        let path = self.fault_file();
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let fault: Value = serde_json::from_str(&text).unwrap_or_default();
+        if fault.get("nodes").and_then(Value::as_str) == Some(node.name().as_str()) {
+            fs::remove_file(&path).map_err(Error::file("remove", &path))?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn fault_file(&self) -> PathBuf {
         self.dir.join("fault.json")
     }
@@ -145,7 +156,7 @@ impl Lab {
                     // On a busy machine the others may have started too early to see it.
                     Err(Error::Late { .. }) => {
                         self.restart_calico_node(&observers)?;
-                        self.wait_for_message(&before, &observers, &faulty, 60)
+                        self.wait_for_message(&before, &observers, &faulty, 120)
                     }
                     seen => seen,
                 }
@@ -174,7 +185,7 @@ impl Lab {
     fn wait_for_address(&self, node: Node, address: &str) -> Result<()> {
         self.until(
             &format!("{} advertising {address}", node.name()),
-            60,
+            180,
             || {
                 let all = self.advertised()?;
                 let found = all
@@ -197,7 +208,7 @@ impl Lab {
         let rows = self.on_each(observers, |observer| {
             self.until(
                 &format!("the loss of sessions on {}", observer.name()),
-                60,
+                180,
                 || {
                     // Calico there may just be starting.
                     let peers = self.peers(observer).unwrap_or_default();

@@ -10,6 +10,21 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
+/// `LAB_CACHE`, or a folder of the user's cache.
+pub fn default_dir() -> PathBuf {
+    let set = |name: &str| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    set("LAB_CACHE").unwrap_or_else(|| {
+        set("XDG_CACHE_HOME")
+            .or_else(|| std::env::home_dir().map(|home| home.join(".cache")))
+            .unwrap_or_else(|| PathBuf::from("/var/cache"))
+            .join("runbook-lab")
+    })
+}
+
 /// What a part is made from.
 #[derive(Default)]
 pub struct Key(Sha256);

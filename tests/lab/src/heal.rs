@@ -38,12 +38,12 @@ impl Lab {
             )?;
         }
         self.progress.part("addresses right", || {
-            self.until("the right address on each node", 90, || {
+            self.until("the right address on each node", 180, || {
                 Ok(self.wrong_nodes()?.is_empty().then_some(()))
             })
         })?;
         self.progress
-            .part("BGP mesh established", || self.wait_for_mesh(120))?;
+            .part("BGP mesh established", || self.wait_for_mesh(300))?;
         match fs::remove_file(self.fault_file()) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(Error::file("remove", &self.fault_file())(error));

@@ -108,7 +108,12 @@ impl Ingredients<'_> {
         let mut uml = command::bound_to_us("timeout");
         uml.args([
             "--kill-after=5",
-            "180",
+            "300",
+            // The machine dies with timeout, and timeout with us.
+            "setpriv",
+            "--pdeathsig",
+            "KILL",
+            "--",
             "linux.uml",
             "mem=768M",
             "umid=golden",

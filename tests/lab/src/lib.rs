@@ -53,22 +53,16 @@ pub struct Lab {
 impl Lab {
     /// The lab in `LAB_DIR`, or in `target/lab` of this workspace.
     pub fn open() -> Result<Self> {
-        let source = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-        let dir = match std::env::var_os("LAB_DIR").filter(|dir| !dir.is_empty()) {
-            Some(dir) => PathBuf::from(dir),
-            None => source.join("../../target/lab"),
-        };
-        fs::create_dir_all(&dir).map_err(Error::file("make", &dir))?;
-        let dir = dir.canonicalize().map_err(Error::file("find", &dir))?;
-        let cache = match std::env::var_os("LAB_CACHE").filter(|dir| !dir.is_empty()) {
-            Some(cache) => PathBuf::from(cache),
-            None => std::env::var_os("XDG_CACHE_HOME")
-                .filter(|dir| !dir.is_empty())
-                .map(PathBuf::from)
-                .or_else(|| std::env::home_dir().map(|home| home.join(".cache")))
-                .unwrap_or_else(|| PathBuf::from("/var/cache"))
-                .join("runbook-lab"),
-        };
+        match std::env::var_os("LAB_DIR").filter(|dir| !dir.is_empty()) {
+            Some(dir) => Self::at(Path::new(&dir)),
+            None => Self::at(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/lab")),
+        }
+    }
+
+    /// The lab in a certain folder.
+    pub fn at(dir: &Path) -> Result<Self> {
+        fs::create_dir_all(dir).map_err(Error::file("make", dir))?;
+        let dir = dir.canonicalize().map_err(Error::file("find", dir))?;
         let digest = cache::hex(&Sha256::digest(dir.as_os_str().as_encoded_bytes()));
         let netns = format!("lab-{}", digest.chars().take(8).collect::<String>());
         Ok(Self {
@@ -78,8 +72,8 @@ impl Lab {
             run: dir.join("run"),
             log: dir.join("log"),
             dir,
-            cache,
-            source,
+            cache: cache::default_dir(),
+            source: PathBuf::from(env!("CARGO_MANIFEST_DIR")),
             progress: Progress::new(),
         })
     }

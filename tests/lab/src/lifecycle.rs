@@ -127,6 +127,7 @@ impl Lab {
         ])?;
         self.restore_manifests()?;
         machines.start(node)?;
+        self.forget_fault_of(node)?;
         drop(held);
         self.wait_until_well()
     }
@@ -340,15 +341,17 @@ impl Lab {
 
     /// Starts the machines that are not running.
     fn boot(&self, parts: &Parts) -> Result<()> {
-        let Some(image) = &parts.image else {
+        let Some(newest) = &parts.image else {
             return Ok(());
         };
-        let link = self.dir.join("run/image");
-        remove(&link)?;
-        fs::write(&link, image.as_os_str().as_encoded_bytes())
-            .map_err(Error::file("write", &link))?;
-        let dir = self.dir.join("nodes");
-        let machines = self.machines(image, &dir);
+        let record = self.image_record();
+        if !record.exists() {
+            let path = newest.as_os_str().as_encoded_bytes();
+            fs::write(&record, path).map_err(Error::file("write", &record))?;
+        }
+        // Overlays belong to the image that they were made over, which need not be the newest.
+        let (image, dir) = (self.current_image()?, self.dir.join("nodes"));
+        let machines = self.machines(&image, &dir);
         for node in NODES {
             if !self.processes().is_running(&node.name()) {
                 machines.start(node)?;
@@ -370,7 +373,7 @@ impl Lab {
             self.kubectl_text(&[
                 "wait",
                 condition,
-                "--timeout=180s",
+                "--timeout=300s",
                 &format!("node/{}", node.name()),
             ])
             .map(drop)
@@ -385,7 +388,7 @@ impl Lab {
                 .try_for_each(|node| wait(node, "--for=condition=Ready"))
         })?;
         self.progress
-            .part("BGP mesh established", || self.wait_for_mesh(120))?;
+            .part("BGP mesh established", || self.wait_for_mesh(300))?;
         self.progress.part("kube-controllers available", || {
             let of = [
                 "-n",
@@ -393,7 +396,7 @@ impl Lab {
                 "wait",
                 "deployment/calico-kube-controllers",
             ];
-            self.kubectl_text(&[&of[..], &["--for=condition=Available", "--timeout=120s"]].concat())
+            self.kubectl_text(&[&of[..], &["--for=condition=Available", "--timeout=300s"]].concat())
         })?;
         Ok(())
     }
@@ -431,6 +434,10 @@ impl Lab {
             )),
             Err(fs::TryLockError::Error(error)) => Err(Error::file("lock", &path)(error)),
         }
+    }
+
+    fn image_record(&self) -> PathBuf {
+        self.run.join("image")
     }
 
     fn whole(&self) -> PathBuf {

@@ -15,6 +15,7 @@ use crate::machine::NODES;
 /// The API server's address, on the bridge.
 pub const API: &str = "10.77.0.1";
 const BRIDGE: &str = "labbr";
+const NAMESPACES: &str = "/run/netns";
 
 pub struct Network {
     name: String,
@@ -47,11 +48,15 @@ impl Network {
 
     /// Removes the namespace with all links in it; its processes have to be gone.
     pub fn delete(&self) -> Result<()> {
-        command::text(
-            Command::new("ip").args(["netns", "delete", &self.name]),
-            "removing the network namespace",
-        )
-        .map(drop)
+        let mut delete = Command::new("ip");
+        delete.args(["netns", "delete", &self.name]);
+        command::text(&mut delete, "removing the network namespace")?;
+        // The first `ip netns add` mounted this folder over itself; the last one out undoes it, others' keep it busy.
+        let dir = Path::new(NAMESPACES);
+        if std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none()) {
+            let _ = command::output(Command::new("umount").arg(dir));
+        }
+        Ok(())
     }
 
     /// Processes inside.
@@ -117,6 +122,6 @@ impl Network {
     }
 
     fn path(&self) -> PathBuf {
-        Path::new("/run/netns").join(&self.name)
+        Path::new(NAMESPACES).join(&self.name)
     }
 }

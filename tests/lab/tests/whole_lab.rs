@@ -1,0 +1,196 @@
+//! Brings a whole lab up, beside any other, and takes it through everything that it offers. Minutes, and root:
+//! `cargo test -p lab -- --ignored`.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use lab::breakage::{Incident, Variant};
+use lab::machine::{NODES, Node};
+use lab::{Lab, Profile};
+
+/// A lab of its own, which is gone at the end whatever happens.
+struct Own(Lab, PathBuf);
+
+impl Own {
+    fn new(name: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("lab-test-{name}-{}", std::process::id()));
+        Self(Lab::at(&dir).unwrap(), dir)
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        let _ = self.0.down();
+        let _ = std::fs::remove_dir_all(&self.1);
+    }
+}
+
+fn is_healthy(lab: &Lab) -> bool {
+    let addresses = lab.advertised().unwrap();
+    let right = |(node, address): &(Node, Option<String>)| {
+        *address == Some(format!("{}/24", node.address()))
+    };
+    let meshed = |node: &Node| {
+        let peers = lab.peers(*node).unwrap_or_default();
+        peers.len() == NODES.len() - 1 && peers.iter().all(lab::calico::Peer::is_established)
+    };
+    addresses.iter().all(right) && NODES.iter().all(meshed)
+}
+
+fn boot_id(lab: &Lab, node: Node) -> Option<String> {
+    let output = lab.ssh(node, "cat /proc/sys/kernel/random/boot_id").ok()?;
+    output
+        .status
+        .success()
+        .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn reboot(lab: &Lab, node: Node) {
+    let before = boot_id(lab, node).unwrap();
+    let _ = lab.ssh(node, "systemctl reboot");
+    let start = Instant::now();
+    while boot_id(lab, node).is_none_or(|now| now == before) {
+        assert!(
+            start.elapsed() < Duration::from_secs(120),
+            "{} did not come back",
+            node.name()
+        );
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
+fn leftovers(lab: &Lab) -> String {
+    let dir = lab.dir().display().to_string();
+    let mut found = String::new();
+    for process in std::fs::read_dir("/proc").unwrap().flatten() {
+        let command = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        if String::from_utf8_lossy(&command).contains(&dir) {
+            found += &format!("process {}\n", process.file_name().to_string_lossy());
+        }
+    }
+    let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
+    found.extend(
+        mounts
+            .lines()
+            .filter(|line| line.contains(&dir) || line.contains(lab.netns())),
+    );
+    if PathBuf::from("/run/netns").join(lab.netns()).exists() {
+        found += "the namespace\n";
+    }
+    found
+}
+
+#[test]
+#[ignore = "brings a whole lab up: minutes, and root"]
+fn everything_once() {
+    let own = Own::new("whole");
+    let lab = &own.0;
+    lab.up(Profile::Full).unwrap();
+    assert!(is_healthy(lab));
+    lab.up(Profile::Full).unwrap();
+
+    let outside = Command::new("ip")
+        .args(["-br", "address"])
+        .output()
+        .unwrap();
+    assert!(
+        !String::from_utf8_lossy(&outside.stdout).contains("10.77."),
+        "an address outside the namespace"
+    );
+
+    let node = Node::named("node02").unwrap();
+    for variant in [
+        Variant::SecondNic,
+        Variant::BridgeUp,
+        Variant::BridgeDown,
+        Variant::TwoNodes,
+    ] {
+        let symptom = lab
+            .break_(Incident::BgpWrongIp, variant, node, false)
+            .unwrap();
+        assert!(
+            symptom.contains("BGP not established with 172.18.0.1"),
+            "{symptom}"
+        );
+        assert!(
+            lab.break_(Incident::BgpWrongIp, variant, node, false)
+                .is_err(),
+            "a fault over a fault"
+        );
+        lab.heal().unwrap();
+        assert!(is_healthy(lab), "after {variant:?}");
+        assert_eq!(lab.fault(), None);
+    }
+
+    lab.break_(Incident::BgpWrongIp, Variant::SecondNic, node, true)
+        .unwrap();
+    reboot(lab, node);
+    assert!(
+        lab.ssh_text(node, "ip -br address show ens9")
+            .unwrap()
+            .contains("172.18.0.1/16")
+    );
+    lab.heal().unwrap();
+    reboot(lab, node);
+    assert!(!lab.ssh(node, "ip link show ens9").unwrap().status.success());
+    lab.up(Profile::Full).unwrap();
+    assert!(is_healthy(lab));
+
+    lab.ssh_text(node, "touch /root/trace").unwrap();
+    lab.reset(Some(node)).unwrap();
+    assert!(
+        !lab.ssh(node, "test -e /root/trace")
+            .unwrap()
+            .status
+            .success()
+    );
+    lab.kubectl_text(&["create", "namespace", "trace"]).unwrap();
+    lab.reset(None).unwrap();
+    assert!(
+        !lab.kubectl(&["get", "namespace", "trace"])
+            .unwrap()
+            .status
+            .success()
+    );
+    assert!(is_healthy(lab));
+
+    lab.down().unwrap();
+    assert_eq!(leftovers(lab), "");
+}
+
+#[test]
+#[ignore = "brings a control plane up: root"]
+fn a_crash_is_cleaned_up() {
+    let own = Own::new("crash");
+    let lab = &own.0;
+    let program = env!("CARGO_BIN_EXE_lab");
+    let mut up = Command::new(program)
+        .arg("up")
+        .env("LAB_DIR", lab.dir())
+        .spawn()
+        .unwrap();
+    let api_server = lab.dir().join("run/kube-apiserver.pid");
+    let start = Instant::now();
+    while !api_server.exists() {
+        assert!(
+            start.elapsed() < Duration::from_secs(900),
+            "no API server was started"
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    up.kill().unwrap();
+    up.wait().unwrap();
+    assert_ne!(leftovers(lab), "");
+    lab.up(Profile::ControlPlane).unwrap();
+    assert!(
+        lab.kubectl(&["get", "--raw", "/readyz"])
+            .unwrap()
+            .status
+            .success()
+    );
+    lab.down().unwrap();
+    assert_eq!(leftovers(lab), "");
+}
