@@ -1,7 +1,23 @@
 //! Remediation runbooks for fleets of Linux hosts that run Kubernetes with Calico: what a step would
 //! do is shown before, done with a journal, verified by looking again, and taken back on demand.
 //!
-//! Each row may use those above it, never those below:
+//! The parts stand in rows; each may use those above it, never those below, which
+//! `tests/rows.rs` holds:
+//!
+//! | row | subject |
+//! |---|---|
+//! | `fault` | what can go wrong |
+//! | `model` | what is planned, done and recorded: data |
+//! | `runbook` | the language: text to typed runbook |
+//! | `inventory` | hosts, and how they are reached |
+//! | `journal` | what is durable, and the permit that only it gives |
+//! | `transport` | a host over OpenSSH, a cluster over its API |
+//! | `calico` | what Calico's parts say, and what it means |
+//! | `actions` | the kinds of steps |
+//! | `plan` | observations to decisions |
+//! | `engine` | the run |
+//! | `views` | what people read |
+//! | `cli` | arguments, prompts, exit codes |
 
 pub mod actions;
 pub mod calico;

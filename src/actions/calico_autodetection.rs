@@ -1,12 +1,13 @@
 //! `calico.autodetection`: how calico-node finds a node's address, for the whole fleet.
 
 use super::{Action, Compiled, Decision, Look, Place};
-use crate::calico::{CalicoNode, Cidr, Detection, MeshNode, Version};
+use crate::calico::{CalicoNode, Cidr, Detection, MeshNode, Version, own_address};
 use crate::fault::Fault;
 use crate::model::{Detail, Effect, FieldChange, ObjectRef, Prior, UndoClass};
 use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// The methods that can be set, as Calico names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -47,6 +48,10 @@ pub struct Autodetection {
 pub struct Seen {
     calico: CalicoNode,
     nodes: Vec<MeshNode>,
+    /// What each node that goes astray would detect by InternalIP, or why nothing.
+    own: BTreeMap<String, Result<Cidr, String>>,
+    /// Nodes that go astray and whose sessions are all established.
+    content: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +61,8 @@ pub struct Change {
     before: Option<Value>,
     after: Value,
     follows: Vec<String>,
+    /// Nodes that get another address by this, besides those of earlier steps, and what they advertise.
+    bystanders: Vec<(String, String)>,
 }
 
 #[async_trait]
@@ -73,9 +80,26 @@ impl Action for Autodetection {
 
     async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
         place.run()?;
+        let nodes = look.nodes().await?.to_vec();
+        let (mesh, _) = look.mesh().await?;
+        let mut own = BTreeMap::new();
+        let mut content = Vec::new();
+        for node in nodes.iter().filter(|n| n.strays()) {
+            let name = node.name().to_owned();
+            let detected = match look.reading(&name).await {
+                Ok(reading) => own_address(&node.internal_ips, &reading.links).map(|o| o.cidr),
+                Err(fault) => Err(fault.message),
+            };
+            if mesh.faults_of(&name).is_empty() {
+                content.push(name.clone());
+            }
+            own.insert(name, detected);
+        }
         Ok(Seen {
             calico: look.calico().await?.clone(),
-            nodes: look.nodes().await?.to_vec(),
+            nodes,
+            own,
+            content,
         })
     }
 
@@ -120,30 +144,71 @@ impl Action for Autodetection {
                 "set the update strategy to RollingUpdate, or change the method by hand",
             );
         }
+        let since = self.method.since();
+        let mut doubts = Vec::new();
+        match calico.version() {
+            Some(version) if version < since => {
+                return refuse(
+                    format!(
+                        "calico-node v{}.{} does not know `{wanted}`, which came with v{}.{}, and would end at its start",
+                        version.major, version.minor, since.major, since.minor
+                    ),
+                    "choose `interface=` or `cidr=` for this version, by hand",
+                );
+            }
+            Some(_) => {}
+            None => doubts.push(format!(
+                "which version of calico-node this is cannot be told from its image `{}`, and before v{}.{} it would end at its start",
+                calico.image().unwrap_or_default(),
+                since.major,
+                since.minor
+            )),
+        }
+        let down: Vec<&str> = seen
+            .nodes
+            .iter()
+            .filter(|n| !n.ready)
+            .map(MeshNode::name)
+            .collect();
+        if !down.is_empty() {
+            doubts.push(format!(
+                "{} not Ready: calico-node does not come up anew there, and the rollout may stop at it",
+                down.join(", ")
+            ));
+        }
+        let bystanders: Vec<&MeshNode> = seen
+            .nodes
+            .iter()
+            .filter(|n| n.strays() && !prior.effects().any(|e| e.object() == &n.object))
+            .collect();
+        for node in &bystanders {
+            if seen.content.iter().any(|name| name == node.name()) {
+                doubts.push(format!(
+                    "{} advertises {} and not its InternalIP, and its sessions are established: it would lose that address",
+                    node.name(),
+                    node.advertised.as_deref().unwrap_or_default()
+                ));
+            }
+        }
         let change = Decision::Change(Change {
             object: calico.object.clone(),
             method_before: before,
             before: calico.env_entry(CalicoNode::METHOD).cloned(),
             after: json!({"name": CalicoNode::METHOD, "value": wanted}),
-            follows: follows(calico, &seen.nodes, prior),
+            follows: follows(seen, &bystanders),
+            bystanders: bystanders
+                .iter()
+                .filter(|n| matches!(seen.own.get(n.name()), Some(Ok(_))))
+                .map(|n| {
+                    let advertised = n.advertised.clone().unwrap_or_default();
+                    (n.name().to_owned(), advertised)
+                })
+                .collect(),
         });
-        let since = self.method.since();
-        match calico.version() {
-            Some(version) if version < since => refuse(
-                format!(
-                    "calico-node v{}.{} does not know `{wanted}`, which came with v{}.{}, and would end at its start",
-                    version.major, version.minor, since.major, since.minor
-                ),
-                "choose `interface=` or `cidr=` for this version, by hand",
-            ),
-            Some(_) => change,
-            None => Decision::Unknown {
-                why: format!(
-                    "which version of calico-node this is cannot be told from its image `{}`, and before v{}.{} it would end at its start",
-                    calico.image().unwrap_or_default(),
-                    since.major,
-                    since.minor
-                ),
+        match doubts.is_empty() {
+            true => change,
+            false => Decision::Unknown {
+                why: doubts.join("; "),
                 otherwise: Some(Box::new(change)),
             },
         }
@@ -185,35 +250,54 @@ impl Action for Autodetection {
                 }],
             }],
             follows: change.follows,
-            undo: UndoClass::Exact,
+            undo: match change.bystanders.as_slice() {
+                [] => UndoClass::Exact,
+                nodes => UndoClass::BestEffort {
+                    lost: format!(
+                        "the method is put back exactly; {} then detects its address anew",
+                        names(nodes)
+                    ),
+                },
+            },
             predicted: None,
-            heals: None,
+            heals: (!change.bystanders.is_empty()).then(|| {
+                change
+                    .bystanders
+                    .iter()
+                    .map(|(node, address)| {
+                        format!("{node} advertises {address}, which is not its own address")
+                    })
+                    .collect::<Vec<_>>()
+                    .join("; ")
+            }),
         }
     }
 }
 
+fn names(nodes: &[(String, String)]) -> String {
+    let names: Vec<&str> = nodes.iter().map(|(node, _)| node.as_str()).collect();
+    names.join(", ")
+}
+
 /// What the change brings about by itself: the rollout, and which nodes it gives another address.
-fn follows(calico: &CalicoNode, nodes: &[MeshNode], prior: Prior<'_>) -> Vec<String> {
+fn follows(seen: &Seen, bystanders: &[&MeshNode]) -> Vec<String> {
     let mut follows = vec![format!(
         "its controller replaces the calico-node pods of all {} nodes, {} at a time",
-        calico.pods(),
-        calico.max_unavailable()
+        seen.calico.pods(),
+        seen.calico.max_unavailable()
     )];
-    let handled = |node: &MeshNode| prior.effects().any(|e| e.object() == &node.object);
-    for node in nodes.iter().filter(|n| n.strays() && !handled(n)) {
-        let becomes = node
-            .internal_ips
-            .iter()
-            .find(|ip| ip.is_ipv4())
-            .map_or_else(|| "none".to_owned(), ToString::to_string);
-        follows.push(format!(
-            "{} then detects {becomes} and no longer {} (predicted)",
-            node.name(),
-            node.advertised
-                .as_ref()
-                .and_then(|t| t.parse::<Cidr>().ok())
-                .map_or_else(String::new, |c| c.ip.to_string()),
-        ));
+    for node in bystanders {
+        let now = node.advertised.as_deref().unwrap_or("nothing");
+        follows.push(match seen.own.get(node.name()) {
+            Some(Ok(own)) => {
+                format!(
+                    "{} detects {own} and no longer {now} (predicted)",
+                    node.name()
+                )
+            }
+            Some(Err(why)) => format!("{} keeps {now} (predicted): {why}", node.name()),
+            None => format!("what {} detects instead of {now} is not known", node.name()),
+        });
     }
     follows
 }
@@ -239,6 +323,8 @@ mod tests {
                 crate::calico::test_node("node01", "10.0.0.1", Some("10.0.0.1/24")),
                 crate::calico::test_node("node03", "10.0.0.3", Some("172.18.0.2/16")),
             ],
+            own: [("node03".to_owned(), Ok("10.0.0.3/24".parse().unwrap()))].into(),
+            content: vec![],
         }
     }
 
@@ -294,7 +380,7 @@ mod tests {
             insta::allow_duplicates! {
                 insta::assert_snapshot!(compiled.follows.join("\n"), @"
                 its controller replaces the calico-node pods of all 3 nodes, 1 at a time
-                node03 then detects 10.0.0.3 and no longer 172.18.0.2 (predicted)
+                node03 detects 10.0.0.3/24 and no longer 172.18.0.2/16 (predicted)
                 ");
                 insta::assert_snapshot!(action().notes(&seen, &Decision::Change(change)).join("\n"), @"This DaemonSet is also managed by kubectl apply, which may take the change back. Put it into the source manifest too: env of container calico-node: {name: IP_AUTODETECTION_METHOD, value: kubernetes-internal-ip}");
             }
@@ -321,6 +407,45 @@ mod tests {
         insta::assert_snapshot!(why(decide(&seen(NODE, "RollingUpdate", json!([{"name": "IP", "value": "10.0.0.9"}])))), @"refused: calico-node is given its address and does not detect it: IP is 10.0.0.9");
         insta::assert_snapshot!(why(decide(&seen(NODE, "RollingUpdate", json!([{"name": "IP", "value": "none"}])))), @"refused: calico-node has IPv4 switched off: IP is `none`");
         let from = json!([{"name": "IP", "value": "autodetect"}, {"name": "IP_AUTODETECTION_METHOD", "valueFrom": {"configMapKeyRef": {"name": "x"}}}]);
-        insta::assert_snapshot!(why(decide(&seen(NODE, "RollingUpdate", from))), @r#"refused: IP_AUTODETECTION_METHOD comes {"configMapKeyRef":{"name":"x"}}"#);
+        insta::assert_snapshot!(why(decide(&seen(NODE, "RollingUpdate", from))), @"refused: IP_AUTODETECTION_METHOD is not written in the DaemonSet but comes from ConfigMap x");
+    }
+
+    #[test]
+    fn a_bystander_makes_undo_a_best_effort_and_comes_back_with_it() {
+        let Decision::Change(change) = decide(&seen(NODE, "RollingUpdate", auto(None))) else {
+            panic!()
+        };
+        let compiled = action().compile(change);
+        insta::assert_snapshot!(format!("{:?}\n{:?}", compiled.undo, compiled.heals), @r#"
+        BestEffort { lost: "the method is put back exactly; node03 then detects its address anew" }
+        Some("node03 advertises 172.18.0.2/16, which is not its own address")
+        "#);
+        let mut s = seen(NODE, "RollingUpdate", auto(None));
+        s.nodes.pop();
+        let Decision::Change(change) = decide(&s) else {
+            panic!()
+        };
+        let compiled = action().compile(change);
+        assert_eq!((compiled.undo, compiled.heals), (UndoClass::Exact, None));
+    }
+
+    #[test]
+    fn what_the_rollout_may_do_to_others_is_unknown_until_allowed() {
+        let mut s = seen(NODE, "RollingUpdate", auto(None));
+        s.content = vec!["node03".into()];
+        insta::assert_snapshot!(why(decide(&s)), @"unknown: node03 advertises 172.18.0.2/16 and not its InternalIP, and its sessions are established: it would lose that address");
+        let mut s = seen(NODE, "RollingUpdate", auto(None));
+        s.nodes[0].ready = false;
+        insta::assert_snapshot!(why(decide(&s)), @"unknown: node01 not Ready: calico-node does not come up anew there, and the rollout may stop at it");
+        let mut s = seen(NODE, "RollingUpdate", auto(None));
+        s.own = [("node03".to_owned(), Err("it has no such link".to_owned()))].into();
+        let Decision::Change(change) = decide(&s) else {
+            panic!()
+        };
+        insta::assert_snapshot!(change.follows.join("\n"), @"
+        its controller replaces the calico-node pods of all 3 nodes, 1 at a time
+        node03 keeps 172.18.0.2/16 (predicted): it has no such link
+        ");
+        assert!(change.bystanders.is_empty());
     }
 }

@@ -4,11 +4,12 @@
 use super::{Action, Compiled, Decision, Look, Patience, Place};
 use crate::calico::{Cidr, Mesh, MeshNode, SessionFault};
 use crate::fault::Fault;
-use crate::model::{Effect, FieldPath, Prior, Settled};
+use crate::model::{Effect, Exception, FieldPath, Prior, Settled, Target};
 use crate::runbook::parse_duration;
 use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 #[derive(Debug, Deserialize)]
@@ -24,8 +25,8 @@ pub struct MeshEstablished {
 
 pub struct Seen {
     mesh: Mesh,
-    /// Why hosts could not be read.
-    unread: Vec<Fault>,
+    /// Which nodes' hosts could not be read, and why.
+    unread: Vec<(String, Fault)>,
 }
 
 #[async_trait]
@@ -63,100 +64,35 @@ impl Action for MeshEstablished {
     fn decide(
         &self,
         seen: &Seen,
-        _: Place<'_>,
+        place: Place<'_>,
         prior: Prior<'_>,
     ) -> Decision<std::convert::Infallible> {
         let faults = seen.mesh.faults();
-        let nodes = seen.mesh.nodes.len();
-        let expects = format!(
-            "all {nodes} nodes see every peer established{}, for {} s without a break",
-            match before(prior) {
-                addresses if addresses.is_empty() => String::new(),
-                addresses => format!(
-                    ", and nothing of {} is left",
-                    addresses
-                        .iter()
-                        .map(ToString::to_string)
-                        .collect::<Vec<_>>()
-                        .join(", ")
-                ),
-            },
-            self.patience.settle.as_secs()
-        );
-        let check = Some(Box::new(Decision::Check {
-            expects: expects.clone(),
-        }));
-        if let Some(first) = seen.unread.first() {
-            let more = match seen.unread.len() {
-                1 => String::new(),
-                n => format!(" (and {} more)", n - 1),
-            };
-            return Decision::Unknown {
-                why: format!("not every node's sessions can be read: {first}{more}"),
-                otherwise: check,
-            };
-        }
         if prior.changes_anything() {
-            let unexplained: Vec<SessionFault> =
-                faults.into_iter().filter(|fault| !fault.stray).collect();
-            return if unexplained.is_empty() {
-                Decision::Check { expects }
-            } else {
-                Decision::Unknown {
-                    why: format!(
-                        "there are sessions that this run will not heal, since both ends advertise their own address: {}",
-                        listed(&unexplained)
-                    ),
-                    otherwise: check,
-                }
+            return self.check(seen, &faults, prior);
+        }
+        if let Some((_, fault)) = seen.unread.first() {
+            return Decision::Unknown {
+                why: format!("not every node's sessions can be read: {fault}"),
+                otherwise: None,
             };
         }
         if faults.is_empty() {
+            let nodes = seen.mesh.nodes.len();
             return Decision::NoChange {
-                why: format!("all {nodes} nodes see every peer established"),
+                why: format!("all {nodes} nodes see {} established", self.peers(seen)),
             };
         }
-        let strays: Vec<&str> = seen
-            .mesh
-            .nodes
-            .iter()
-            .filter(|n| n.strays())
-            .map(MeshNode::name)
-            .collect();
-        if strays.is_empty() {
-            Decision::Refuse {
-                why: format!(
-                    "every node advertises its own address, and yet sessions are not established: the path is at fault, not the addresses: {}",
-                    listed(&faults)
-                ),
-                next: Some(
-                    "look whether the hosts reach each other, whether BIRD runs, and whether a firewall stops TCP port 179 or IP protocol 4; other addresses would not help"
-                        .to_owned(),
-                ),
-            }
-        } else {
-            Decision::Refuse {
-                why: format!(
-                    "this node's address is right, and the fault is elsewhere: {} advertises an address that is not its own",
-                    strays.join(", ")
-                ),
-                next: Some(format!(
-                    "runbook plan fix-bgp-wrong-ip{}",
-                    strays
-                        .iter()
-                        .map(|s| format!(" --node {s}"))
-                        .collect::<String>()
-                )),
-            }
-        }
+        refuse(&faults, place.targets)
     }
 
     fn compile(&self, change: std::convert::Infallible) -> Compiled {
         match change {}
     }
 
-    fn verify(&self, seen: &Seen, prior: Prior<'_>) -> Settled {
-        if let Some(fault) = seen.unread.first() {
+    fn verify(&self, seen: &Seen, prior: Prior<'_>, except: &[Exception]) -> Settled {
+        let excepted = |node: &str| except.iter().any(|e| e.item.is_none() && e.node == node);
+        if let Some((_, fault)) = seen.unread.iter().find(|(node, _)| !excepted(node)) {
             return Settled::NotYet(fault.message.clone());
         }
         for (name, after) in given(prior) {
@@ -168,21 +104,169 @@ impl Action for MeshEstablished {
                 ));
             }
         }
-        let traces: Vec<String> = before(prior)
+        let traces: Vec<String> = gone(&seen.mesh, prior)
             .into_iter()
             .flat_map(|address| seen.mesh.traces_of(address))
             .collect();
         if !traces.is_empty() {
             return Settled::NotYet(traces.join("; "));
         }
-        match seen.mesh.faults() {
-            faults if faults.is_empty() => Settled::Yes,
-            faults => Settled::NotYet(listed(&faults)),
+        let faults: Vec<SessionFault> = seen
+            .mesh
+            .faults()
+            .into_iter()
+            .filter(|fault| {
+                !except.iter().any(|e| match &e.item {
+                    Some(item) => fault.from == e.node && fault.to == *item,
+                    None => fault.involves(&e.node),
+                })
+            })
+            .collect();
+        match faults.is_empty() {
+            true => Settled::Yes,
+            false => Settled::NotYet(listed(&faults)),
         }
     }
 
     fn patience(&self) -> Patience {
         self.patience
+    }
+}
+
+impl MeshEstablished {
+    fn peers(&self, seen: &Seen) -> &'static str {
+        match seen.mesh.full {
+            true => "every peer",
+            false => "every configured peer",
+        }
+    }
+
+    /// After changes: what is awaited, and what these changes cannot bring about.
+    fn check(
+        &self,
+        seen: &Seen,
+        faults: &[SessionFault],
+        prior: Prior<'_>,
+    ) -> Decision<std::convert::Infallible> {
+        // A new method has every calico-node detect its address again.
+        let rolled = prior.effects().any(Effect::rolls_pods);
+        let healed: Vec<&str> = given(prior).map(|(node, _)| node).collect();
+        let unexplained: Vec<&SessionFault> = faults
+            .iter()
+            .filter(|fault| !seen.unread.iter().any(|(node, _)| *node == fault.from))
+            .filter(|fault| {
+                let stray = fault
+                    .strays
+                    .iter()
+                    .any(|s| rolled || healed.contains(&s.as_str()));
+                let comes_up_anew = rolled && seen.mesh.absent.contains(&fault.from);
+                !(stray || comes_up_anew)
+            })
+            .collect();
+        let nodes = seen.unread.iter().map(|(node, _)| Exception {
+            node: node.clone(),
+            item: None,
+        });
+        let sessions = unexplained.iter().map(|fault| Exception {
+            node: fault.from.clone(),
+            item: (!fault.to.is_empty()).then(|| fault.to.clone()),
+        });
+        let except: Vec<Exception> = nodes.chain(sessions).collect();
+        let mut expects = format!(
+            "all {} nodes see {} established",
+            seen.mesh.nodes.len(),
+            self.peers(seen)
+        );
+        let addresses: Vec<String> = gone(&seen.mesh, prior)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        if !addresses.is_empty() {
+            expects.push_str(&format!(
+                ", and nothing of {} is left",
+                addresses.join(", ")
+            ));
+        }
+        expects.push_str(&format!(
+            ", for {} s without a break",
+            self.patience.settle.as_secs()
+        ));
+        let mut why = Vec::new();
+        if let Some((_, first)) = seen.unread.first() {
+            let more = match seen.unread.len() {
+                1 => String::new(),
+                n => format!(" (and {} more)", n - 1),
+            };
+            why.push(format!(
+                "not every node's sessions can be read: {first}{more}"
+            ));
+        }
+        if !unexplained.is_empty() {
+            let unexplained: Vec<SessionFault> = unexplained.into_iter().cloned().collect();
+            why.push(format!(
+                "there is more amiss than this run heals: {}",
+                listed(&unexplained)
+            ));
+        }
+        if why.is_empty() {
+            return Decision::Check { expects, except };
+        }
+        let excepted: Vec<String> = except.iter().map(ToString::to_string).collect();
+        expects.push_str(&format!("; not looked at: {}", excepted.join(", ")));
+        Decision::Unknown {
+            why: why.join("; "),
+            otherwise: Some(Box::new(Decision::Check { expects, except })),
+        }
+    }
+}
+
+/// Nothing is changed, and yet sessions are down: says where the fault is, since it is not here.
+fn refuse(faults: &[SessionFault], targets: &[Target]) -> Decision<std::convert::Infallible> {
+    let strays: BTreeSet<&str> = faults
+        .iter()
+        .flat_map(|f| f.strays.iter().map(String::as_str))
+        .filter(|name| !targets.iter().any(|t| t.name == *name))
+        .collect();
+    if !strays.is_empty() {
+        let names: Vec<&str> = strays.iter().copied().collect();
+        return Decision::Refuse {
+            why: format!(
+                "the address is right here, and the fault is elsewhere: {} advertises an address that is not its own",
+                names.join(", ")
+            ),
+            next: Some(format!(
+                "runbook plan fix-bgp-wrong-ip{}",
+                names
+                    .iter()
+                    .map(|name| format!(" --node {name}"))
+                    .collect::<String>()
+            )),
+        };
+    }
+    let (nodes, sessions): (Vec<SessionFault>, Vec<SessionFault>) =
+        faults.iter().cloned().partition(|f| f.to.is_empty());
+    if nodes.is_empty() {
+        Decision::Refuse {
+            why: format!(
+                "the addresses are right, and yet sessions are not established: the path is at fault, not the addresses: {}",
+                listed(&sessions)
+            ),
+            next: Some(
+                "look whether the hosts reach each other, and whether a firewall stops TCP port 179 or IP protocol 4; other addresses would not help"
+                    .to_owned(),
+            ),
+        }
+    } else {
+        Decision::Refuse {
+            why: format!(
+                "no address is wrong; these nodes do not take part in the mesh: {}",
+                listed(&nodes)
+            ),
+            next: Some(
+                "look at calico-node there: kubectl -n kube-system get pods -o wide -l k8s-app=calico-node, and its logs"
+                    .to_owned(),
+            ),
+        }
     }
 }
 
@@ -225,11 +309,13 @@ fn address_changes<'a>(
     })
 }
 
-/// The addresses that earlier steps take away, and that must appear nowhere any more.
-fn before(prior: Prior<'_>) -> Vec<IpAddr> {
+/// The addresses that earlier steps take away, and that must appear nowhere any more, unless they
+/// are another node's by right.
+fn gone(mesh: &Mesh, prior: Prior<'_>) -> Vec<IpAddr> {
     address_changes(prior)
         .filter_map(|(_, before, _)| before?.parse::<Cidr>().ok())
         .map(|cidr| cidr.ip)
+        .filter(|ip| !mesh.is_some_nodes_own(*ip))
         .collect()
 }
 
@@ -297,18 +383,26 @@ mod tests {
         };
         match action().decide(seen, place, Prior { steps }) {
             Decision::NoChange { why } => format!("no change: {why}"),
-            Decision::Check { expects } => format!("check: {expects}"),
-            Decision::Unknown { why, otherwise } => {
-                assert!(matches!(otherwise.as_deref(), Some(Decision::Check { .. })));
-                format!("unknown: {why}")
+            Decision::Check { expects, except } => {
+                assert!(except.is_empty());
+                format!("check: {expects}")
             }
+            Decision::Unknown { why, otherwise } => match otherwise.as_deref() {
+                Some(Decision::Check { expects, .. }) => format!("unknown: {why}; then {expects}"),
+                None => format!("unknown: {why}"),
+                other => panic!("{other:?}"),
+            },
             Decision::Refuse { why, next } => format!("refused: {why} ({})", next.unwrap()),
             Decision::Change(_) => unreachable!(),
         }
     }
 
     fn verify(mesh: Mesh, steps: &[PlannedStep]) -> String {
-        match Action::verify(&action(), &seen(mesh), Prior { steps }) {
+        verify_but(mesh, steps, &[])
+    }
+
+    fn verify_but(mesh: Mesh, steps: &[PlannedStep], except: &[Exception]) -> String {
+        match Action::verify(&action(), &seen(mesh), Prior { steps }, except) {
             Settled::Yes => "yes".to_owned(),
             Settled::NotYet(what) => what,
         }
@@ -332,14 +426,14 @@ mod tests {
             "node01".into(),
             test_sees(&[down, ("10.0.0.3", "up", "Established")]),
         );
-        insta::assert_snapshot!(decide(&seen(mesh.clone()), &[]), @"refused: every node advertises its own address, and yet sessions are not established: the path is at fault, not the addresses: node01 → node02 (10.0.0.2): start Active Socket: Connection refused (look whether the hosts reach each other, whether BIRD runs, and whether a firewall stops TCP port 179 or IP protocol 4; other addresses would not help)");
+        insta::assert_snapshot!(decide(&seen(mesh.clone()), &[]), @"refused: the addresses are right, and yet sessions are not established: the path is at fault, not the addresses: node01 → node02 (10.0.0.2): start Active Socket: Connection refused (look whether the hosts reach each other, and whether a firewall stops TCP port 179 or IP protocol 4; other addresses would not help)");
         // With another change planned, it is what the run will not heal.
-        insta::assert_snapshot!(decide(&seen(mesh), &heals_node02()), @"unknown: there are sessions that this run will not heal, since both ends advertise their own address: node01 → node02 (10.0.0.2): start Active Socket: Connection refused");
+        insta::assert_snapshot!(decide(&seen(mesh), &heals_node02()), @"unknown: there is more amiss than this run heals: node01 → node02 (10.0.0.2): start Active Socket: Connection refused; then all 3 nodes see every peer established, and nothing of 172.18.0.1 is left, for 65 s without a break; not looked at: node01 → node02 (10.0.0.2)");
     }
 
     #[test]
     fn a_stray_neighbour_is_named() {
-        insta::assert_snapshot!(decide(&seen(test_stray()), &[]), @"refused: this node's address is right, and the fault is elsewhere: node02 advertises an address that is not its own (runbook plan fix-bgp-wrong-ip --node node02)");
+        insta::assert_snapshot!(decide(&seen(test_stray()), &[]), @"refused: the address is right here, and the fault is elsewhere: node02 advertises an address that is not its own (runbook plan fix-bgp-wrong-ip --node node02)");
     }
 
     #[test]
@@ -347,15 +441,102 @@ mod tests {
         let seen = Seen {
             mesh: test_healthy(),
             unread: vec![
-                Fault::unreachable("x", "node03 cannot be reached over SSH"),
-                Fault::unreachable("x", "node04 too"),
+                (
+                    "node03".into(),
+                    Fault::unreachable("x", "node03 cannot be reached over SSH"),
+                ),
+                ("node04".into(), Fault::unreachable("x", "node04 too")),
             ],
         };
-        insta::assert_snapshot!(decide(&seen, &heals_node02()), @"unknown: not every node's sessions can be read: node03 cannot be reached over SSH (and 1 more)");
+        insta::assert_snapshot!(decide(&seen, &[]), @"unknown: not every node's sessions can be read: node03 cannot be reached over SSH");
+        insta::assert_snapshot!(decide(&seen, &heals_node02()), @"unknown: not every node's sessions can be read: node03 cannot be reached over SSH (and 1 more); then all 3 nodes see every peer established, and nothing of 172.18.0.1 is left, for 65 s without a break; not looked at: node03, node04");
         assert!(matches!(
-            Action::verify(&action(), &seen, Prior { steps: &[] }),
+            Action::verify(&action(), &seen, Prior { steps: &[] }, &[]),
             Settled::NotYet(_)
         ));
+        let except = ["node03", "node04"].map(|node| Exception {
+            node: node.into(),
+            item: None,
+        });
+        assert_eq!(
+            Action::verify(&action(), &seen, Prior { steps: &[] }, &except),
+            Settled::Yes
+        );
+    }
+
+    #[test]
+    fn what_is_let_be_is_that_and_no_more() {
+        let mut mesh = test_healthy();
+        mesh.readings.insert(
+            "node01".into(),
+            test_sees(&[
+                ("10.0.0.2", "start", "Connect"),
+                ("10.0.0.3", "start", "Idle"),
+            ]),
+        );
+        let except = |node: &str, item: Option<&str>| {
+            [Exception {
+                node: node.into(),
+                item: item.map(str::to_owned),
+            }]
+        };
+        let verify = |except: &[Exception]| verify_but(mesh.clone(), &[], except);
+        assert_eq!(verify(&except("node01", None)), "yes");
+        insta::assert_snapshot!(verify(&except("node02", None)), @"node01 → node03 (10.0.0.3): start Idle");
+        insta::assert_snapshot!(verify(&except("node01", Some("node03 (10.0.0.3)"))), @"node01 → node02 (10.0.0.2): start Connect");
+        insta::assert_snapshot!(verify(&except("node03", Some("node01 (10.0.0.1)"))), @"node01 → node02 (10.0.0.2): start Connect; node01 → node03 (10.0.0.3): start Idle");
+    }
+
+    #[test]
+    fn a_stray_that_this_run_does_not_heal_is_not_explained_by_it() {
+        let mut mesh = test_stray();
+        mesh.nodes[2] = test_node("node03", "10.0.0.3", Some("172.18.0.2/16"));
+        mesh.readings.insert(
+            "node01".into(),
+            test_sees(&[
+                ("172.18.0.1", "start", "Passive"),
+                ("172.18.0.2", "start", "Passive"),
+            ]),
+        );
+        insta::assert_snapshot!(decide(&seen(mesh), &heals_node02()), @"unknown: there is more amiss than this run heals: node01 → node03 (172.18.0.2): start Passive; then all 3 nodes see every peer established, and nothing of 172.18.0.1 is left, for 65 s without a break; not looked at: node01 → node03 (172.18.0.2)");
+    }
+
+    #[test]
+    fn nodes_that_do_not_take_part_are_named() {
+        let mut mesh = test_healthy();
+        mesh.absent = vec!["node04".into()];
+        insta::assert_snapshot!(decide(&seen(mesh), &[]), @"refused: no address is wrong; these nodes do not take part in the mesh: node04: it advertises no address: calico-node does not come up there, or gave its address up (look at calico-node there: kubectl -n kube-system get pods -o wide -l k8s-app=calico-node, and its logs)");
+        let mut mesh = test_healthy();
+        mesh.readings.get_mut("node03").unwrap().sessions = Err(crate::calico::StatusError::NoBird);
+        insta::assert_snapshot!(decide(&seen(mesh), &[]), @"refused: no address is wrong; these nodes do not take part in the mesh: node03: BIRD does not run there (look at calico-node there: kubectl -n kube-system get pods -o wide -l k8s-app=calico-node, and its logs)");
+    }
+
+    #[test]
+    fn an_address_that_is_another_nodes_own_need_not_vanish() {
+        let mut steps = heals_node02();
+        if let Verdict::Change { effects, .. } = &mut steps[0].verdict
+            && let Effect::SetFields { fields, .. } = &mut effects[0]
+        {
+            fields[0].before = Some("10.0.0.3/24".into());
+        }
+        assert_eq!(verify(test_healthy(), &steps), "yes");
+    }
+
+    #[test]
+    fn the_targets_own_other_address_is_not_sent_back_to_it() {
+        // node02 advertises another address that works, and node01 and node03 do not reach each other.
+        let mut mesh = test_healthy();
+        mesh.nodes[1] = test_node("node02", "10.0.0.2", Some("10.9.0.2/24"));
+        let up = |a| (a, "up", "Established");
+        mesh.readings.insert(
+            "node01".into(),
+            test_sees(&[up("10.9.0.2"), ("10.0.0.3", "start", "Connect")]),
+        );
+        mesh.readings.insert(
+            "node03".into(),
+            test_sees(&[up("10.9.0.2"), up("10.0.0.1")]),
+        );
+        insta::assert_snapshot!(decide(&seen(mesh), &[]), @"refused: the addresses are right, and yet sessions are not established: the path is at fault, not the addresses: node01 → node03 (10.0.0.3): start Connect (look whether the hosts reach each other, and whether a firewall stops TCP port 179 or IP protocol 4; other addresses would not help)");
     }
 
     #[test]

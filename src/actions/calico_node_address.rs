@@ -60,6 +60,15 @@ impl Action for NodeAddress {
         let target = place.target()?;
         look.calico().await?;
         let node = look.node(&target.name).await?.clone();
+        if node.advertised.is_none() {
+            return Ok(Seen {
+                node,
+                own: Err(String::new()),
+                holder: None,
+                faults: Vec::new(),
+                others: Vec::new(),
+            });
+        }
         let reading = look.reading(&target.name).await?;
         let (mesh, _) = look.mesh().await?;
         let advertised = node
@@ -93,8 +102,12 @@ impl Action for NodeAddress {
         let name = seen.node.name();
         let Some(before) = &seen.node.advertised else {
             return refuse(
-                format!("{name} advertises no address: calico-node has not started there"),
-                None,
+                format!(
+                    "{name} advertises no IPv4 address: calico-node has not come up there, or gave its address up as another node has it"
+                ),
+                Some(
+                    "look at its log: kubectl -n kube-system logs -l k8s-app=calico-node --prefix",
+                ),
             );
         };
         let own = match &seen.own {
@@ -210,7 +223,7 @@ mod tests {
                 from: "node02".into(),
                 to: "node01 (10.0.0.1)".into(),
                 state: "start Passive".into(),
-                stray: true,
+                strays: vec!["node02".into()],
             }],
             others: vec![
                 node("node01", "10.0.0.1", Some("10.0.0.1/24")),
@@ -307,7 +320,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_told_is_not_guessed() {
-        insta::assert_snapshot!(why(decide(&seen(None))), @"refused: node02 advertises no address: calico-node has not started there");
+        insta::assert_snapshot!(why(decide(&seen(None))), @"refused: node02 advertises no IPv4 address: calico-node has not come up there, or gave its address up as another node has it");
         let mut s = seen(Some("172.18.0.1/16"));
         s.own = Err("its InternalIP 10.0.0.2 is on none of its links".into());
         insta::assert_snapshot!(why(decide(&s)), @"refused: node02: its InternalIP 10.0.0.2 is on none of its links");

@@ -39,10 +39,11 @@ impl Action for NodeRestart {
 
     async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
         let node = &place.target()?.name;
+        let owner = &look.calico().await?.object;
         Ok(Seen {
             node: node.clone(),
-            owner: look.calico().await?.object.uid.clone(),
-            pod: look.calico_pod(node).await?,
+            owner: owner.uid.clone(),
+            pod: look.pod_of(owner, node).await?,
         })
     }
 

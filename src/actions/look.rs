@@ -1,16 +1,21 @@
 //! One look at the world: everything is read once, when it is first needed, so that all that is
 //! decided in one look rests on the same reading. Looks only read, and take no locks.
 
-use crate::calico::{CalicoNode, Mesh, MeshNode, Reading, parse_links, parse_node_status};
+use crate::calico::{
+    CalicoNode, EnvValue, Mesh, MeshNode, Reading, parse_links, parse_node_status,
+};
 use crate::fault::Fault;
 use crate::inventory::Inventory;
 use crate::model::{ObjectRef, owned_by};
 use crate::transport::{Cluster, Hosts};
-use futures::future::join_all;
+use futures::{StreamExt, stream};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use tokio::sync::OnceCell;
 use ulid::Ulid;
+
+/// How many hosts are read at a time.
+const HOSTS_AT_ONCE: usize = 32;
 
 /// What can be looked at.
 pub struct World {
@@ -92,7 +97,21 @@ impl<'w> Look<'w> {
                 "the DaemonSet kube-system/calico-node has no container calico-node",
             )
         })?;
-        let env = async |variable: &str| self.env(&calico, variable).await;
+        let sources = self.env_sources(&calico).await?;
+        for variable in ["IP", CalicoNode::METHOD] {
+            if let Some((map, _)) = sources.iter().find(|(_, data)| data.contains_key(variable))
+                && calico.env(variable) == EnvValue::Absent
+            {
+                return Err(Fault::refused(
+                    "calico_env_from",
+                    format!(
+                        "calico-node has {variable} from ConfigMap {map}, not from the DaemonSet"
+                    ),
+                )
+                .next("change it there"));
+            }
+        }
+        let env = async |variable: &str| self.env(&calico, &sources, variable).await;
         match (env("DATASTORE_TYPE").await?, env("ETCD_ENDPOINTS").await?) {
             (Some(kind), _) if kind == "kubernetes" => {}
             (None, None) => {}
@@ -117,23 +136,62 @@ impl<'w> Look<'w> {
         Ok(calico)
     }
 
-    /// A variable's value, looked up in the ConfigMap that it comes from.
-    async fn env(&self, calico: &CalicoNode, variable: &str) -> Result<Option<String>, Fault> {
-        let Some(entry) = calico.env_entry(variable) else {
-            return Ok(None);
-        };
-        let text = |at: &str| entry.pointer(at).and_then(Value::as_str);
-        let (Some(map), Some(key)) = (
-            text("/valueFrom/configMapKeyRef/name"),
-            text("/valueFrom/configMapKeyRef/key"),
-        ) else {
-            return Ok(text("/value").map(str::to_owned));
-        };
-        let path = format!("/api/v1/namespaces/kube-system/configmaps/{map}");
+    /// What ConfigMaps give calico-node's environment as a whole: their names and entries.
+    async fn env_sources(&self, calico: &CalicoNode) -> Result<EnvSources, Fault> {
+        let sources = calico.env_from().map_err(|why| {
+            Fault::refused(
+                "calico_env",
+                format!("what calico-node's environment is cannot be told: {why}"),
+            )
+        })?;
+        let mut read = Vec::new();
+        for source in sources {
+            let data = self.config_map(&source.config_map).await?;
+            let data = data
+                .into_iter()
+                .map(|(key, value)| (format!("{}{key}", source.prefix), value))
+                .collect();
+            read.push((source.config_map, data));
+        }
+        Ok(read)
+    }
+
+    async fn config_map(&self, name: &str) -> Result<BTreeMap<String, String>, Fault> {
+        let path = format!("/api/v1/namespaces/kube-system/configmaps/{name}");
         let map = self.world.cluster.get(&path).await?;
-        Ok(map
-            .and_then(|m| m.pointer("/data")?.get(key)?.as_str().map(str::to_owned))
-            .filter(|value| !value.is_empty()))
+        let data = map.as_ref().and_then(|m| m.get("data")?.as_object());
+        Ok(data
+            .into_iter()
+            .flatten()
+            .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+            .collect())
+    }
+
+    /// A variable's value, looked up in the ConfigMap that it comes from.
+    async fn env(
+        &self,
+        calico: &CalicoNode,
+        sources: &EnvSources,
+        variable: &str,
+    ) -> Result<Option<String>, Fault> {
+        let value = match calico.env_entry(variable) {
+            // The last source wins.
+            None => sources
+                .iter()
+                .rev()
+                .find_map(|(_, data)| data.get(variable).cloned()),
+            Some(entry) => {
+                let text = |at: &str| entry.pointer(at).and_then(Value::as_str);
+                match (
+                    text("/valueFrom/configMapKeyRef/name"),
+                    text("/valueFrom/configMapKeyRef/key"),
+                ) {
+                    (Some(map), Some(key)) => self.config_map(map).await?.remove(key),
+                    _ => text("/value").map(str::to_owned),
+                }
+            }
+        };
+        Ok(value.filter(|value| !value.is_empty()))
     }
 
     /// Whether every node peers with every other one, which is so unless it is switched off.
@@ -159,39 +217,32 @@ impl<'w> Look<'w> {
     async fn readings(&self) -> Result<&BTreeMap<String, Result<Reading, Fault>>, Fault> {
         self.readings
             .get_or_try_init(async || {
-                let nodes = self.nodes().await?;
-                let members = nodes.iter().filter(|n| !n.addresses().is_empty());
+                let members = self.nodes().await?.iter().filter(|n| n.takes_part());
+                let reading = |node: &'_ MeshNode| {
+                    let node = node.clone();
+                    async move { (node.name().to_owned(), self.read_host(&node).await) }
+                };
                 Ok::<_, Fault>(
-                    join_all(members.map(async |node| {
-                        let name = node.name().to_owned();
-                        let reading = self.read_host(&name).await;
-                        (name, reading)
-                    }))
-                    .await
-                    .into_iter()
-                    .collect(),
+                    stream::iter(members.map(reading).collect::<Vec<_>>())
+                        .buffer_unordered(HOSTS_AT_ONCE)
+                        .collect()
+                        .await,
                 )
             })
             .await
     }
 
-    /// What was read on one node's host.
+    /// What was read on the host of a node that takes part in the mesh.
     pub async fn reading(&self, node: &str) -> Result<&Reading, Fault> {
         match self.readings().await?.get(node) {
             Some(Ok(reading)) => Ok(reading),
             Some(Err(fault)) => Err(fault.clone()),
-            None => Err(Fault::refused(
-                "calico_no_address",
-                format!("{node} advertises no address: calico-node has not started there"),
-            )
-            .next(format!(
-                "look at it: kubectl -n kube-system get pods -l k8s-app=calico-node --field-selector spec.nodeName={node}"
-            ))),
+            None => Err(Fault::internal(format!("{node} was not read"))),
         }
     }
 
-    /// The mesh, and which hosts could not be read.
-    pub async fn mesh(&self) -> Result<(Mesh, Vec<Fault>), Fault> {
+    /// The mesh, and which nodes' hosts could not be read.
+    pub async fn mesh(&self) -> Result<(Mesh, Vec<(String, Fault)>), Fault> {
         let mut unread = Vec::new();
         let mut read = BTreeMap::new();
         for (node, reading) in self.readings().await? {
@@ -199,29 +250,38 @@ impl<'w> Look<'w> {
                 Ok(reading) => {
                     read.insert(node.clone(), reading.clone());
                 }
-                Err(fault) => unread.push(fault.clone()),
+                Err(fault) => unread.push((node.clone(), fault.clone())),
             }
         }
+        let (members, bare): (Vec<MeshNode>, Vec<MeshNode>) = self
+            .nodes()
+            .await?
+            .iter()
+            .cloned()
+            .partition(MeshNode::takes_part);
+        // Nodes on which calico-node is not meant to run advertise nothing and are none the worse.
+        let wanted = usize::try_from(self.calico().await?.pods()).unwrap_or(0);
+        let absent = match members.len() < wanted {
+            true => bare.iter().map(|n| n.name().to_owned()).collect(),
+            false => Vec::new(),
+        };
         let mesh = Mesh {
-            nodes: self
-                .nodes()
-                .await?
-                .iter()
-                .filter(|n| !n.addresses().is_empty())
-                .cloned()
-                .collect(),
+            nodes: members,
             full: self.full_mesh().await?,
+            absent,
             readings: read,
         };
         Ok((mesh, unread))
     }
 
-    async fn read_host(&self, node: &str) -> Result<Reading, Fault> {
+    async fn read_host(&self, node: &MeshNode) -> Result<Reading, Fault> {
+        let (machine_id, node) = (&node.machine_id, node.name());
         let host = self.world.inventory.destination(node);
         // Told apart from whatever a host may print besides.
         let mark = Ulid::generate();
         let script = format!(
-            "echo {mark} links; ip -json -details address show 2>&1\n\
+            "echo {mark} machine; cat /etc/machine-id 2>/dev/null\n\
+             echo; echo {mark} links; ip -json -details address show 2>/dev/null\n\
              echo; echo {mark} sessions\n\
              if command -v calicoctl >/dev/null; then calicoctl node status 2>&1; else echo {mark} absent; fi\n\
              exit 0"
@@ -234,6 +294,17 @@ impl<'w> Look<'w> {
         };
         let unreadable =
             |what: String| Fault::refused("host_read", format!("reading from {node}: {what}"));
+        let found = part("machine").unwrap_or_default().trim();
+        if !found.is_empty() && !machine_id.is_empty() && found != machine_id {
+            return Err(Fault::refused(
+                "another_host",
+                format!(
+                    "{} ({}) is not the host of node {node}: its machine-id is {found}, and the node's {machine_id}",
+                    host.name, host.address
+                ),
+            )
+            .next("put the node's right address into the inventory"));
+        }
         let links = part("links").ok_or_else(|| unreadable("it printed no links".to_owned()))?;
         if text.contains(&format!("{mark} absent")) {
             return Err(Fault::refused(
@@ -252,10 +323,10 @@ impl<'w> Look<'w> {
         })
     }
 
-    /// The pod of the DaemonSet calico-node on a node.
-    pub async fn calico_pod(&self, node: &str) -> Result<Option<ObjectRef>, Fault> {
-        let owner = &self.calico().await?.object;
-        let pods = pods_on(&self.world.cluster, owner, node).await?;
+    /// The pod of a controller on a node.
+    pub async fn pod_of(&self, owner: &ObjectRef, node: &str) -> Result<Option<ObjectRef>, Fault> {
+        let namespace = owner.namespace.as_deref().unwrap_or("default");
+        let pods = self.world.cluster.pods_on(namespace, node).await?;
         Ok(pods
             .iter()
             .filter(|pod| pod.pointer("/metadata/deletionTimestamp").is_none())
@@ -264,15 +335,8 @@ impl<'w> Look<'w> {
     }
 }
 
-/// The pods on a node in the namespace of their controller.
-async fn pods_on(cluster: &Cluster, owner: &ObjectRef, node: &str) -> Result<Vec<Value>, Fault> {
-    let namespace = owner.namespace.as_deref().unwrap_or("default");
-    cluster
-        .list(&format!(
-            "/api/v1/namespaces/{namespace}/pods?fieldSelector=spec.nodeName%3D{node}"
-        ))
-        .await
-}
+/// ConfigMaps, each with the variables that it gives.
+type EnvSources = Vec<(String, BTreeMap<String, String>)>;
 
 fn pod_ref(pod: &Value) -> Option<ObjectRef> {
     let text = |at: &str| pod.pointer(at).and_then(Value::as_str).map(str::to_owned);

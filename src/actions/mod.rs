@@ -9,7 +9,7 @@ mod look;
 pub use look::{Look, World};
 
 use crate::fault::{Fault, nearest};
-use crate::model::{Detail, Effect, Prior, Scope, Settled, Target, UndoClass, Verdict};
+use crate::model::{Detail, Effect, Exception, Prior, Scope, Settled, Target, UndoClass, Verdict};
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -68,9 +68,10 @@ pub enum Decision<C> {
         why: String,
     },
     Change(C),
-    /// Read until the world is as expected.
+    /// Read until the world is as expected, but for the exceptions.
     Check {
         expects: String,
+        except: Vec<Exception>,
     },
     /// `otherwise` is what is done where the operator allows what cannot be known.
     Unknown {
@@ -124,8 +125,8 @@ pub trait Action: Sized + Send + Sync {
         Vec::new()
     }
 
-    /// For checks: whether the world is as expected now.
-    fn verify(&self, _seen: &Self::Seen, _prior: Prior<'_>) -> Settled {
+    /// For checks: whether the world is as expected now, but for the exceptions.
+    fn verify(&self, _seen: &Self::Seen, _prior: Prior<'_>, _except: &[Exception]) -> Settled {
         Settled::Yes
     }
 
@@ -149,6 +150,7 @@ pub trait Step: Send + Sync {
         look: &Look<'_>,
         place: Place<'_>,
         prior: Prior<'_>,
+        except: &[Exception],
     ) -> Result<Settled, Fault>;
 
     fn patience(&self) -> Patience;
@@ -173,9 +175,10 @@ impl<A: Action> Step for A {
         look: &Look<'_>,
         place: Place<'_>,
         prior: Prior<'_>,
+        except: &[Exception],
     ) -> Result<Settled, Fault> {
         let seen = self.observe(look, place).await?;
-        Ok(Action::verify(self, &seen, prior))
+        Ok(Action::verify(self, &seen, prior, except))
     }
 
     fn patience(&self) -> Patience {
@@ -186,7 +189,7 @@ impl<A: Action> Step for A {
 fn verdict<A: Action>(action: &A, decision: Decision<A::Change>) -> Verdict {
     match decision {
         Decision::NoChange { why } => Verdict::NoChange { why },
-        Decision::Check { expects } => Verdict::Check { expects },
+        Decision::Check { expects, except } => Verdict::Check { expects, except },
         Decision::Refuse { why, next } => Verdict::Refused { why, next },
         Decision::Unknown { why, otherwise } => Verdict::Unknown {
             why,

@@ -83,7 +83,12 @@ pub fn own_address(internal_ips: &[IpAddr], links: &[Link]) -> Result<OwnAddress
             "its InternalIP {ip} is on none of its links: kubelet registered an address that the host does not have"
         ));
     };
-    if address.secondary || address.cidr.prefix == 32 {
+    // Some clouds give a host its one address as a /32; a /32 beside another address moves about.
+    let beside = link
+        .addresses
+        .iter()
+        .any(|a| a.cidr.ip.is_ipv4() && a.cidr.prefix != 32);
+    if address.secondary || address.cidr.prefix == 32 && beside {
         return Err(format!(
             "its InternalIP {ip} on {} is a secondary or virtual address ({}), which can move to another node",
             link.name, address.cidr
@@ -137,8 +142,10 @@ mod tests {
     fn addresses_that_are_not_a_nodes_own_are_refused_by_name() {
         let links = [
             link("eth0", &[("10.0.0.2/24", false), ("10.0.0.9/24", true)]),
-            link("vip", &[("10.0.0.8/32", false)]),
+            link("vip", &[("10.0.0.8/32", false), ("10.1.0.8/24", false)]),
+            link("cloud", &[("10.0.0.7/32", false)]),
         ];
+        assert_eq!(own(&["10.0.0.7"], &links).unwrap(), "10.0.0.7/32 on cloud");
         insta::assert_snapshot!(own(&["fd00::1"], &links).unwrap_err(), @"kubelet registered no IPv4 InternalIP for it");
         insta::assert_snapshot!(own(&["10.0.0.3"], &links).unwrap_err(), @"its InternalIP 10.0.0.3 is on none of its links: kubelet registered an address that the host does not have");
         insta::assert_snapshot!(own(&["10.0.0.9"], &links).unwrap_err(), @"its InternalIP 10.0.0.9 on eth0 is a secondary or virtual address (10.0.0.9/24), which can move to another node");

@@ -2,6 +2,7 @@
 
 use crate::model::{FieldPath, ObjectRef};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// The container in which calico-node runs, in manifests and operator installs alike.
 pub const CONTAINER: &str = "calico-node";
@@ -13,6 +14,13 @@ pub enum EnvValue {
     Is(String),
     /// From a field, a ConfigMap or a Secret; says which.
     From(String),
+}
+
+/// A ConfigMap whose entries become variables, each with a prefix to its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvFrom {
+    pub config_map: String,
+    pub prefix: String,
 }
 
 /// Calico's version, as far as it is of interest.
@@ -85,19 +93,45 @@ impl CalicoNode {
                 entry.get("value").and_then(Value::as_str),
                 entry.get("valueFrom"),
             ) {
-                (_, Some(from)) => EnvValue::From(from.to_string()),
+                (_, Some(from)) => EnvValue::From(source(from)),
                 (Some(value), None) => EnvValue::Is(value.to_owned()),
                 (None, None) => EnvValue::Is(String::new()),
             },
         }
     }
 
-    /// Whether the environment has more sources than its list, which the list overrides.
-    pub fn env_from(&self) -> bool {
-        self.container()
-            .and_then(|c| c.get("envFrom"))
-            .and_then(Value::as_array)
-            .is_some_and(|sources| !sources.is_empty())
+    /// The ConfigMaps from which variables come besides the list, which overrides them.
+    ///
+    /// # Errors
+    /// Says what stands in the way of knowing the environment: a Secret as its source, or a
+    /// variable that the list names twice.
+    pub fn env_from(&self) -> Result<Vec<EnvFrom>, String> {
+        let list = |key: &str| {
+            self.container()
+                .and_then(|c| c.get(key))
+                .and_then(Value::as_array)
+                .map_or(&[][..], Vec::as_slice)
+        };
+        let mut names = BTreeSet::new();
+        for entry in list("env") {
+            let name = entry.get("name").and_then(Value::as_str).unwrap_or("");
+            if !names.insert(name) {
+                return Err(format!("its environment names {name} twice"));
+            }
+        }
+        list("envFrom")
+            .iter()
+            .map(|source| {
+                let prefix = source.get("prefix").and_then(Value::as_str).unwrap_or("");
+                match source.pointer("/configMapRef/name").and_then(Value::as_str) {
+                    Some(name) => Ok(EnvFrom {
+                        config_map: name.to_owned(),
+                        prefix: prefix.to_owned(),
+                    }),
+                    None => Err("its environment comes in part from a Secret".to_owned()),
+                }
+            })
+            .collect()
     }
 
     pub fn detection(&self) -> Result<Detection, String> {
@@ -105,7 +139,10 @@ impl CalicoNode {
             EnvValue::Absent => Ok("first-found".to_owned()),
             EnvValue::Is(method) if method.is_empty() => Ok("first-found".to_owned()),
             EnvValue::Is(method) => Ok(method),
-            EnvValue::From(from) => Err(format!("{} comes {from}", Self::METHOD)),
+            EnvValue::From(from) => Err(format!(
+                "{} is not written in the DaemonSet but comes from {from}",
+                Self::METHOD
+            )),
         };
         match self.env("IP") {
             EnvValue::Is(ip) if ip == "autodetect" => method().map(Detection::Method),
@@ -189,6 +226,20 @@ impl CalicoNode {
     }
 }
 
+/// Where a value comes from, in words.
+fn source(from: &Value) -> String {
+    let text = |at: &str| from.pointer(at).and_then(Value::as_str);
+    if let Some(path) = text("/fieldRef/fieldPath") {
+        return format!("the pod's field {path}");
+    }
+    for (key, kind) in [("configMapKeyRef", "ConfigMap"), ("secretKeyRef", "Secret")] {
+        if let Some(name) = text(&format!("/{key}/name")) {
+            return format!("{kind} {name}");
+        }
+    }
+    "elsewhere".to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,18 +315,31 @@ mod tests {
         assert_eq!(node.pods(), 3);
         assert!(node.rolls_by_itself());
         assert!(node.managers().is_empty());
-        assert!(!node.env_from());
+        assert_eq!(node.env_from(), Ok(vec![]));
         let mut raw = node.raw;
         raw["spec"]["updateStrategy"] = json!({"type": "OnDelete"});
         raw["metadata"]["annotations"] =
             json!({"kubectl.kubernetes.io/last-applied-configuration": "{}"});
         raw["metadata"]["managedFields"] = json!([{"manager": "kubectl"}, {"manager": "argocd-controller"}, {"manager": "argocd-controller"}]);
-        raw["spec"]["template"]["spec"]["containers"][0]["envFrom"] = json!([{"configMapRef": {}}]);
+        raw["spec"]["template"]["spec"]["containers"][0]["envFrom"] =
+            json!([{"configMapRef": {"name": "kubernetes-services-endpoint"}, "prefix": "X_"}]);
+        let mut secret = raw.clone();
+        secret["spec"]["template"]["spec"]["containers"][0]["envFrom"] =
+            json!([{"secretRef": {"name": "x"}}]);
+        assert!(CalicoNode::new(secret).unwrap().env_from().is_err());
+        let mut twice = raw.clone();
+        twice["spec"]["template"]["spec"]["containers"][0]["env"] =
+            json!([{"name": "IP"}, {"name": "IP"}]);
+        assert!(CalicoNode::new(twice).unwrap().env_from().is_err());
         let node = CalicoNode::new(raw).unwrap();
         assert!(!node.rolls_by_itself());
         assert_eq!(node.max_unavailable(), "1");
         assert_eq!(node.managers(), ["kubectl apply", "argocd-controller"]);
-        assert!(node.env_from());
+        let from = node.env_from().unwrap();
+        assert_eq!(
+            (from[0].config_map.as_str(), from[0].prefix.as_str()),
+            ("kubernetes-services-endpoint", "X_")
+        );
     }
 
     #[test]

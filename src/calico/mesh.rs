@@ -12,7 +12,12 @@ use std::net::IpAddr;
 #[derive(Debug, Clone)]
 pub struct MeshNode {
     pub object: ObjectRef,
+    /// Whether kubelet reports it Ready.
     pub ready: bool,
+    /// What kubelet read from /etc/machine-id; empty where it read nothing.
+    pub machine_id: String,
+    /// Route reflectors have no sessions of the mesh.
+    pub reflector: bool,
     pub internal_ips: Vec<IpAddr>,
     /// As written.
     pub advertised: Option<String>,
@@ -50,6 +55,8 @@ impl MeshNode {
                 .filter(|a| a.get("type").and_then(Value::as_str) == Some("InternalIP"))
                 .filter_map(|a| a.get("address")?.as_str()?.parse().ok())
                 .collect(),
+            machine_id: text("/status/nodeInfo/machineID").unwrap_or_default(),
+            reflector: annotation("projectcalico.org/RouteReflectorClusterID").is_some(),
             advertised: annotation(Self::ADDRESS),
             advertised_v6: annotation(Self::ADDRESS_V6),
         })
@@ -57,6 +64,11 @@ impl MeshNode {
 
     pub fn name(&self) -> &str {
         &self.object.name
+    }
+
+    /// Whether it advertises anything, and so takes part.
+    pub fn takes_part(&self) -> bool {
+        self.advertised.is_some() || self.advertised_v6.is_some()
     }
 
     /// The addresses under which the others must have a session with it.
@@ -97,8 +109,16 @@ pub struct SessionFault {
     pub to: String,
     /// What the one end says.
     pub state: String,
-    /// Whether one of the ends advertises a stray address, which then is the likely cause.
-    pub stray: bool,
+    /// The ends that advertise a stray address, which then is the likely cause.
+    pub strays: Vec<String>,
+}
+
+impl SessionFault {
+    /// Whether a node is one of its ends.
+    pub fn involves(&self, name: &str) -> bool {
+        let to = self.to.split(" (").next().unwrap_or_default();
+        self.from == name || to == name
+    }
 }
 
 impl std::fmt::Display for SessionFault {
@@ -118,6 +138,8 @@ pub struct Mesh {
     pub nodes: Vec<MeshNode>,
     /// Whether every node peers with every other one (BGPConfiguration `nodeToNodeMeshEnabled`).
     pub full: bool,
+    /// Nodes that should take part, by the DaemonSet's count, and advertise nothing.
+    pub absent: Vec<String>,
     pub readings: BTreeMap<String, Reading>,
 }
 
@@ -130,65 +152,97 @@ impl Mesh {
     /// address of every other node, established, and no other session that is not.
     pub fn faults(&self) -> Vec<SessionFault> {
         let mut faults = BTreeSet::new();
+        for name in &self.absent {
+            faults.insert(SessionFault {
+                from: name.clone(),
+                to: String::new(),
+                state: "it advertises no address: calico-node does not come up there, or gave its address up".to_owned(),
+                strays: Vec::new(),
+            });
+        }
         for node in &self.nodes {
-            let fault = |to: &str, state: String, stray: bool| SessionFault {
-                from: node.name().to_owned(),
-                to: to.to_owned(),
-                state,
-                stray,
-            };
-            let Some(reading) = self.readings.get(node.name()) else {
-                faults.insert(fault("", "its sessions were not read".to_owned(), false));
-                continue;
-            };
-            let status = match &reading.sessions {
-                Ok(status) => status,
-                Err(e) => {
-                    faults.insert(fault("", e.to_string(), node.strays()));
-                    continue;
-                }
-            };
-            for peer in &status.peers {
-                if !peer.is_established() {
-                    let other = self.owner(peer.address);
-                    let to = other.map_or_else(
-                        || peer.address.to_string(),
-                        |n| format!("{} ({})", n.name(), peer.address),
-                    );
-                    let stray = node.strays() || other.is_some_and(MeshNode::strays);
-                    faults.insert(fault(&to, format!("{} {}", peer.state, peer.info), stray));
-                }
+            self.faults_at(node, &mut faults);
+        }
+        faults.into_iter().collect()
+    }
+
+    fn faults_at(&self, node: &MeshNode, faults: &mut BTreeSet<SessionFault>) {
+        let fault = |to: &str, state: String, other: Option<&MeshNode>| SessionFault {
+            from: node.name().to_owned(),
+            to: to.to_owned(),
+            state,
+            strays: [Some(node), other]
+                .into_iter()
+                .flatten()
+                .filter(|n| n.strays())
+                .map(|n| n.name().to_owned())
+                .collect(),
+        };
+        let status = match self.readings.get(node.name()).map(|r| &r.sessions) {
+            Some(Ok(status)) => status,
+            Some(Err(e)) => {
+                faults.insert(fault("", e.to_string(), None));
+                return;
             }
-            if !self.full {
-                continue;
+            None => {
+                faults.insert(fault("", "its sessions were not read".to_owned(), None));
+                return;
             }
-            for other in self.nodes.iter().filter(|n| n.name() != node.name()) {
-                for address in other.addresses() {
-                    if !status.peers.iter().any(|p| p.address == address) {
-                        faults.insert(fault(
-                            &format!("{} ({address})", other.name()),
-                            "no such session".to_owned(),
-                            node.strays() || other.strays(),
-                        ));
-                    }
+        };
+        for peer in status.peers.iter().filter(|p| !p.is_established()) {
+            let other = self.owner(peer.address);
+            let to = other.map_or_else(
+                || peer.address.to_string(),
+                |n| format!("{} ({})", n.name(), peer.address),
+            );
+            faults.insert(fault(&to, format!("{} {}", peer.state, peer.info), other));
+        }
+        let others = self.nodes.iter().filter(|n| n.name() != node.name());
+        if !self.full && status.peers.is_empty() && others.clone().next().is_some() {
+            faults.insert(fault("", "it has no session at all".to_owned(), None));
+        }
+        if !self.full || node.reflector {
+            return;
+        }
+        for other in others.filter(|n| !n.reflector) {
+            for address in other.addresses() {
+                let spoken = node
+                    .addresses()
+                    .iter()
+                    .any(|own| own.is_ipv4() == address.is_ipv4());
+                if spoken && !status.peers.iter().any(|p| p.address == address) {
+                    let to = format!("{} ({address})", other.name());
+                    faults.insert(fault(&to, "no such session".to_owned(), Some(other)));
                 }
             }
         }
-        faults.into_iter().collect()
     }
 
     /// The faults in which a node has a part.
     pub fn faults_of(&self, name: &str) -> Vec<SessionFault> {
         self.faults()
             .into_iter()
-            .filter(|f| f.from == name || f.to == name || f.to.starts_with(&format!("{name} (")))
+            .filter(|f| f.involves(name))
             .collect()
     }
 
+    /// The node that advertises an address; where two do, the one whose own it is.
     fn owner(&self, address: IpAddr) -> Option<&MeshNode> {
+        let mut owners = self
+            .nodes
+            .iter()
+            .filter(|node| node.addresses().contains(&address));
+        let first = owners.clone().next();
+        owners
+            .find(|node| node.internal_ips.contains(&address))
+            .or(first)
+    }
+
+    /// Whether some node has the address by right.
+    pub fn is_some_nodes_own(&self, address: IpAddr) -> bool {
         self.nodes
             .iter()
-            .find(|node| node.addresses().contains(&address))
+            .any(|node| node.internal_ips.contains(&address))
     }
 
     /// Where an address still appears: at a node that advertises it, or in a node's sessions.
@@ -261,6 +315,7 @@ pub(crate) mod tests {
                 node("node03", "10.0.0.3", Some("10.0.0.3/24")),
             ],
             full: true,
+            absent: vec![],
             readings: [
                 (
                     "node01",
@@ -300,7 +355,10 @@ pub(crate) mod tests {
     fn lines(faults: &[SessionFault]) -> String {
         faults
             .iter()
-            .map(|f| format!("{f}{}\n", if f.stray { " (stray)" } else { "" }))
+            .map(|f| match f.strays.join(", ") {
+                strays if strays.is_empty() => format!("{f}\n"),
+                strays => format!("{f} (stray: {strays})\n"),
+            })
             .collect()
     }
 
@@ -315,10 +373,10 @@ pub(crate) mod tests {
         let mesh = stray();
         assert!(mesh.node("node02").unwrap().strays());
         insta::assert_snapshot!(lines(&mesh.faults()), @"
-        node01 → node02 (172.18.0.1): start Passive (stray)
-        node02 → node01 (10.0.0.1): start Active Socket: Connection refused (stray)
-        node02 → node03 (10.0.0.3): start Connect (stray)
-        node03 → node02 (172.18.0.1): start Passive (stray)
+        node01 → node02 (172.18.0.1): start Passive (stray: node02)
+        node02 → node01 (10.0.0.1): start Active Socket: Connection refused (stray: node02)
+        node02 → node03 (10.0.0.3): start Connect (stray: node02)
+        node03 → node02 (172.18.0.1): start Passive (stray: node02)
         ");
         assert_eq!(mesh.faults_of("node02").len(), 4);
         assert_eq!(mesh.faults_of("node01").len(), 2);
@@ -345,6 +403,58 @@ pub(crate) mod tests {
         insta::assert_snapshot!(lines(&mesh.faults()), @"node01 → node03 (10.0.0.3): no such session");
         mesh.full = false;
         assert_eq!(mesh.faults(), []);
+        // Without the mesh, a node with no session at all has one too few.
+        mesh.readings.insert("node01".into(), sees(&[]));
+        insta::assert_snapshot!(lines(&mesh.faults()), @"node01: it has no session at all");
+    }
+
+    #[test]
+    fn route_reflectors_have_no_sessions_of_the_mesh() {
+        let mut mesh = healthy();
+        mesh.nodes[2].reflector = true;
+        for name in ["node01", "node02"] {
+            let other = if name == "node01" {
+                "10.0.0.2"
+            } else {
+                "10.0.0.1"
+            };
+            mesh.readings
+                .insert(name.into(), sees(&[(other, "up", "Established")]));
+        }
+        mesh.readings
+            .insert("node03".into(), sees(&[("10.0.0.1", "up", "Established")]));
+        assert_eq!(mesh.faults(), []);
+    }
+
+    #[test]
+    fn sessions_are_expected_in_the_families_that_both_speak() {
+        let mut mesh = healthy();
+        mesh.nodes[2].advertised_v6 = Some("fd00::3/64".into());
+        assert_eq!(mesh.faults(), []);
+        mesh.nodes[1].advertised_v6 = Some("fd00::2/64".into());
+        insta::assert_snapshot!(lines(&mesh.faults()), @"
+        node02 → node03 (fd00::3): no such session
+        node03 → node02 (fd00::2): no such session
+        ");
+    }
+
+    #[test]
+    fn a_node_that_should_take_part_and_does_not_is_a_fault() {
+        let mut mesh = healthy();
+        mesh.absent = vec!["node04".into()];
+        insta::assert_snapshot!(lines(&mesh.faults()), @"node04: it advertises no address: calico-node does not come up there, or gave its address up");
+    }
+
+    #[test]
+    fn an_address_that_two_advertise_is_its_owners() {
+        let mut mesh = healthy();
+        mesh.nodes[0] = node("node01", "10.0.0.1", Some("10.0.0.3/24"));
+        assert_eq!(
+            mesh.owner("10.0.0.3".parse().unwrap()).unwrap().name(),
+            "node03"
+        );
+        assert!(mesh.is_some_nodes_own("10.0.0.3".parse().unwrap()));
+        assert!(!mesh.is_some_nodes_own("172.18.0.1".parse().unwrap()));
     }
 
     #[test]

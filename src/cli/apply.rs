@@ -10,7 +10,7 @@ use crate::fault::Fault;
 use crate::journal::{Ending, Event, Journal, StateDir};
 use crate::model::{Plan, RunId, StepId, Verdict};
 use crate::plan::{Request, plan};
-use crate::views::{Live, render_fault, render_plan, seconds};
+use crate::views::{Live, clean, render_fault, render_plan, seconds};
 use clap::Args;
 use std::time::Instant;
 use tokio::sync::watch;
@@ -105,7 +105,7 @@ impl Apply {
                 "not confirmed: nothing was done",
             ));
         }
-        let heals = heals(&plan);
+        let heals = plan.heals().join("; ");
         let carried = carry_out(
             world,
             state,
@@ -115,24 +115,13 @@ impl Apply {
             &request.runbook.text,
         )
         .await?;
-        Ok(carried.summary(&match heals.as_str() {
+        let exit = carried.summary(&match heals.as_str() {
             "" => String::new(),
             heals => format!("No longer so: {heals}."),
-        }))
+        });
+        carried.way_back();
+        Ok(exit)
     }
-}
-
-/// What the plan's changes take away.
-fn heals(plan: &Plan) -> String {
-    let heals: Vec<&str> = plan
-        .steps
-        .iter()
-        .filter_map(|step| match &step.verdict {
-            Verdict::Change { heals, .. } => heals.as_deref(),
-            _ => None,
-        })
-        .collect();
-    heals.join("; ")
 }
 
 /// A run that is over.
@@ -166,12 +155,7 @@ pub async fn carry_out(
     let mut live = Live::new(&plan);
     eprintln!("\nRun {id}");
     let stop = stop_on_signal();
-    let end = run(world, &mut journal, plan, allowed, &mut live, stop)
-        .await
-        .map_err(|fault| {
-            let next = format!("what was done is in its journal: runbook undo {id}");
-            fault.next(next)
-        })?;
+    let end = run(world, &mut journal, plan, allowed, &mut live, stop).await;
     Ok(Carried {
         run: id,
         end,
@@ -189,7 +173,9 @@ fn stop_on_signal() -> watch::Receiver<bool> {
                 std::process::exit(Exit::Interrupted as i32);
             }
             asked = true;
-            eprintln!("Stopping after this step. Ctrl-C again stops at once.");
+            eprintln!(
+                "Stopping: no further change is begun. Ctrl-C again ends the program at once."
+            );
             if sender.send(true).is_err() {
                 return;
             }
@@ -205,39 +191,49 @@ impl Carried {
 
     /// The last words, and the exit code. `done` says what a success means.
     pub fn summary(&self, done: &str) -> Exit {
-        let made = match self.end.made {
+        let End {
+            ending,
+            fault,
+            made,
+            left,
+        } = &self.end;
+        let took = seconds(self.took);
+        let changes = match made {
             0 => "nothing was written".to_owned(),
             1 => "1 change".to_owned(),
             n => format!("{n} changes"),
         };
-        let took = seconds(self.took);
-        match &self.end.ending {
-            Ending::Done => {
-                eprintln!("\nDone in {took}: {made}, verified. {done}");
-            }
+        let sentence = match ending {
+            Ending::Done => format!("Done in {took}: {changes}, read back. {done}"),
+            Ending::Unknown => format!(
+                "Stopped after {took}. {changes} made; whether the last of them happened is not known."
+            ),
             ending => {
                 let word = match ending {
-                    Ending::Drifted => "Stopped, as the world has changed since the plan",
-                    Ending::Unknown => "Stopped: whether the last change happened is not known",
-                    Ending::Stopped => "Stopped",
+                    Ending::Drifted => "Stopped, as the world has changed since the plan,",
+                    Ending::Stopped => "Stopped by you",
                     _ => "Failed",
                 };
-                let made = match self.end.made {
-                    0 => "nothing was written.".to_owned(),
-                    _ => format!("{made} made, not taken back."),
-                };
-                eprintln!("\n{word} after {took}: {made}");
-                if let Some(fault) = &self.end.fault {
-                    eprintln!("{}", render_fault(fault));
+                match made {
+                    0 => format!("{word} after {took}; nothing was written."),
+                    _ => format!("{word} after {took}. {changes} made, and not taken back."),
                 }
             }
+        };
+        eprintln!("\n{}", clean(sentence.trim()));
+        if let Some(fault) = fault {
+            eprintln!("{}", render_fault(fault));
         }
-        if self.end.left > 0 {
-            eprintln!("{} left alone, as shown in the plan.", self.end.left);
+        if *left > 0 {
+            eprintln!("{left} left alone, as the plan shows.");
         }
+        Exit::of_run(&self.end)
+    }
+
+    /// How to take the run back, where there is anything to take back.
+    pub fn way_back(&self) {
         if self.end.made > 0 {
             eprintln!("Take it back: runbook undo {}", self.run);
         }
-        Exit::of_run(&self.end)
     }
 }

@@ -7,8 +7,8 @@ use crate::runbook::Library;
 pub fn run() -> Result<Exit, Fault> {
     let library = Library;
     for name in library.names() {
-        let (runbook, _) = library.find(name)?;
-        println!("{name:<24} {}", runbook.summary);
+        let runbook = library.find(name)?;
+        super::say(&format!("{name:<24} {}\n", runbook.summary));
     }
     Ok(Exit::Done)
 }

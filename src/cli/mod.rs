@@ -123,6 +123,14 @@ async fn run(cli: Cli) -> Result<Exit, Fault> {
     }
 }
 
+/// Writes what was asked for to standard output. A reader that has seen enough and closed its end is
+/// no error.
+fn say(text: &str) {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
 fn log(verbose: u8) {
     let level = match verbose {
         0 => "warn",

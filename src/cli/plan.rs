@@ -1,13 +1,13 @@
 //! `runbook plan`
 
 use super::exit::Exit;
-use super::{Global, Subject};
+use super::{Global, Subject, say};
 use crate::actions::World;
 use crate::fault::Fault;
 use crate::model::Plan;
 use crate::plan::{Request, missing_rights, plan};
 use crate::runbook::Library;
-use crate::views::render_plan;
+use crate::views::{clean, render_plan};
 use clap::Args;
 
 #[derive(Debug, Args)]
@@ -32,14 +32,17 @@ impl PlanCommand {
         let plan = plan(world, request).await?;
         // Here the plan is what was asked for, and so it is what goes to standard output.
         console::set_colors_enabled_stderr(console::colors_enabled());
-        print!("{}", render_plan(&plan));
+        say(&render_plan(&plan));
         if let Some(refusal) = refusal(&plan) {
             return Err(refusal);
         }
         if let Some(fault) = lacking(world, &plan).await? {
-            println!("Applying would be refused: {fault}.");
+            say(&format!(
+                "Applying would be refused: {}.\n",
+                clean(&fault.message)
+            ));
         }
-        println!("Nothing was written.");
+        say("Nothing was written.\n");
         Ok(match self.exit_code && plan.changes() > 0 {
             true => Exit::Changes,
             false => Exit::Done,
@@ -49,9 +52,8 @@ impl PlanCommand {
 
 impl Subject {
     pub fn request(&self) -> Result<Request, Fault> {
-        let (runbook, _) = Library.find(&self.name)?;
         Ok(Request {
-            runbook,
+            runbook: Library.find(&self.name)?,
             nodes: self.nodes.clone(),
             params: self.params.clone(),
         })

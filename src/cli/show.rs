@@ -14,8 +14,7 @@ pub struct Show {
 
 impl Show {
     pub fn run(&self) -> Result<Exit, Fault> {
-        let (runbook, _) = Library.find(&self.name)?;
-        print!("{}", runbook.text);
+        super::say(&Library.find(&self.name)?.text);
         Ok(Exit::Done)
     }
 }

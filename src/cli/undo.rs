@@ -9,7 +9,7 @@ use crate::actions::World;
 use crate::fault::Fault;
 use crate::journal::StateDir;
 use crate::model::{PlanKind, Verdict};
-use crate::plan::undo_plan;
+use crate::plan::{UndoPlan, undo_plan};
 use crate::views::{clean, render_plan};
 use clap::Args;
 
@@ -47,7 +47,7 @@ impl Undo {
         state: &StateDir,
         record: &crate::journal::RunRecord,
     ) -> Result<Exit, Fault> {
-        let (plan, back) = undo_plan(world, record).await?;
+        let UndoPlan { plan, faults } = undo_plan(world, record).await?;
         if plan.steps.is_empty() {
             eprintln!(
                 "Run {} changed nothing: there is nothing to take back.",
@@ -86,13 +86,18 @@ impl Undo {
             ));
         }
         let carried = carry_out(world, state, plan, Vec::new(), self.reason.clone(), "").await?;
-        let exit = carried.summary(&format!("Run {} is taken back.", record.run));
-        if carried.succeeded() && record.plan.kind == PlanKind::Apply && !back.is_empty() {
+        let part = match refused {
+            0 => "",
+            _ => " in part",
+        };
+        let exit = carried.summary(&format!("Run {} is taken back{part}.", record.run));
+        if carried.succeeded() && record.plan.kind == PlanKind::Apply && !faults.is_empty() {
             eprintln!(
                 "The fault that it had healed is back: {}.",
-                clean(&back.join("; "))
+                clean(&faults.join("; "))
             );
         }
+        carried.way_back();
         Ok(exit)
     }
 }

@@ -4,7 +4,7 @@
 use super::machine::{Ask, End, Input, Machine};
 use crate::actions::{Look, Patience, Place, World, step};
 use crate::fault::{Class, Fault};
-use crate::journal::{Event, Journal};
+use crate::journal::{Event, Journal, JournalError};
 use crate::model::{
     Effect, Plan, PlanKind, Prior, Settled, Standing, StepId, rolled_out, seen_by_controller,
     succeeded,
@@ -13,9 +13,6 @@ use serde_json::Value;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
-
-/// How often the world is read again while it comes to rest.
-const EVERY: Duration = Duration::from_secs(1);
 
 /// Something that is waited for.
 #[derive(Debug, Clone)]
@@ -36,10 +33,7 @@ pub trait Observer {
 /// Becomes true when the operator wants the run to end.
 pub type Stop = watch::Receiver<bool>;
 
-/// Carries a plan out. The journal holds the start of the run already.
-///
-/// # Errors
-/// Only where the journal fails: then nothing more is done, and what was done is in the journal.
+/// Carries a plan out. The journal holds the start of the run already. Where the journal fails, nothing more is done; the intent of all that was done is in it.
 pub async fn run(
     world: &World,
     journal: &mut Journal,
@@ -47,8 +41,30 @@ pub async fn run(
     allowed: Vec<StepId>,
     observer: &mut dyn Observer,
     stop: Stop,
-) -> Result<End, Fault> {
+) -> End {
     let mut machine = Machine::new(plan, allowed);
+    match drive(world, journal, &mut machine, observer, stop).await {
+        Ok(end) => end,
+        Err(error) => {
+            let end = machine.broke(error.into());
+            observer.event(&Event::RunEnded {
+                ending: end.ending.clone(),
+                fault: end.fault.clone(),
+            });
+            end
+        }
+    }
+}
+
+/// # Errors
+/// Only where the journal fails.
+async fn drive(
+    world: &World,
+    journal: &mut Journal,
+    machine: &mut Machine,
+    observer: &mut dyn Observer,
+    stop: Stop,
+) -> Result<End, JournalError> {
     // The object of the effect under way, as it was last read: what a write rests on.
     let mut now: Option<Value> = None;
     let mut input = Input::Begin;
@@ -107,42 +123,53 @@ async fn settle(
     observer: &mut dyn Observer,
     stop: Stop,
 ) -> Result<(), Fault> {
-    let patience = Patience::default();
-    wait(patience, observer, stop, async || {
+    let limits = Limits {
+        within: Duration::from_secs(300),
+        settle: Duration::ZERO,
+        while_it_moves: true,
+        every: Duration::from_secs(1),
+    };
+    wait(limits, observer, stop, async || {
         let object = effect.object();
         match effect {
             Effect::ReplacePod { pod, owner, node } => {
                 let namespace = pod.namespace.as_deref().unwrap_or("default");
-                let pods = world
-                    .cluster
-                    .list(&format!(
-                        "/api/v1/namespaces/{namespace}/pods?fieldSelector=spec.nodeName%3D{node}"
-                    ))
-                    .await?;
+                let pods = world.cluster.pods_on(namespace, node).await?;
                 Ok(succeeded(&pods, pod, owner, node, ready))
             }
             Effect::SetFields { .. } => {
                 let now = world.cluster.object(object).await?;
-                match (effect.standing(now.as_ref()), &now) {
-                    (Standing::After, Some(now)) if effect.rolls_pods() => Ok(if ready {
-                        rolled_out(now)
-                    } else {
-                        seen_by_controller(now)
-                    }),
-                    (Standing::After, _) => Ok(Settled::Yes),
-                    (Standing::Before, _) => Err(Fault::definite(
-                        "taken_back",
-                        format!("{object} was written, and is as it was before: something takes the change back"),
-                    )),
-                    (Standing::Other { now }, _) => Err(Fault::definite(
-                        "overwritten",
-                        format!("{object} was written, and something else wrote over it: {now}"),
-                    )),
-                }
+                written(effect, now.as_ref(), ready)
             }
         }
     })
     .await
+}
+
+/// Whether fields that were written are still so, and what follows from them has happened.
+fn written(effect: &Effect, now: Option<&Value>, ready: bool) -> Result<Settled, Fault> {
+    let object = effect.object();
+    let look = "look what else manages it; a new plan shows how it stands";
+    match (effect.standing(now), now) {
+        (Standing::After, Some(now)) if effect.rolls_pods() => Ok(if ready {
+            rolled_out(now)
+        } else {
+            seen_by_controller(now)
+        }),
+        (Standing::After, _) => Ok(Settled::Yes),
+        (Standing::Before, _) => Err(Fault::definite(
+            "taken_back",
+            format!(
+                "{object} was written, and is as it was before: something takes the change back"
+            ),
+        )
+        .next(look)),
+        (Standing::Other { now }, _) => Err(Fault::definite(
+            "overwritten",
+            format!("{object} was written, and something else wrote over it: {now}"),
+        )
+        .next(look)),
+    }
 }
 
 async fn watch_step(
@@ -156,65 +183,113 @@ async fn watch_step(
         return Err(Fault::internal("the plan has no such step"));
     };
     let made = step(&planned.uses, &planned.with).map_err(Fault::internal)?;
-    wait(made.patience(), observer, stop, async || {
+    let Patience { within, settle } = made.patience();
+    let limits = Limits {
+        within,
+        settle,
+        while_it_moves: false,
+        every: Duration::from_secs(2),
+    };
+    let except = planned.verdict.except();
+    wait(limits, observer, stop, async || {
         let look = Look::new(world);
         let place = Place {
             scope: &planned.scope,
             targets: &plan.targets,
         };
-        made.verify(&look, place, Prior { steps: earlier }).await
+        let prior = Prior { steps: earlier };
+        made.verify(&look, place, prior, except).await
     })
     .await
 }
 
+/// How long is waited, and how often looked.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    within: Duration,
+    /// How long it must hold without a break.
+    settle: Duration,
+    /// Whether the time counts anew with every step forward: a fleet takes as long as it takes.
+    while_it_moves: bool,
+    every: Duration,
+}
+
 /// Reads again and again until what is expected holds, for as long as it must. What cannot be
-/// reached for a while is waited for like anything else.
+/// reached for a while is waited for like anything else; what holds when the time is up may go on to
+/// hold.
 async fn wait(
-    patience: Patience,
+    limits: Limits,
     observer: &mut dyn Observer,
     mut stop: Stop,
     read: impl AsyncFn() -> Result<Settled, Fault>,
 ) -> Result<(), Fault> {
     let since = Instant::now();
+    let mut counts_from = since;
+    let mut last = String::new();
     let mut holds_since: Option<Instant> = None;
+    let mut longest = Duration::ZERO;
     loop {
         let settled = match read().await {
             Ok(settled) => settled,
-            Err(fault) if fault.class == Class::Unreachable => Settled::NotYet(fault.message),
+            // An API server that has just started does not know all rights yet.
+            Err(fault) if fault.class == Class::Unreachable || fault.code == "api_forbidden" => {
+                Settled::NotYet(fault.message)
+            }
             Err(fault) => return Err(fault),
         };
         let what = match settled {
             Settled::Yes => {
                 let begun = *holds_since.get_or_insert_with(Instant::now);
-                if begun.elapsed() >= patience.settle {
+                if begun.elapsed() >= limits.settle {
                     return Ok(());
                 }
                 "it holds".to_owned()
             }
             Settled::NotYet(what) => {
-                holds_since = None;
+                if let Some(begun) = holds_since.take() {
+                    longest = longest.max(begun.elapsed());
+                }
+                if limits.while_it_moves && what != last {
+                    counts_from = Instant::now();
+                }
+                if counts_from.elapsed() >= limits.within {
+                    return Err(timeout(limits, longest, &what));
+                }
+                last.clone_from(&what);
                 what
             }
         };
-        if since.elapsed() >= patience.within {
-            return Err(Fault::definite(
-                "timeout",
-                format!(
-                    "it did not come about within {} s: {what}",
-                    patience.within.as_secs()
-                ),
-            ));
-        }
         observer.waiting(&Waiting {
             what,
             since,
-            holding: holds_since.map(|begun| (begun, patience.settle)),
+            holding: holds_since.map(|begun| (begun, limits.settle)),
         });
         tokio::select! {
-            () = tokio::time::sleep(EVERY) => {}
+            () = tokio::time::sleep(limits.every) => {}
             Ok(_) = stop.wait_for(|stop| *stop) => {
-                return Err(Fault::refused("stopped", "stopped by the operator while waiting"));
+                return Err(Fault::refused("stopped", "stopped by the operator while waiting")
+                    .next("what was begun goes on by itself"));
             }
         }
     }
 }
+
+fn timeout(limits: Limits, longest: Duration, what: &str) -> Fault {
+    let within = limits.within.as_secs();
+    let mut message = match limits.while_it_moves {
+        true => format!("nothing has moved for {within} s: {what}"),
+        false => format!("it did not come about within {within} s: {what}"),
+    };
+    if !longest.is_zero() {
+        message.push_str(&format!(
+            "; it had held for {} s of the {} s needed",
+            longest.as_secs(),
+            limits.settle.as_secs()
+        ));
+    }
+    Fault::definite("timeout", message)
+        .next("look what holds it up; it may yet come about by itself, and a new plan shows how it stands")
+}
+
+#[cfg(test)]
+mod tests;

@@ -42,7 +42,7 @@ pub enum Ask {
 pub struct End {
     pub ending: Ending,
     pub fault: Option<Fault>,
-    /// How many effects this run made, or may have made.
+    /// How many effects this run made; at [`Ending::Unknown`] the last of them may not have happened.
     pub made: usize,
     /// Steps of an undo that were left alone.
     pub left: usize,
@@ -109,6 +109,17 @@ impl Machine {
         self.stopping = true;
     }
 
+    /// The journal failed: nothing more may be done. Every effect so far has its intent in it.
+    pub fn broke(&mut self, fault: Fault) -> End {
+        self.doing = Doing::Over;
+        End {
+            ending: Ending::Failed,
+            fault: Some(fault),
+            made: self.made,
+            left: self.left,
+        }
+    }
+
     pub fn on(&mut self, input: Input) -> Turn {
         let mut records = Vec::new();
         let ask = self.answer(input, &mut records);
@@ -132,9 +143,12 @@ impl Machine {
                     self.settle()
                 }
                 Ok(Standing::Other { now }) => {
+                    let what = self
+                        .current_effect()
+                        .map_or_else(String::new, |e| e.object().to_string());
                     let fault = Fault::refused(
                         "drift",
-                        format!("it is no longer as it was when this was planned: {now}"),
+                        format!("{what} is no longer as it was when this was planned: {now}"),
                     )
                     .next("make a new plan, and look what changed it");
                     self.fail(Ending::Drifted, fault, records)
@@ -297,7 +311,7 @@ impl Machine {
             fault: fault.clone(),
         };
         self.outcome(outcome, records);
-        let again = ["api_conflict", "drift"].contains(&fault.code.as_str());
+        let again = ["api_conflict", "drift", "gone"].contains(&fault.code.as_str());
         if again && self.attempt < ATTEMPTS {
             self.attempt += 1;
             return match self.current_effect() {

@@ -42,7 +42,9 @@ pub enum JournalError {
     NoStart(PathBuf),
     #[error("an event cannot be written as JSON: {0}")]
     Encode(serde_json::Error),
-    #[error("there is no run `{id}` in {runs}")]
+    #[error(
+        "there is no run `{id}` in {runs} (an id may be cut to 4 characters of its beginning or end, no fewer)"
+    )]
     NoSuchRun { id: String, runs: PathBuf },
     #[error("`{id}` fits several runs: {candidates}")]
     Ambiguous { id: String, candidates: String },
@@ -59,7 +61,7 @@ impl From<JournalError> for Fault {
             JournalError::Database { .. } => (
                 Class::Refused,
                 "journal_database",
-                "nothing is done without a journal: look for a full disk or a damaged file",
+                "nothing more is done without a journal: look for a full disk or a damaged file",
             ),
             JournalError::NotAJournal(_)
             | JournalError::Event { .. }

@@ -12,5 +12,6 @@ pub(crate) use effect::{
 pub use fields::{FieldChange, FieldPath, PatchError, Segment, json_patch};
 pub use ids::{EffectId, RunId, Scope, StepId, Target};
 pub use plan::{
-    Actor, ClusterId, Detail, Plan, PlanKind, PlannedStep, Prior, Risk, UndoClass, Verdict,
+    Actor, ClusterId, Detail, Exception, Plan, PlanKind, PlannedStep, Prior, Risk, UndoClass,
+    Verdict,
 };

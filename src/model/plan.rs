@@ -53,6 +53,23 @@ pub struct Detail {
     pub after_is: String,
 }
 
+/// What a check lets be: all of a node, or one thing of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exception {
+    pub node: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<String>,
+}
+
+impl fmt::Display for Exception {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.item {
+            None => f.write_str(&self.node),
+            Some(item) => write!(f, "{} → {item}", self.node),
+        }
+    }
+}
+
 /// What was decided about one step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "verdict")]
@@ -75,7 +92,12 @@ pub enum Verdict {
         heals: Option<String>,
     },
     /// The world is read until it is as expected; nothing is written.
-    Check { expects: String },
+    Check {
+        expects: String,
+        /// What is known not to be as expected, and is let be.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        except: Vec<Exception>,
+    },
     /// What would happen cannot be known; `otherwise` is what is done if the operator allows it.
     Unknown {
         why: String,
@@ -104,6 +126,30 @@ impl Verdict {
 
     pub fn changes(&self) -> bool {
         !self.effects().is_empty()
+    }
+
+    /// What its check lets be.
+    pub fn except(&self) -> &[Exception] {
+        match self {
+            Self::Check { except, .. } => except,
+            Self::Unknown {
+                otherwise: Some(otherwise),
+                ..
+            } => otherwise.except(),
+            _ => &[],
+        }
+    }
+
+    /// The fault that its change takes away.
+    pub fn heals(&self) -> Option<&str> {
+        match self {
+            Self::Change { heals, .. } => heals.as_deref(),
+            Self::Unknown {
+                otherwise: Some(otherwise),
+                ..
+            } => otherwise.heals(),
+            _ => None,
+        }
     }
 }
 
@@ -210,6 +256,11 @@ impl Plan {
 
     pub fn effects(&self) -> impl Iterator<Item = &Effect> {
         self.steps.iter().flat_map(|s| s.verdict.effects())
+    }
+
+    /// The faults that the plan's changes take away, those of allowed unknown steps too.
+    pub fn heals(&self) -> Vec<&str> {
+        self.steps.iter().flat_map(|s| s.verdict.heals()).collect()
     }
 
     /// The first step that must not be done.

@@ -4,7 +4,7 @@ mod apply;
 mod undo;
 
 pub use apply::{Request, plan};
-pub use undo::{FaultBack, undo_plan};
+pub use undo::{UndoPlan, undo_plan};
 
 use crate::fault::Fault;
 use crate::model::{Actor, Plan};

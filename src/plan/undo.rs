@@ -5,16 +5,20 @@ use crate::actions::{Look, World};
 use crate::fault::Fault;
 use crate::journal::RunRecord;
 use crate::model::{
-    Detail, Effect, FieldChange, ObjectRef, Plan, PlanKind, PlannedStep, Risk, Scope, Standing,
-    StepId, UndoClass, Verdict,
+    Detail, Effect, EffectId, FieldChange, ObjectRef, Plan, PlanKind, PlannedStep, Standing,
+    UndoClass, Verdict,
 };
 use serde_json::Value;
 
-/// What comes back when the run is taken back.
-pub type FaultBack = Vec<String>;
+/// The plan of taking a run back.
+pub struct UndoPlan {
+    pub plan: Plan,
+    /// The faults that come back with what is put back.
+    pub faults: Vec<String>,
+}
 
 /// Looks at what the run did and decides, change by change, how to take it back.
-pub async fn undo_plan(world: &World, record: &RunRecord) -> Result<(Plan, FaultBack), Fault> {
+pub async fn undo_plan(world: &World, record: &RunRecord) -> Result<UndoPlan, Fault> {
     let cluster = world.cluster.identity().await?;
     if cluster.uid != record.plan.cluster.uid {
         return Err(Fault::refused(
@@ -32,23 +36,22 @@ pub async fn undo_plan(world: &World, record: &RunRecord) -> Result<(Plan, Fault
     }
     let look = Look::new(world);
     let mut steps = Vec::new();
+    let mut faults: Vec<String> = Vec::new();
     for (id, effect, _) in record.to_take_back() {
         let Some(inverse) = effect.inverse() else {
             continue;
         };
         let now = world.cluster.object(inverse.object()).await?;
-        let name = record
-            .plan
-            .steps
-            .iter()
-            .find(|s| s.id == id.step)
-            .map_or_else(String::new, |s| s.name.clone());
-        let rolls = inverse.rolls_pods().then(|| inverse.object().clone());
+        let planned = planned(&record.plan, id);
+        let owner = inverse.rolls_pods().then(|| inverse.object().clone());
         let verdict = take_back(inverse, now.as_ref());
+        if !matches!(verdict, Verdict::Refused { .. }) {
+            faults.extend(planned.and_then(|p| p.verdict.heals()).map(str::to_owned));
+        }
         let restored = verdict.changes();
         steps.push(PlannedStep {
             id: id.step.clone(),
-            name: format!("Take back: {name}"),
+            name: format!("Take back: {}", planned.map_or("", |p| p.name.as_str())),
             uses: "undo".to_owned(),
             with: Value::Null,
             scope: id.scope.clone(),
@@ -56,11 +59,10 @@ pub async fn undo_plan(world: &World, record: &RunRecord) -> Result<(Plan, Fault
             notes: Vec::new(),
         });
         // What the run started anew must start again from what was put back.
-        if let Some(owner) = rolls.filter(|_| restored) {
-            steps.extend(restarts(&look, record, &owner).await?);
+        if let Some(owner) = owner.filter(|_| restored) {
+            steps.extend(restarts(&look, &record.plan, &owner).await?);
         }
     }
-    let back = heals(&record.plan);
     let plan = Plan {
         schema: Plan::SCHEMA.to_owned(),
         engine: env!("CARGO_PKG_VERSION").to_owned(),
@@ -69,33 +71,20 @@ pub async fn undo_plan(world: &World, record: &RunRecord) -> Result<(Plan, Fault
         summary: format!("Take run {} back", record.run),
         runbook_digest: record.plan.runbook_digest.clone(),
         params: record.plan.params.clone(),
-        risk: record.plan.risk.max(Risk::Low),
+        risk: record.plan.risk,
         cluster,
         actor: super::actor(),
         targets: record.plan.targets.clone(),
         steps,
     };
-    Ok((plan, back))
+    Ok(UndoPlan { plan, faults })
 }
 
-/// The faults that the plan's changes take away.
-fn heals(plan: &Plan) -> FaultBack {
+/// The planned step of which an effect was.
+fn planned<'p>(plan: &'p Plan, id: &EffectId) -> Option<&'p PlannedStep> {
     plan.steps
         .iter()
-        .filter_map(|step| match &step.verdict {
-            Verdict::Change {
-                heals: Some(heals), ..
-            } => Some(heals.clone()),
-            Verdict::Unknown {
-                otherwise: Some(otherwise),
-                ..
-            } => match otherwise.as_ref() {
-                Verdict::Change { heals, .. } => heals.clone(),
-                _ => None,
-            },
-            _ => None,
-        })
-        .collect()
+        .find(|step| step.id == id.step && step.scope == id.scope)
 }
 
 /// `inverse` puts back what was before the run.
@@ -109,14 +98,18 @@ fn take_back(inverse: Effect, now: Option<&Value>) -> Verdict {
             next: None,
         },
         Standing::Before => {
-            let details = details(&inverse);
-            let follows = match inverse.rolls_pods() {
-                true => vec!["its controller replaces the pods".to_owned()],
-                false => Vec::new(),
+            let pods = now
+                .and_then(|n| n.pointer("/status/desiredNumberScheduled"))
+                .and_then(Value::as_i64);
+            let follows = match (inverse.rolls_pods(), pods) {
+                (true, Some(pods)) => vec![format!(
+                    "its controller replaces up to {pods} pods; that is not waited for, as a fault that comes back may hold it up"
+                )],
+                _ => Vec::new(),
             };
             Verdict::Change {
+                details: details(&inverse),
                 effects: vec![inverse],
-                details,
                 follows,
                 undo: UndoClass::Exact,
                 predicted: None,
@@ -152,51 +145,169 @@ fn details(effect: &Effect) -> Vec<Detail> {
 /// Starts anew what the run had started anew, where the template of its controller was put back.
 async fn restarts(
     look: &Look<'_>,
-    record: &RunRecord,
+    plan: &Plan,
     owner: &ObjectRef,
 ) -> Result<Vec<PlannedStep>, Fault> {
     let mut steps = Vec::new();
-    for target in &record.plan.targets {
-        let planned = record.plan.effects().any(|effect| {
-            matches!(effect, Effect::ReplacePod { owner: o, node, .. } if *o == owner.uid && *node == target.name)
-        });
-        let Some(id) = StepId::new("restart").filter(|_| planned) else {
-            continue;
-        };
-        let Some(pod) = look.calico_pod(&target.name).await? else {
-            continue;
-        };
-        steps.push(PlannedStep {
-            id,
-            name: "Start it anew with what was put back".to_owned(),
-            uses: "undo".to_owned(),
-            with: Value::Null,
-            scope: Scope::Target(target.clone()),
-            verdict: Verdict::Change {
-                details: vec![Detail {
-                    subject: pod.to_string(),
-                    before: Some("runs".to_owned()),
-                    before_is: String::new(),
-                    after: Some("replaced by a new one".to_owned()),
-                    after_is: String::new(),
-                }],
-                effects: vec![Effect::ReplacePod {
-                    pod,
-                    owner: owner.uid.clone(),
-                    node: target.name.clone(),
-                }],
-                follows: Vec::new(),
-                undo: UndoClass::None {
-                    why: "a start leaves nothing behind that could be put back".to_owned(),
-                },
-                predicted: Some(
-                    "the rollout before this replaces the pod; only if it has not, this does"
-                        .to_owned(),
-                ),
-                heals: None,
-            },
-            notes: Vec::new(),
-        });
+    for step in &plan.steps {
+        for effect in step.verdict.effects() {
+            let Effect::ReplacePod {
+                owner: uid, node, ..
+            } = effect
+            else {
+                continue;
+            };
+            if *uid != owner.uid {
+                continue;
+            }
+            if let Some(pod) = look.pod_of(owner, node).await? {
+                steps.push(restart(step, pod, owner, node));
+            }
+        }
     }
     Ok(steps)
+}
+
+fn restart(step: &PlannedStep, pod: ObjectRef, owner: &ObjectRef, node: &str) -> PlannedStep {
+    PlannedStep {
+        id: step.id.clone(),
+        name: "Start it anew with what was put back".to_owned(),
+        uses: "undo".to_owned(),
+        with: Value::Null,
+        scope: step.scope.clone(),
+        verdict: Verdict::Change {
+            details: vec![Detail {
+                subject: pod.to_string(),
+                before: Some("runs".to_owned()),
+                before_is: String::new(),
+                after: Some("replaced by a new one".to_owned()),
+                after_is: String::new(),
+            }],
+            effects: vec![Effect::ReplacePod {
+                pod,
+                owner: owner.uid.clone(),
+                node: node.to_owned(),
+            }],
+            follows: Vec::new(),
+            undo: UndoClass::None {
+                why: "a start leaves nothing behind that could be put back".to_owned(),
+            },
+            predicted: Some(
+                "the controller may have replaced the pod by then; only if it has not, this does"
+                    .to_owned(),
+            ),
+            heals: None,
+        },
+        notes: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::FieldPath;
+    use serde_json::json;
+
+    fn daemonset() -> ObjectRef {
+        ObjectRef {
+            api_version: "apps/v1".into(),
+            kind: "DaemonSet".into(),
+            resource: "daemonsets".into(),
+            namespace: Some("kube-system".into()),
+            name: "calico-node".into(),
+            uid: "ds".into(),
+        }
+    }
+
+    fn inverse() -> Effect {
+        let entry = |value: &str| json!({"name": "METHOD", "value": value});
+        Effect::SetFields {
+            object: daemonset(),
+            fields: vec![FieldChange {
+                path: FieldPath::container_env("calico-node", "METHOD"),
+                before: Some(entry("by the run")),
+                after: Some(entry("before")),
+            }],
+        }
+    }
+
+    fn now(value: &str) -> Value {
+        json!({
+            "metadata": {"uid": "ds"},
+            "spec": {"template": {"spec": {"containers": [
+                {"name": "calico-node", "env": [{"name": "METHOD", "value": value}]},
+            ]}}},
+            "status": {"desiredNumberScheduled": 3},
+        })
+    }
+
+    #[test]
+    fn what_is_as_the_run_left_it_is_put_back() {
+        let Verdict::Change {
+            effects,
+            details,
+            follows,
+            ..
+        } = take_back(inverse(), Some(&now("by the run")))
+        else {
+            panic!()
+        };
+        assert_eq!(effects, [inverse()]);
+        insta::assert_json_snapshot!(details, @r#"
+        [
+          {
+            "subject": "DaemonSet kube-system/calico-node: spec.template.spec.containers[name=calico-node].env[name=METHOD]",
+            "before": "`by the run`",
+            "before_is": "as the run left it",
+            "after": "`before`",
+            "after_is": "as it was before the run"
+          }
+        ]
+        "#);
+        insta::assert_snapshot!(follows.join("\n"), @"its controller replaces up to 3 pods; that is not waited for, as a fault that comes back may hold it up");
+    }
+
+    #[test]
+    fn what_is_as_before_needs_nothing_and_what_is_neither_is_left_alone() {
+        assert!(matches!(
+            take_back(inverse(), Some(&now("before"))),
+            Verdict::NoChange { .. }
+        ));
+        let Verdict::Refused { why, .. } = take_back(inverse(), Some(&now("by someone"))) else {
+            panic!()
+        };
+        insta::assert_snapshot!(why, @"it is no longer what the run left, so it is left alone: spec.template.spec.containers[name=calico-node].env[name=METHOD] is `by someone`");
+        assert!(matches!(
+            take_back(inverse(), None),
+            Verdict::Refused { .. }
+        ));
+    }
+
+    #[test]
+    fn a_restart_is_that_of_the_successor_under_the_same_step() {
+        let step = PlannedStep {
+            id: crate::model::StepId::new("again").unwrap(),
+            name: String::new(),
+            uses: String::new(),
+            with: Value::Null,
+            scope: crate::model::Scope::Run,
+            verdict: Verdict::NoChange { why: String::new() },
+            notes: vec![],
+        };
+        let pod = ObjectRef {
+            kind: "Pod".into(),
+            uid: "p2".into(),
+            ..daemonset()
+        };
+        let restarted = restart(&step, pod.clone(), &daemonset(), "node02");
+        assert_eq!(restarted.id, step.id);
+        assert_eq!(
+            restarted.verdict.effects(),
+            [Effect::ReplacePod {
+                pod,
+                owner: "ds".into(),
+                node: "node02".into()
+            }]
+        );
+    }
 }

@@ -10,13 +10,6 @@ const SHIPPED: &[(&str, &str)] = &[(
     include_str!("../../runbooks/fix-bgp-wrong-ip.yaml"),
 )];
 
-/// Where a runbook was found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
-    Shipped,
-    File(PathBuf),
-}
-
 /// The runbooks that can be named.
 #[derive(Debug, Default)]
 pub struct Library;
@@ -28,14 +21,14 @@ impl Library {
     }
 
     /// Finds a runbook by its name, or by the path of its file.
-    pub fn find(&self, name: &str) -> Result<(Runbook, Source), Fault> {
+    pub fn find(&self, name: &str) -> Result<Runbook, Fault> {
         if name.contains('/') || name.ends_with(".yaml") || name.ends_with(".yml") {
             let path = PathBuf::from(name);
             let text = read_file(&path)?;
-            return Ok((read(&text, name)?, Source::File(path)));
+            return Ok(read(&text, name)?);
         }
         match SHIPPED.iter().find(|(shipped, _)| *shipped == name) {
-            Some((_, text)) => Ok((read(text, name)?, Source::Shipped)),
+            Some((_, text)) => Ok(read(text, name)?),
             None => {
                 let fault =
                     Fault::input("unknown_runbook", format!("there is no runbook `{name}`"));
@@ -74,9 +67,7 @@ mod tests {
     fn every_shipped_runbook_is_read_under_its_own_name() {
         let library = Library;
         for name in library.names() {
-            let (runbook, source) = library.find(name).unwrap();
-            assert_eq!(runbook.name, name);
-            assert_eq!(source, Source::Shipped);
+            assert_eq!(library.find(name).unwrap().name, name);
         }
     }
 

@@ -8,7 +8,7 @@ mod read;
 mod template;
 
 pub use condition::{Condition, Names};
-pub use library::{Library, Source};
+pub use library::Library;
 pub use model::{Become, Runbook, Step, StepScope, TargetKind};
 pub use param::{Param, ParamType, bind, parse_duration};
 pub use read::{ReadError, read};

@@ -167,6 +167,14 @@ impl Cluster {
         }
     }
 
+    /// The pods of a namespace on a node.
+    pub async fn pods_on(&self, namespace: &str, node: &str) -> Result<Vec<Value>, Fault> {
+        self.list(&format!(
+            "/api/v1/namespaces/{namespace}/pods?fieldSelector=spec.nodeName%3D{node}"
+        ))
+        .await
+    }
+
     /// Whether this identity has a right, as the API server judges it.
     pub async fn may(&self, right: &Right) -> Result<bool, Fault> {
         let review = json!({
@@ -232,6 +240,23 @@ impl Cluster {
         }
         match self.call(method, &path, Some((kind, &body))).await {
             Ok(_) => Ok(()),
+            // A test of the patch that does not hold and a change that is not valid are answered
+            // alike; whether the object has moved tells them apart.
+            Err(Answer::Status {
+                code: StatusCode::UNPROCESSABLE_ENTITY,
+                message,
+            }) => {
+                let version = |object: Option<&Value>| {
+                    object
+                        .and_then(|o| o.pointer("/metadata/resourceVersion"))
+                        .cloned()
+                };
+                let later = self.object(object).await?;
+                Err(match version(later.as_ref()) == version(now) {
+                    true => rejected(object, &message),
+                    false => conflict(object, &message),
+                })
+            }
             Err(answer) => Err(self.write_fault(object, answer)),
         }
     }
@@ -265,7 +290,8 @@ impl Cluster {
             Err(e) => {
                 let text = chain(&e);
                 // Nothing left this machine if not even the connection came to be.
-                if text.contains("connect error")
+                if text.contains("(Connect)")
+                    || text.contains("connect error")
                     || text.contains("tcp connect")
                     || text.contains("dns error")
                     || text.contains("deadline has elapsed") && text.contains("connect")
@@ -333,20 +359,32 @@ impl Cluster {
                 "api_forbidden",
                 format!("writing {object} was refused: {message}"),
             ),
-            // The tests in the patch did not hold: somebody else was faster.
             Answer::Status {
-                code: code @ (StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY),
+                code: StatusCode::NOT_FOUND,
+                ..
+            } => Fault::definite("gone", format!("{object} is gone")),
+            Answer::Status {
+                code: StatusCode::CONFLICT,
                 message,
-            } => Fault::definite(
-                "api_conflict",
-                format!("{object} changed at the same moment ({code}): {message}"),
-            ),
-            Answer::Status { code, message } => Fault::definite(
-                "api_rejected",
-                format!("the API server rejected the change of {object} ({code}): {message}"),
-            ),
+            } => conflict(object, &message),
+            Answer::Status { message, .. } => rejected(object, &message),
         }
     }
+}
+
+/// Somebody else was faster.
+fn conflict(object: &ObjectRef, message: &str) -> Fault {
+    Fault::definite(
+        "api_conflict",
+        format!("{object} changed at the same moment: {message}"),
+    )
+}
+
+fn rejected(object: &ObjectRef, message: &str) -> Fault {
+    Fault::definite(
+        "api_rejected",
+        format!("the API server rejected the change of {object}: {message}"),
+    )
 }
 
 /// How a request failed.

@@ -103,12 +103,14 @@ impl Hosts {
             )
             .next(format!("try `ssh {} true`", host.address))
         };
-        // The remote end has a clock of its own: what runs there does not end with us.
+        // The remote end has a clock of its own, since what runs there does not end with us; and sudo
+        // sets a PATH of its own, so ours is set behind it.
         let wrapped = format!(
-            "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C\n\
-             if [ \"$(id -u)\" = 0 ]; then exec timeout {seconds} /bin/sh -c \"$1\"; fi\n\
-             exec timeout {seconds} sudo -n -- /bin/sh -c \"$1\"",
-            seconds = READ_TIMEOUT.as_secs()
+            "run='export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C; \
+             exec timeout {} /bin/sh -c \"$1\"'\n\
+             if [ \"$(id -u)\" = 0 ]; then exec /bin/sh -c \"$run\" sh \"$1\"; fi\n\
+             exec sudo -n -- /bin/sh -c \"$run\" sh \"$1\"",
+            READ_TIMEOUT.as_secs()
         );
         let output = tokio::time::timeout(
             READ_TIMEOUT + Duration::from_secs(5),

@@ -77,7 +77,7 @@ impl Page {
     fn verdict(&mut self, verdict: &Verdict) {
         match verdict {
             Verdict::NoChange { why } => self.paragraph("      ", why),
-            Verdict::Check { expects } => self.paragraph("      reads until ", expects),
+            Verdict::Check { expects, .. } => self.paragraph("      reads until ", expects),
             Verdict::Refused { why, next } => {
                 self.paragraph("      ", why);
                 if let Some(next) = next {
@@ -154,14 +154,7 @@ impl Page {
         }
         self.paragraph("", &said.join(" "));
         if changes > 0 && plan.kind == PlanKind::Apply {
-            let heals: Vec<&str> = plan
-                .steps
-                .iter()
-                .filter_map(|step| match &step.verdict {
-                    Verdict::Change { heals, .. } => heals.as_deref(),
-                    _ => None,
-                })
-                .collect();
+            let heals = plan.heals();
             if !heals.is_empty() {
                 self.paragraph(
                     "",

@@ -47,6 +47,7 @@ fn unchanged() -> Verdict {
 fn check() -> Verdict {
     Verdict::Check {
         expects: "x".into(),
+        except: vec![],
     }
 }
 
@@ -434,4 +435,35 @@ fn an_input_out_of_turn_ends_the_run_as_a_mistake_of_the_program() {
     let turn = machine.on(Input::Performed(Ok(())));
     let Ask::End(end) = turn.ask else { panic!() };
     assert_eq!(end.fault.unwrap().class, Class::Internal);
+}
+
+#[test]
+fn a_journal_that_fails_ends_the_run_and_what_was_made_is_counted() {
+    let mut machine = machine_of(PlanKind::Apply, vec![change(&["a"]), change(&["b"])], &[]);
+    machine.on(Input::Begin);
+    machine.on(Input::Looked(Ok(Standing::Before)));
+    let id = EffectId {
+        step: StepId::new("s0").unwrap(),
+        scope: Scope::Run,
+        item: String::new(),
+        attempt: 1,
+    };
+    machine.on(Input::Permitted(Box::new(Permit::for_test(
+        id,
+        effect("a"),
+    ))));
+    machine.on(Input::Performed(Ok(())));
+    let end = machine.broke(Fault::refused("journal_database", "disk full"));
+    assert_eq!((end.ending, end.made), (Ending::Failed, 1));
+    let turn = machine.on(Input::Settled(Ok(())));
+    assert!(matches!(turn.ask, Ask::End(_)));
+}
+
+#[test]
+fn an_object_that_vanished_is_looked_at_again() {
+    let mut script = Script::new();
+    script.looks = vec![Ok(Standing::Before), Ok(Standing::After)];
+    script.writes = vec![Err(Fault::definite("gone", "x"))];
+    let end = script.run(&mut machine_of(PlanKind::Apply, vec![change(&["a"])], &[]));
+    assert_eq!((end.ending, end.made), (Ending::Done, 0));
 }

@@ -111,6 +111,7 @@ fn a_plan_that_changes_things() {
             Scope::Run,
             Verdict::Check {
                 expects: "all 3 nodes see every peer established".into(),
+                except: vec![],
             },
         ),
     ]);
@@ -243,6 +244,7 @@ fn a_plan_that_is_refused_or_unknown() {
           next: look at it
 
     1 step changes something. 1 step is refused: nothing will be done. 1 unknown.
+    Undo brings the fault back as well: node02 advertises 172.18.0.1/16, which is not its own address.
     If a step fails, it stops there, and says what was done and how to take it back.
     ");
 }

@@ -1,0 +1,157 @@
+use super::*;
+use std::sync::Mutex;
+
+struct Silent(Vec<String>);
+
+impl Observer for Silent {
+    fn event(&mut self, _: &Event) {}
+    fn waiting(&mut self, waiting: &Waiting) {
+        self.0.push(waiting.what.clone());
+    }
+}
+
+const NOT: Option<&str> = Some("not yet");
+
+/// Reads a script, one entry a second; its last entry stays. `None` is "it holds".
+async fn waited(
+    within: u64,
+    settle: u64,
+    while_it_moves: bool,
+    script: Vec<Option<&str>>,
+) -> (Result<(), Fault>, u64) {
+    let script = Mutex::new(script);
+    let limits = Limits {
+        within: Duration::from_secs(within),
+        settle: Duration::from_secs(settle),
+        while_it_moves,
+        every: Duration::from_secs(1),
+    };
+    let (_keep, stop) = watch::channel(false);
+    let begun = Instant::now();
+    let result = wait(limits, &mut Silent(vec![]), stop, async || {
+        let mut script = script.lock().unwrap();
+        let now = if script.len() > 1 {
+            script.remove(0)
+        } else {
+            script[0]
+        };
+        Ok(now.map_or(Settled::Yes, |what| Settled::NotYet(what.to_owned())))
+    })
+    .await;
+    (result, begun.elapsed().as_secs())
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_must_hold_without_a_break() {
+    let (result, took) = waited(100, 5, false, vec![NOT, None, None, NOT, None]).await;
+    assert_eq!((result, took), (Ok(()), 9));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_holds_when_the_time_is_up_may_go_on_to_hold() {
+    let mut script = vec![NOT; 9];
+    script.push(None);
+    let (result, took) = waited(10, 5, false, script).await;
+    assert_eq!((result, took), (Ok(()), 14));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_come_about_is_a_timeout_that_says_what_is_missing() {
+    let (result, took) = waited(10, 5, false, vec![NOT]).await;
+    assert_eq!(took, 10);
+    insta::assert_snapshot!(result.unwrap_err().message, @"it did not come about within 10 s: not yet");
+    let mut script = vec![None; 3];
+    script.push(NOT);
+    let (result, _) = waited(10, 5, false, script).await;
+    insta::assert_snapshot!(result.unwrap_err().message, @"it did not come about within 10 s: not yet; it had held for 3 s of the 5 s needed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollout_takes_as_long_as_it_moves() {
+    let mut script: Vec<Option<&str>> = Vec::new();
+    for pod in ["1 of 3", "2 of 3", "3 of 3"] {
+        script.extend(vec![Some(pod); 8]);
+    }
+    script.push(None);
+    let (result, took) = waited(10, 0, true, script).await;
+    assert_eq!((result, took), (Ok(()), 24));
+    let (result, took) = waited(10, 0, true, vec![Some("1 of 3"), Some("2 of 3")]).await;
+    assert_eq!(took, 11);
+    insta::assert_snapshot!(result.unwrap_err().message, @"nothing has moved for 10 s: 2 of 3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unreachable_world_is_waited_for_and_another_fault_is_not() {
+    let limits = Limits {
+        within: Duration::from_secs(10),
+        settle: Duration::ZERO,
+        while_it_moves: false,
+        every: Duration::from_secs(1),
+    };
+    let (_keep, stop) = watch::channel(false);
+    let calls = Mutex::new(0);
+    let read = |fault: Fault| {
+        let calls = &calls;
+        async move || {
+            let mut calls = calls.lock().unwrap();
+            *calls += 1;
+            match *calls {
+                1..=3 => Err(fault.clone()),
+                _ => Ok(Settled::Yes),
+            }
+        }
+    };
+    let mut silent = Silent(vec![]);
+    let away = Fault::unreachable("api_unreachable", "away");
+    assert_eq!(
+        wait(limits, &mut silent, stop.clone(), read(away)).await,
+        Ok(())
+    );
+    assert_eq!(silent.0, ["away", "away", "away"]);
+    *calls.lock().unwrap() = 0;
+    let wrong = Fault::definite("overwritten", "x");
+    assert!(wait(limits, &mut silent, stop, read(wrong)).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_the_waiting() {
+    let limits = Limits {
+        within: Duration::from_secs(10),
+        settle: Duration::ZERO,
+        while_it_moves: false,
+        every: Duration::from_secs(1),
+    };
+    let (sender, stop) = watch::channel(false);
+    sender.send(true).unwrap();
+    let result = wait(limits, &mut Silent(vec![]), stop, async || {
+        Ok(Settled::NotYet("x".into()))
+    })
+    .await;
+    assert_eq!(result.unwrap_err().code, "stopped");
+}
+
+#[test]
+fn what_was_written_must_stay() {
+    use crate::model::{FieldChange, FieldPath, ObjectRef};
+    use serde_json::json;
+    let effect = Effect::SetFields {
+        object: ObjectRef {
+            api_version: "v1".into(),
+            kind: "Node".into(),
+            resource: "nodes".into(),
+            namespace: None,
+            name: "n".into(),
+            uid: "u".into(),
+        },
+        fields: vec![FieldChange {
+            path: FieldPath::annotation("a"),
+            before: Some("old".into()),
+            after: Some("new".into()),
+        }],
+    };
+    let now = |a: &str| json!({"metadata": {"uid": "u", "annotations": {"a": a}}});
+    let code = |a: &str| written(&effect, Some(&now(a)), true).map_err(|f| f.code);
+    assert_eq!(code("new"), Ok(Settled::Yes));
+    assert_eq!(code("old"), Err("taken_back".to_owned()));
+    assert_eq!(code("else"), Err("overwritten".to_owned()));
+}

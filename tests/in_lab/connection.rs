@@ -1,0 +1,170 @@
+//! Hosts that cannot be reached, or not for a while.
+
+use crate::program::{NAME, Program, expect};
+use crate::{Case, Dirties, Suite};
+use lab::Lab;
+use lab::breakage::{Incident, Variant};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+pub const CASES: &[Case] = &[
+    Case {
+        name: "connection::hosts_that_cannot_be_reached",
+        suite: Suite::Quick,
+        dirties: Dirties::Nothing,
+        run: unreachable,
+    },
+    Case {
+        name: "connection::a_user_with_sudo_reads_like_root",
+        suite: Suite::Quick,
+        dirties: Dirties::Nothing,
+        run: sudo,
+    },
+    Case {
+        name: "connection::a_connection_that_breaks_while_it_waits_is_made_anew",
+        suite: Suite::Full,
+        dirties: Dirties::Mesh,
+        run: broken_while_waiting,
+    },
+];
+
+/// The lab's inventory with another entry for one host.
+fn inventory(program: &Program<'_>, entry: &str) -> Result<std::path::PathBuf, String> {
+    let name = entry.split(':').next().unwrap_or_default();
+    let config = program.lab.ssh_config();
+    let mut text = format!(
+        "apiVersion: runbook.inventory/v1\nssh_config: {}\nhosts:\n  {entry}\n",
+        config.display()
+    );
+    for (node, address) in [
+        ("node01", "10.77.0.11"),
+        ("node02", "10.77.0.12"),
+        ("node03", "10.77.0.13"),
+    ] {
+        if node != name {
+            text.push_str(&format!("  {node}: {{address: {address}}}\n"));
+        }
+    }
+    let path = program.path().join("inventory.yaml");
+    fs::write(&path, text).map_err(|e| e.to_string())?;
+    Ok(path)
+}
+
+fn unreachable(lab: &Lab) -> Result<(), String> {
+    let program = Program::new(lab)?;
+    let apply = |entry: &str, node: &str| {
+        let path = inventory(&program, entry)?;
+        let path = path.to_string_lossy().into_owned();
+        program.run(&["apply", NAME, "--node", node, "--yes", "--inventory", &path])
+    };
+    apply("node02: {address: 10.77.0.12, port: 1}", "node02")?
+        .exits(4)?
+        .says(&["node02", "cannot be reached over SSH", "refused"])?;
+    apply("node02: {address: 10.77.0.99, user: root}", "node02")?
+        .exits(4)?
+        .says(&["node02 (10.77.0.99) cannot be reached over SSH"])?;
+    // A known host under a name that is not known: its key is not taken unasked.
+    let strict = program.path().join("ssh_config");
+    let text = fs::read_to_string(lab.ssh_config()).map_err(|e| e.to_string())?;
+    let empty = program.path().join("known_hosts");
+    fs::write(&empty, "").map_err(|e| e.to_string())?;
+    let changed: String = text
+        .lines()
+        .map(|line| match line.trim().starts_with("UserKnownHostsFile") {
+            true => format!("  UserKnownHostsFile {}\n", empty.display()),
+            false => format!("{line}\n"),
+        })
+        .collect();
+    fs::write(&strict, changed).map_err(|e| e.to_string())?;
+    program
+        .run_with(
+            &["plan", NAME, "--node", "node02"],
+            &[("RUNBOOK_SSH_CONFIG", strict.as_os_str())],
+        )?
+        .exits(4)?
+        .says(&["Host key verification failed", "--accept-new"])?;
+    // Another node than the asked one: then it is not known whether the mesh is whole.
+    apply("node03: {address: 10.77.0.13, port: 1}", "node02")?
+        .exits(3)?
+        .says(&[
+            "not every node's sessions can be read: node03",
+            "--allow-unknown mesh",
+        ])?;
+    expect("journals", &program.journals(), &0)
+}
+
+fn sudo(lab: &Lab) -> Result<(), String> {
+    let program = Program::new(lab)?;
+    let path = inventory(&program, "node02: {address: 10.77.0.12, user: ops}")?;
+    let path = path.to_string_lossy().into_owned();
+    program
+        .run(&["plan", NAME, "--node", "node02", "--inventory", &path])?
+        .exits(0)?
+        .says(&["all 3 nodes see every peer established"])
+        .map(|_| ())
+}
+
+/// The connections are killed while the mesh is watched, and the run ends well all the same.
+fn broken_while_waiting(lab: &Lab) -> Result<(), String> {
+    lab.break_(
+        Incident::BgpWrongIp,
+        Variant::SecondNic,
+        crate::program::node(2)?,
+        false,
+    )
+    .map_err(|e| e.to_string())?;
+    let program = Program::new(lab)?;
+    let mut child = program
+        .command(&[
+            "apply",
+            NAME,
+            "--node",
+            "node02",
+            "--yes",
+            "--param",
+            "settle=20s",
+        ])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|e| e.to_string())?;
+    let mut said = String::new();
+    let mut killed = 0;
+    let lines = BufReader::new(child.stderr.take().ok_or("no standard error")?).lines();
+    for line in lines.map_while(Result::ok) {
+        if line.contains("it holds") && killed == 0 {
+            killed = kill_masters(&program)?;
+        }
+        said.push_str(&line);
+        said.push('\n');
+    }
+    let status = child.wait().map_err(|e| e.to_string())?;
+    expect("connections killed", &killed, &3)?;
+    match status.code() {
+        Some(0) => Ok(()),
+        code => Err(format!("it exited with {code:?}\n{said}")),
+    }
+}
+
+/// Ends the OpenSSH masters that this test's program started: they name its own folder.
+fn kill_masters(program: &Program<'_>) -> Result<usize, String> {
+    let mark = program.path().join(".ssh-connection");
+    let mark = mark.to_string_lossy();
+    let mut killed = 0;
+    for entry in fs::read_dir("/proc").map_err(|e| e.to_string())?.flatten() {
+        let Ok(pid) = entry.file_name().to_string_lossy().parse::<i32>() else {
+            continue;
+        };
+        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        if line.contains(mark.as_ref())
+            && let Some(pid) = rustix::process::Pid::from_raw(pid)
+        {
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL)
+                .map_err(|e| e.to_string())?;
+            killed += 1;
+        }
+    }
+    Ok(killed)
+}

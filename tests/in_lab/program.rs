@@ -1,0 +1,210 @@
+//! The program, as an operator runs it in the lab, and what the tests look at themselves.
+
+use lab::Lab;
+use lab::machine::{NODES, Node};
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+pub const NAME: &str = "fix-bgp-wrong-ip";
+
+/// What a run of the program gave back.
+pub struct Ran {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    /// Holds that it ended with `code`.
+    pub fn exits(self, code: i32) -> Result<Self, String> {
+        if self.code == code {
+            return Ok(self);
+        }
+        Err(format!(
+            "it exited with {} and not {code}\n--- stdout\n{}--- stderr\n{}",
+            self.code, self.stdout, self.stderr
+        ))
+    }
+
+    /// Holds that it said all of this, wherever lines were broken.
+    pub fn says(self, words: &[&str]) -> Result<Self, String> {
+        let said = flat(&format!("{} {}", self.stdout, self.stderr));
+        match words.iter().find(|w| !said.contains(&flat(w))) {
+            None => Ok(self),
+            Some(missing) => Err(format!(
+                "it did not say `{missing}`\n--- stdout\n{}--- stderr\n{}",
+                self.stdout, self.stderr
+            )),
+        }
+    }
+
+    /// The run's id, from the line that starts it.
+    pub fn run(&self) -> Result<String, String> {
+        self.stderr
+            .lines()
+            .find_map(|line| line.strip_prefix("Run "))
+            .map(str::to_owned)
+            .ok_or_else(|| format!("it names no run\n{}", self.stderr))
+    }
+}
+
+fn flat(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The program in the lab's namespace, with a state directory and sockets of this test's own.
+pub struct Program<'l> {
+    pub lab: &'l Lab,
+    dir: tempfile::TempDir,
+}
+
+impl<'l> Program<'l> {
+    pub fn new(lab: &'l Lab) -> Result<Self, String> {
+        let dir = tempfile::Builder::new()
+            .prefix("rb")
+            .tempdir()
+            .map_err(|e| e.to_string())?;
+        Ok(Self { lab, dir })
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.dir.path().to_owned()
+    }
+
+    /// Prepared, without a terminal.
+    pub fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
+        let mut command = self.lab.command(env!("CARGO_BIN_EXE_runbook"));
+        command
+            .args(args)
+            .env("RUNBOOK_STATE_DIR", self.path().join("state"))
+            .env("TMPDIR", self.path())
+            .env_remove("XDG_RUNTIME_DIR")
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub fn run(&self, args: &[&str]) -> Result<Ran, String> {
+        finish(&mut self.command(args))
+    }
+
+    pub fn run_with(&self, args: &[&str], env: &[(&str, &OsStr)]) -> Result<Ran, String> {
+        finish(self.command(args).envs(env.iter().copied()))
+    }
+
+    /// On a pseudo-terminal, with `typed` typed into it.
+    pub fn on_terminal(&self, args: &[&str], typed: &str) -> Result<Ran, String> {
+        use std::io::Write;
+        let line = [&[env!("CARGO_BIN_EXE_runbook")], args].concat().join(" ");
+        let mut command = self.lab.command("script");
+        command
+            .args(["-qec", &line, "/dev/null"])
+            .env("RUNBOOK_STATE_DIR", self.path().join("state"))
+            .env("TMPDIR", self.path())
+            .env_remove("XDG_RUNTIME_DIR")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(|e| e.to_string())?;
+        if let Some(mut stdin) = child.stdin.take() {
+            stdin
+                .write_all(typed.as_bytes())
+                .map_err(|e| e.to_string())?;
+        }
+        collect(child.wait_with_output())
+    }
+
+    /// The runs that have a journal.
+    pub fn journals(&self) -> usize {
+        std::fs::read_dir(self.path().join("state/runs")).map_or(0, Iterator::count)
+    }
+}
+
+pub fn finish(command: &mut Command) -> Result<Ran, String> {
+    collect(command.output())
+}
+
+fn collect(output: std::io::Result<std::process::Output>) -> Result<Ran, String> {
+    let output = output.map_err(|e| format!("it cannot be run: {e}"))?;
+    Ok(Ran {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
+}
+
+pub fn node(number: usize) -> Result<Node, String> {
+    NODES
+        .get(number - 1)
+        .copied()
+        .ok_or_else(|| format!("there is no node {number}"))
+}
+
+/// What every node advertises, as the API server has it.
+pub fn advertised(lab: &Lab) -> Result<Vec<(String, String)>, String> {
+    Ok(lab
+        .advertised()
+        .map_err(|e| e.to_string())?
+        .into_iter()
+        .map(|(node, address)| (node.name(), address.unwrap_or_default()))
+        .collect())
+}
+
+/// Holds that every node advertises its own address.
+pub fn all_advertise_their_own(lab: &Lab) -> Result<(), String> {
+    let wanted: Vec<(String, String)> = NODES
+        .iter()
+        .map(|node| (node.name(), format!("{}/24", node.address())))
+        .collect();
+    expect("the addresses", &advertised(lab)?, &wanted)
+}
+
+/// The DaemonSet's environment, as it stands.
+pub fn calico_env(lab: &Lab) -> Result<serde_json::Value, String> {
+    let daemonset = lab
+        .kubectl_json(&["-n", "kube-system", "get", "daemonset", "calico-node"])
+        .map_err(|e| e.to_string())?;
+    Ok(daemonset["spec"]["template"]["spec"]["containers"][0]["env"].clone())
+}
+
+/// The autodetection method in an environment.
+pub fn method(env: &serde_json::Value) -> Option<String> {
+    env.as_array()?
+        .iter()
+        .find(|e| e["name"] == "IP_AUTODETECTION_METHOD")
+        .map(|e| e["value"].as_str().unwrap_or_default().to_owned())
+}
+
+/// Holds that every node sees every other one established, and no session besides.
+pub fn mesh_is_established(lab: &Lab) -> Result<(), String> {
+    for node in NODES {
+        let mut seen: Vec<String> = lab
+            .peers(node)
+            .map_err(|e| e.to_string())?
+            .into_iter()
+            .map(|p| {
+                let mark = if p.is_established() {
+                    ""
+                } else {
+                    " (not established)"
+                };
+                format!("{}{mark}", p.address)
+            })
+            .collect();
+        seen.sort();
+        let wanted: Vec<String> = node.others().map(Node::address).collect();
+        expect(&format!("the sessions of {}", node.name()), &seen, &wanted)?;
+    }
+    Ok(())
+}
+
+pub fn expect<T: PartialEq + std::fmt::Debug>(
+    what: &str,
+    found: &T,
+    wanted: &T,
+) -> Result<(), String> {
+    match found == wanted {
+        true => Ok(()),
+        false => Err(format!("{what}: {found:?}, and not {wanted:?}")),
+    }
+}
