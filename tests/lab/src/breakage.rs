@@ -145,9 +145,9 @@ impl Lab {
                 self.restart_calico_node(&NODES)
             })?;
         self.progress.part("wrong address advertised", || {
-            faulty
-                .iter()
-                .try_for_each(|(node, address)| self.wait_for_address(*node, address))
+            faulty.iter().try_for_each(|(node, address)| {
+                self.wait_for_address(*node, &format!("{address}/16"), 180)
+            })
         })?;
         let message = self
             .progress
@@ -182,23 +182,6 @@ impl Lab {
         Ok(text)
     }
 
-    fn wait_for_address(&self, node: Node, address: &str) -> Result<()> {
-        self.until(
-            &format!("{} advertising {address}", node.name()),
-            180,
-            || {
-                let all = self.advertised()?;
-                let found = all
-                    .into_iter()
-                    .find(|(other, _)| *other == node)
-                    .and_then(|(_, address)| address);
-                Ok(found
-                    .is_some_and(|found| found.split('/').next() == Some(address))
-                    .then_some(()))
-            },
-        )
-    }
-
     /// What `calicoctl node status` on the other nodes says about the faulty ones.
     fn wait_for_lost_sessions(
         &self,
@@ -206,28 +189,27 @@ impl Lab {
         faulty: &[(Node, &str)],
     ) -> Result<Vec<String>> {
         let rows = self.on_each(observers, |observer| {
-            self.until(
-                &format!("the loss of sessions on {}", observer.name()),
-                180,
-                || {
-                    // Calico there may just be starting.
-                    let peers = self.peers(observer).unwrap_or_default();
-                    let lost: Vec<_> = peers.iter().filter(|peer| !peer.is_established()).collect();
-                    let all = lost.len() == faulty.len()
-                        && faulty.iter().all(|(node, address)| {
-                            lost.iter().any(|peer| peer.address == *address)
-                                && !peers.iter().any(|peer| peer.address == node.address())
-                        });
-                    let row = |peer: &Peer| {
-                        let (address, state, info) = (&peer.address, &peer.state, &peer.info);
-                        format!(
-                            "{}: calicoctl node status: {address} {state} {info}",
-                            observer.name()
-                        )
-                    };
-                    Ok(all.then(|| lost.into_iter().map(row).collect::<Vec<_>>()))
-                },
-            )
+            let others: Vec<String> = observers
+                .iter()
+                .filter(|other| **other != observer)
+                .map(|other| other.address())
+                .collect();
+            let mut wanted: Vec<(&str, bool)> = others
+                .iter()
+                .map(|address| (address.as_str(), true))
+                .collect();
+            wanted.extend(faulty.iter().map(|(_, address)| (*address, false)));
+            self.wait_for_sessions(observer, &wanted, 180)?;
+            let peers = self.peers(observer)?;
+            let lost = peers.iter().filter(|peer| !peer.is_established());
+            let row = |peer: &Peer| {
+                let (address, state, info) = (&peer.address, &peer.state, &peer.info);
+                format!(
+                    "{}: calicoctl node status: {address} {state} {info}",
+                    observer.name()
+                )
+            };
+            Ok(lost.map(row).collect::<Vec<_>>())
         })?;
         Ok(rows.into_iter().flatten().collect())
     }
@@ -296,7 +278,7 @@ impl Lab {
                     next: "see `cargo run -p lab -- status`".into(),
                 });
             }
-            sleep(Duration::from_millis(300));
+            sleep(Duration::from_secs(1));
         }
     }
 }

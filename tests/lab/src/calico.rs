@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::machine::{NODES, Node};
 
 pub const ADDRESS: &str = "projectcalico.org/IPv4Address";
+const BIRD: &str = "/var/run/calico/bird.ctl";
 pub const SELECTOR: &str = "k8s-app=calico-node";
 
 /// One row of `calicoctl node status`.
@@ -84,29 +85,74 @@ impl Lab {
     /// Waits, on each node at once, until BIRD has an established session to every other node's right address.
     pub fn wait_for_mesh(&self, seconds: u64) -> Result<()> {
         self.on_each(&NODES, |node| {
-            let wanted: Vec<String> = node.others().map(|other| other.address().replace('.', "_")).collect();
-            // One login, and the waiting on the node: much cheaper than logging in again and again.
-            let script = format!(
-                "n=0; until [ $(birdc -s /var/run/calico/bird.ctl show protocols 2>/dev/null | \
-                 grep -cE '^Mesh_({}) .*Established') -eq {} ] && \
-                 [ $(birdc -s /var/run/calico/bird.ctl show protocols | grep -c '^Mesh_') -eq {} ]; \
-                 do n=$((n+1)); [ $n -gt {} ] && exit 9; sleep 0.25; done",
-                wanted.join("|"),
-                wanted.len(),
-                wanted.len(),
-                seconds * 4
-            );
-            let output = self.ssh(node, &script)?;
-            if output.status.success() {
-                return Ok(());
-            }
-            let said = String::from_utf8_lossy(&output.stderr);
-            Err(Error::Late {
-                what: format!("the full BGP mesh of {} {}", node.name(), said.trim()).trim().to_owned(),
-                seconds,
-                next: format!("see `lab ssh {} calicoctl node status` and `lab status`", node.name()),
-            })
+            let others: Vec<String> = node.others().map(Node::address).collect();
+            let others: Vec<(&str, bool)> =
+                others.iter().map(|other| (other.as_str(), true)).collect();
+            self.wait_for_sessions(node, &others, seconds)
         })
+        .map(drop)
+    }
+
+    /// Waits until BIRD on a node has a mesh session to each of these addresses and no others, established or not as
+    /// given.
+    pub(crate) fn wait_for_sessions(
+        &self,
+        node: Node,
+        wanted: &[(&str, bool)],
+        seconds: u64,
+    ) -> Result<()> {
+        let named = |address: &str| format!("Mesh_{}", address.replace('.', "_"));
+        let state = |up: bool| {
+            if up {
+                "== \"Established\""
+            } else {
+                "!= \"Established\""
+            }
+        };
+        let each: Vec<String> = wanted
+            .iter()
+            .map(|(address, up)| format!("($1 == \"{}\" && $6 {})", named(address), state(*up)))
+            .collect();
+        let count = wanted.len();
+        let awk = format!(
+            "/^Mesh_/ {{ all++; if ({}) as++ }} END {{ exit !(all == {count} && as == {count}) }}",
+            each.join(" || ")
+        );
+        // One login, and the waiting on the node, sparingly: whoever waits slows down what it waits for.
+        let script = format!(
+            "n=0; until [ -S {BIRD} ] && birdc -s {BIRD} show protocols 2>/dev/null | awk '{awk}'; \
+             do n=$((n+1)); [ $n -gt {seconds} ] && exit 9; sleep 1; done"
+        );
+        let output = self.ssh(node, &script)?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        Err(Error::Late {
+            what: format!(
+                "the expected BGP sessions of {} {}",
+                node.name(),
+                said.trim()
+            )
+            .trim()
+            .to_owned(),
+            seconds,
+            next: format!(
+                "see `lab ssh {} calicoctl node status` and `lab status`",
+                node.name()
+            ),
+        })
+    }
+
+    /// Waits until a node advertises an address, given with its prefix length.
+    pub(crate) fn wait_for_address(&self, node: Node, address: &str, seconds: u64) -> Result<()> {
+        let annotation = ADDRESS.replace('.', "\\.");
+        self.kubectl_text(&[
+            "wait",
+            &format!("--for=jsonpath={{.metadata.annotations.{annotation}}}={address}"),
+            &format!("--timeout={seconds}s"),
+            &format!("node/{}", node.name()),
+        ])
         .map(drop)
     }
 

@@ -38,9 +38,9 @@ impl Lab {
             )?;
         }
         self.progress.part("addresses right", || {
-            self.until("the right address on each node", 180, || {
-                Ok(self.wrong_nodes()?.is_empty().then_some(()))
-            })
+            let right =
+                |node: &Node| self.wait_for_address(*node, &format!("{}/24", node.address()), 180);
+            restart.iter().try_for_each(right)
         })?;
         self.progress
             .part("BGP mesh established", || self.wait_for_mesh(300))?;

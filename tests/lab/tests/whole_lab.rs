@@ -112,7 +112,7 @@ fn everything_once() {
             .break_(Incident::BgpWrongIp, variant, node, false)
             .unwrap();
         assert!(
-            symptom.contains("BGP not established with 172.18.0.1"),
+            symptom.contains("BGP not established with 172.18.0."),
             "{symptom}"
         );
         assert!(
