@@ -80,7 +80,13 @@ pub fn part(
     fs::create_dir_all(cache).map_err(Error::file("make", cache))?;
     let lock = cache.join(format!("{name}.lock"));
     let held = File::create(&lock).map_err(Error::file("write", &lock))?;
-    held.lock().map_err(Error::file("lock", &lock))?;
+    if held.try_lock().is_err() {
+        println!(
+            "{:10}waiting for another lab command, which builds {name} …",
+            ""
+        );
+        held.lock().map_err(Error::file("lock", &lock))?;
+    }
     // Whoever held the lock before may have built it.
     if whole.is_dir() {
         return Ok(whole);

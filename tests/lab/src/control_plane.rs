@@ -57,7 +57,7 @@ impl ControlPlane<'_> {
                     ),
                 });
             }
-            sleep(Duration::from_millis(100));
+            sleep(Duration::from_millis(300));
         }
         self.run("kube-controller-manager", self.controller_manager())?;
         self.run("kube-scheduler", self.client("kube-scheduler"))

@@ -30,7 +30,7 @@ use sha2::{Digest, Sha256};
 
 use crate::control_plane::ControlPlane;
 pub use crate::error::{Error, Result};
-pub use crate::lifecycle::Profile;
+pub use crate::lifecycle::{Profile, need_root};
 use crate::machine::{Machines, Node};
 use crate::network::Network;
 use crate::pki::Pki;

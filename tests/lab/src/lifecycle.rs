@@ -167,6 +167,18 @@ impl Lab {
                 "load the module tun or hand the device to the container; or use `up --profile control-plane`",
             ));
         }
+        for dir in [&self.cache, &self.dir] {
+            let odd = |c: char| c.is_whitespace() || c == ',';
+            if profile == Profile::Full && dir.to_string_lossy().contains(odd) {
+                return Err(Error::unfit(
+                    format!(
+                        "a machine's kernel cannot be told of a path like {:?}",
+                        dir.display()
+                    ),
+                    "set LAB_DIR and LAB_CACHE to folders without spaces and commas in their paths",
+                ));
+            }
+        }
         fs::create_dir_all(&self.cache).map_err(Error::file("make", &self.cache))?;
         let built = fs::read_dir(&self.cache)
             .map_err(Error::file("read", &self.cache))?
@@ -331,11 +343,15 @@ impl Lab {
             .manifest("bootstrap.yaml")?
             .replace("{{token-id}}", id)
             .replace("{{token-secret}}", secret);
-        self.kubectl_feed(&["apply"], &bootstrap)?;
+        // Validation would fetch the whole schema each time, for manifests that are the lab's own.
+        self.kubectl_feed(&["apply", "--validate=false"], &bootstrap)?;
         let path = parts.calico.join("crds.yaml");
         let definitions = fs::read_to_string(&path).map_err(Error::file("read", &path))?;
-        self.kubectl_feed(&["create"], &definitions)?;
-        self.kubectl_feed(&["apply"], &self.manifest("calico.yaml")?)?;
+        self.kubectl_feed(&["create", "--validate=false"], &definitions)?;
+        self.kubectl_feed(
+            &["apply", "--validate=false"],
+            &self.manifest("calico.yaml")?,
+        )?;
         self.remember_manifests()
     }
 
@@ -445,7 +461,8 @@ impl Lab {
     }
 }
 
-fn need_root() -> Result<()> {
+/// Refuses with an explanation unless this is root.
+pub fn need_root() -> Result<()> {
     if rustix::process::geteuid().is_root() {
         return Ok(());
     }

@@ -88,6 +88,9 @@ fn main() -> ExitCode {
 }
 
 fn run(word: Word) -> Result<()> {
+    if !matches!(word, Word::Env) {
+        lab::need_root()?;
+    }
     let lab = Lab::open()?;
     match word {
         Word::Up { profile } => {
