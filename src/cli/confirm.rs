@@ -3,8 +3,7 @@
 use crate::fault::Fault;
 use crate::model::{Plan, PlanKind, Risk};
 use clap::Args;
-use dialoguer::{Confirm, Input};
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 
 #[derive(Debug, Args)]
 pub struct Confirmation {
@@ -26,13 +25,10 @@ impl Confirmation {
         let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
         match plan.risk {
             Risk::Low | Risk::Medium if self.yes => Ok(true),
-            Risk::Low | Risk::Medium if terminal => Ok(Confirm::new()
-                .with_prompt(format!("{what}?"))
-                .default(false)
-                .interact_opt()
-                .ok()
-                .flatten()
-                .unwrap_or(false)),
+            Risk::Low | Risk::Medium if terminal => {
+                let answer = answer(&format!("{what}? [y/N] "));
+                Ok(["y", "yes"].contains(&answer.to_lowercase().as_str()))
+            }
             Risk::Low | Risk::Medium => Err(no_terminal("--yes")),
             Risk::High => {
                 let phrase = phrase(plan);
@@ -44,18 +40,29 @@ impl Confirmation {
                             "--confirm is `{given}`, and this plan is confirmed with `{phrase}`"
                         ),
                     )),
-                    None if terminal => {
-                        let answer: Option<String> = Input::new()
-                            .with_prompt(format!("{what}? The risk is high; type `{phrase}`"))
-                            .allow_empty(true)
-                            .interact_text()
-                            .ok();
-                        Ok(answer.is_some_and(|answer| answer == phrase))
-                    }
+                    None if terminal => Ok(answer(&format!(
+                        "{what}? The risk is high; type `{phrase}`: "
+                    )) == phrase),
                     None => Err(no_terminal(&format!("--confirm {phrase}"))),
                 }
             }
         }
+    }
+}
+
+/// What is typed in answer; nothing, where the input ends or the terminal is gone. The terminal's own
+/// line editing is used, so that Ctrl-D and Ctrl-C mean what they always mean.
+fn answer(question: &str) -> String {
+    let mut line = String::new();
+    let asked = write!(std::io::stderr(), "{question}");
+    match asked.and_then(|()| std::io::stdin().read_line(&mut line)) {
+        Ok(read) => {
+            if read == 0 {
+                eprintln!();
+            }
+            line.trim().to_owned()
+        }
+        Err(_) => String::new(),
     }
 }
 

@@ -216,7 +216,8 @@ fn previews_write_nothing(lab: &Lab) -> Result<(), String> {
     apply(&[])?
         .exits(3)?
         .says(&["there is no terminal to ask on", "[not_confirmed]"])?;
-    for typed in ["n\n", "", "\n"] {
+    // No, nothing, and the end of the input.
+    for typed in ["n\n", "\n", ""] {
         program
             .on_terminal(&["apply", NAME, "--node", "node02"], typed)?
             .exits(3)?
