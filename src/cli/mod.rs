@@ -32,6 +32,9 @@ struct Cli {
 
 #[derive(Debug, Args)]
 struct Global {
+    /// Kubeconfig, instead of $KUBECONFIG or ~/.kube/config
+    #[arg(long, global = true, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig (its current one if left out)
     #[arg(long, global = true, value_name = "NAME")]
     context: Option<String>,
@@ -155,6 +158,7 @@ impl Global {
             .or_else(|| inventory.ssh_config().map(Path::to_owned));
         Ok(World {
             cluster: Cluster::connect(&ClusterOptions {
+                kubeconfig: self.kubeconfig.clone(),
                 context: self.context.clone(),
             })
             .await?,

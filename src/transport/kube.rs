@@ -7,6 +7,7 @@ use http::{Method, Request, StatusCode};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::time::Duration;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -17,6 +18,8 @@ const FIELD_MANAGER: &str = "runbook";
 /// Which cluster.
 #[derive(Debug, Clone, Default)]
 pub struct ClusterOptions {
+    /// Instead of KUBECONFIG or ~/.kube/config.
+    pub kubeconfig: Option<PathBuf>,
     /// A context of the kubeconfig; its current one if left out.
     pub context: Option<String>,
 }
@@ -73,10 +76,13 @@ impl Cluster {
     pub async fn connect(options: &ClusterOptions) -> Result<Self, Fault> {
         let wrong = |what: String| {
             Fault::input("kubeconfig", what)
-                .next("look at KUBECONFIG or ~/.kube/config, and at --context")
+                .next("look at --kubeconfig, KUBECONFIG or ~/.kube/config, and at --context")
         };
-        let kubeconfig =
-            Kubeconfig::read().map_err(|e| wrong(format!("no kubeconfig can be read: {e}")))?;
+        let kubeconfig = match &options.kubeconfig {
+            Some(path) => Kubeconfig::read_from(path),
+            None => Kubeconfig::read(),
+        }
+        .map_err(|e| wrong(format!("no kubeconfig can be read: {}", chain(&e))))?;
         let context = options
             .context
             .clone()

@@ -1,0 +1,292 @@
+//! What each answer of an API server to a write means: answers that a real one cannot be made to give
+//! on demand, given on the wire by a server of this test's own.
+
+#[cfg(test)]
+mod tests {
+    use runbook::fault::{Class, Fault};
+    use runbook::journal::{Event, Journal, Permit, StateDir};
+    use runbook::model::{
+        Actor, ClusterId, Effect, EffectId, FieldChange, FieldPath, ObjectRef, Plan, PlanKind,
+        Risk, RunId, Scope, StepId,
+    };
+    use runbook::transport::{Cluster, ClusterOptions};
+    use serde_json::{Value, json};
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::path::Path;
+    use std::sync::mpsc;
+
+    fn node() -> ObjectRef {
+        ObjectRef {
+            api_version: "v1".into(),
+            kind: "Node".into(),
+            resource: "nodes".into(),
+            namespace: None,
+            name: "node02".into(),
+            uid: "u-2".into(),
+        }
+    }
+
+    /// The node at a version of the API server's.
+    fn at(version: &str) -> Value {
+        json!({"metadata": {"uid": "u-2", "resourceVersion": version, "annotations": {"a": "old"}}})
+    }
+
+    fn patch() -> Effect {
+        Effect::SetFields {
+            object: node(),
+            fields: vec![FieldChange {
+                path: FieldPath::annotation("a"),
+                before: Some("old".into()),
+                after: Some("new".into()),
+            }],
+        }
+    }
+
+    fn delete() -> Effect {
+        let pod = ObjectRef {
+            kind: "Pod".into(),
+            resource: "pods".into(),
+            namespace: Some("kube-system".into()),
+            ..node()
+        };
+        Effect::ReplacePod {
+            pod,
+            owner: "ds".into(),
+            node: "node02".into(),
+        }
+    }
+
+    /// A permit, by the only way there is: a durable intent.
+    fn permit(folder: &Path, effect: Effect) -> Permit {
+        let run = RunId::generate();
+        let plan = Plan {
+            schema: Plan::SCHEMA.into(),
+            engine: "0".into(),
+            kind: PlanKind::Apply,
+            runbook: "x".into(),
+            summary: String::new(),
+            runbook_digest: String::new(),
+            params: serde_json::Map::new(),
+            risk: Risk::Low,
+            cluster: ClusterId {
+                context: String::new(),
+                server: String::new(),
+                uid: String::new(),
+            },
+            actor: Actor {
+                user: String::new(),
+                host: String::new(),
+            },
+            targets: vec![],
+            steps: vec![],
+        };
+        let start = Event::RunStarted {
+            run,
+            plan: Box::new(plan),
+            reason: None,
+            runbook_text: String::new(),
+        };
+        let id = EffectId {
+            step: StepId::new("s").unwrap(),
+            scope: Scope::Run,
+            item: String::new(),
+            attempt: 1,
+        };
+        Journal::create(&StateDir::new(folder.join("state")), run, start)
+            .unwrap()
+            .intend(id, effect)
+            .unwrap()
+    }
+
+    /// One answer: a status with a body, or a connection that is cut after the request.
+    enum Answer {
+        Is(u16, Value),
+        Cut,
+    }
+
+    fn request(stream: &mut TcpStream) -> String {
+        let mut bytes = Vec::new();
+        let mut buffer = [0; 4096];
+        loop {
+            let read = stream.read(&mut buffer).unwrap();
+            bytes.extend_from_slice(&buffer[..read]);
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let length = head
+                    .lines()
+                    .find_map(|l| {
+                        l.to_lowercase()
+                            .strip_prefix("content-length: ")
+                            .map(str::to_owned)
+                    })
+                    .map_or(0, |l| l.parse::<usize>().unwrap());
+                if body.len() >= length || read == 0 {
+                    return text;
+                }
+            }
+        }
+    }
+
+    /// Serves the answers, one a connection; gives the requests back.
+    fn serve(answers: Vec<Answer>) -> (String, mpsc::Receiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let (sender, requests) = mpsc::channel();
+        std::thread::spawn(move || {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().unwrap();
+                sender.send(request(&mut stream)).unwrap();
+                if let Answer::Is(code, body) = answer {
+                    let body = body.to_string();
+                    write!(
+                        stream,
+                        "HTTP/1.1 {code} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                        body.len()
+                    )
+                    .unwrap();
+                }
+            }
+        });
+        (address, requests)
+    }
+
+    fn status(code: u16, reason: &str) -> Answer {
+        let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
+            "code": code, "reason": reason, "message": format!("because {code}")});
+        Answer::Is(code, body)
+    }
+
+    async fn cluster(folder: &Path, server: &str) -> Cluster {
+        let path = folder.join("kubeconfig");
+        let config = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "clusters": [{"name": "c", "cluster": {"server": server}}],
+            "users": [{"name": "c", "user": {}}],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
+        });
+        std::fs::write(&path, config.to_string()).unwrap();
+        let options = ClusterOptions {
+            kubeconfig: Some(path),
+            context: None,
+        };
+        Cluster::connect(&options).await.unwrap()
+    }
+
+    async fn write(effect: Effect, answers: Vec<Answer>) -> (Result<(), Fault>, Vec<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        let (server, requests) = serve(answers);
+        let cluster = cluster(folder.path(), &server).await;
+        let result = cluster
+            .perform(permit(folder.path(), effect), Some(&at("7")))
+            .await;
+        (result, requests.try_iter().collect())
+    }
+
+    async fn means(effect: Effect, answers: Vec<Answer>) -> (Class, String) {
+        let fault = write(effect, answers).await.0.unwrap_err();
+        (fault.class, fault.code)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_write_rests_on_what_was_read() {
+        let (result, requests) = write(patch(), vec![Answer::Is(200, at("8"))]).await;
+        assert_eq!(result, Ok(()));
+        let request = &requests[0];
+        assert!(request.starts_with("PATCH /api/v1/nodes/node02?fieldManager=runbook"));
+        assert!(request.contains("application/json-patch+json"));
+        let body: Value = serde_json::from_str(request.split_once("\r\n\r\n").unwrap().1).unwrap();
+        assert_eq!(
+            body,
+            json!([
+                {"op": "test", "path": "/metadata/uid", "value": "u-2"},
+                {"op": "test", "path": "/metadata/resourceVersion", "value": "7"},
+                {"op": "test", "path": "/metadata/annotations/a", "value": "old"},
+                {"op": "replace", "path": "/metadata/annotations/a", "value": "new"},
+            ])
+        );
+        let (result, requests) = write(delete(), vec![Answer::Is(200, json!({}))]).await;
+        assert_eq!(result, Ok(()));
+        assert!(requests[0].starts_with("DELETE /api/v1/namespaces/kube-system/pods/node02"));
+        assert!(requests[0].contains("\"preconditions\":{\"uid\":\"u-2\"}"));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn each_answer_has_its_meaning() {
+        let definite = |code: &str| (Class::Definite, code.to_owned());
+        assert_eq!(
+            means(patch(), vec![status(409, "Conflict")]).await,
+            definite("api_conflict")
+        );
+        assert_eq!(
+            means(delete(), vec![status(404, "NotFound")]).await,
+            definite("gone")
+        );
+        assert_eq!(
+            means(patch(), vec![status(403, "Forbidden")]).await,
+            definite("api_forbidden")
+        );
+        assert_eq!(
+            means(patch(), vec![status(400, "BadRequest")]).await,
+            definite("api_rejected")
+        );
+        // A test of the patch failed, or the change is not valid: the object's version tells.
+        assert_eq!(
+            means(
+                patch(),
+                vec![status(422, "Invalid"), Answer::Is(200, at("8"))]
+            )
+            .await,
+            definite("api_conflict")
+        );
+        assert_eq!(
+            means(
+                patch(),
+                vec![status(422, "Invalid"), Answer::Is(200, at("7"))]
+            )
+            .await,
+            definite("api_rejected")
+        );
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn without_a_clear_answer_nobody_knows() {
+        for answers in [
+            vec![status(500, "InternalError")],
+            vec![status(504, "Timeout")],
+            vec![Answer::Cut],
+        ] {
+            assert_eq!(means(patch(), answers).await.0, Class::Indeterminate);
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_never_left_this_machine_was_not_done() {
+        let folder = tempfile::tempdir().unwrap();
+        let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = format!("http://{}", nobody.local_addr().unwrap());
+        drop(nobody);
+        let cluster = cluster(folder.path(), &server).await;
+        let permit = permit(folder.path(), patch());
+        let fault = cluster.perform(permit, Some(&at("7"))).await.unwrap_err();
+        assert_eq!(fault.class, Class::Unreachable);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn drift_since_the_second_look_is_not_even_sent() {
+        let folder = tempfile::tempdir().unwrap();
+        let (server, requests) = serve(vec![]);
+        let cluster = cluster(folder.path(), &server).await;
+        let mut now = at("7");
+        now["metadata"]["annotations"]["a"] = json!("other");
+        let fault = cluster
+            .perform(permit(folder.path(), patch()), Some(&now))
+            .await
+            .unwrap_err();
+        assert_eq!(
+            (fault.class, fault.code.as_str()),
+            (Class::Definite, "drift")
+        );
+        assert_eq!(requests.try_iter().count(), 0);
+    }
+}
