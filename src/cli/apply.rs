@@ -106,6 +106,12 @@ impl Apply {
             ));
         }
         let heals = plan.heals().join("; ");
+        let except: Vec<String> = plan
+            .steps
+            .iter()
+            .flat_map(|step| step.verdict.except())
+            .map(ToString::to_string)
+            .collect();
         let carried = carry_out(
             world,
             state,
@@ -115,10 +121,14 @@ impl Apply {
             &request.runbook.text,
         )
         .await?;
-        let exit = carried.summary(&match heals.as_str() {
-            "" => String::new(),
-            heals => format!("No longer so: {heals}."),
-        });
+        let mut done = Vec::new();
+        if !heals.is_empty() {
+            done.push(format!("No longer so: {heals}."));
+        }
+        if !except.is_empty() {
+            done.push(format!("Not looked at: {}.", except.join(", ")));
+        }
+        let exit = carried.summary("verified", &done.join(" "));
         carried.way_back();
         Ok(exit)
     }
@@ -189,8 +199,8 @@ impl Carried {
         self.end.ending == Ending::Done
     }
 
-    /// The last words, and the exit code. `done` says what a success means.
-    pub fn summary(&self, done: &str) -> Exit {
+    /// The last words, and the exit code. `seen` and `done` say what a success means.
+    pub fn summary(&self, seen: &str, done: &str) -> Exit {
         let End {
             ending,
             fault,
@@ -204,7 +214,7 @@ impl Carried {
             n => format!("{n} changes"),
         };
         let sentence = match ending {
-            Ending::Done => format!("Done in {took}: {changes}, read back. {done}"),
+            Ending::Done => format!("Done in {took}: {changes}, {seen}. {done}"),
             Ending::Unknown => format!(
                 "Stopped after {took}. {changes} made; whether the last of them happened is not known."
             ),

@@ -90,7 +90,10 @@ impl Undo {
             0 => "",
             _ => " in part",
         };
-        let exit = carried.summary(&format!("Run {} is taken back{part}.", record.run));
+        let exit = carried.summary(
+            "written and read back",
+            &format!("Run {} is taken back{part}.", record.run),
+        );
         if carried.succeeded() && record.plan.kind == PlanKind::Apply && !faults.is_empty() {
             eprintln!(
                 "The fault that it had healed is back: {}.",

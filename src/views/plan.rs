@@ -132,13 +132,26 @@ impl Page {
         let count =
             |wanted: fn(&Verdict) -> bool| plan.steps.iter().filter(|s| wanted(&s.verdict)).count();
         let changes = plan.changes();
+        let predicted = count(|v| {
+            matches!(
+                v,
+                Verdict::Change {
+                    predicted: Some(_),
+                    ..
+                }
+            )
+        });
         let refused = count(|v| matches!(v, Verdict::Refused { .. }));
         let unknown = count(|v| matches!(v, Verdict::Unknown { .. }));
-        let mut said = vec![match changes {
-            0 => "Nothing to change.".to_owned(),
+        let mut said = vec![match changes.saturating_sub(predicted) {
+            0 if predicted == 0 => "Nothing to change.".to_owned(),
+            0 => "No step changes something for certain.".to_owned(),
             1 => "1 step changes something.".to_owned(),
             n => format!("{n} steps change something."),
         }];
+        if predicted > 0 {
+            said.push(format!("{predicted} more may, as predicted."));
+        }
         match (refused, &plan.kind) {
             (0, _) => {}
             (1, PlanKind::Apply) => {

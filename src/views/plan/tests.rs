@@ -154,7 +154,7 @@ fn a_plan_that_changes_things() {
       ○ mesh       Do mesh  reads only
           reads until all 3 nodes see every peer established
 
-    3 steps change something.
+    1 step changes something. 2 more may, as predicted.
     Undo brings the fault back as well: node02 advertises 172.18.0.1/16, which is not its own address;
     node02 advertises 172.18.0.1/16, which is not its own address; node02 advertises 172.18.0.1/16,
     which is not its own address.
