@@ -121,6 +121,8 @@ impl Builds<'_> {
         // One command for all packages, so that both processors have work to the end.
         go.current_dir(module)
             .env("CGO_ENABLED", "0")
+            // The compiler collects its garbage less often: a fifth less work, for memory that it gives back soon.
+            .env("GOGC", "400")
             .args([
                 "build",
                 "-mod=readonly",

@@ -105,15 +105,11 @@ impl Ingredients<'_> {
     /// One boot without network, in which containerd imports its images.
     fn golden_boot(&self, dir: &Path) -> Result<()> {
         let console = self.log.join("golden-boot.log");
-        let mut uml = command::bound_to_us("timeout");
+        let mut uml = rootfs::isolated();
         uml.args([
+            "timeout",
             "--kill-after=5",
             "300",
-            // The machine dies with timeout, and timeout with us.
-            "setpriv",
-            "--pdeathsig",
-            "KILL",
-            "--",
             "linux.uml",
             "mem=768M",
             "umid=golden",

@@ -34,7 +34,6 @@ pub fn build(
     cache::part(cache, "debian", &key(source)?, |dir| {
         on_build(SUITE);
         let mirror = packages::mirror()?;
-        // In mount and process namespaces of its own: nothing of it outlives a crash.
         let mut debootstrap = isolated();
         debootstrap
             .args([
@@ -84,7 +83,8 @@ pub fn inside(tree: &Path, script: &Path, log: &Path, doing: &str) -> Result<()>
     command::logged(&mut command, log, doing)
 }
 
-fn isolated() -> std::process::Command {
+/// For a command in mount and process namespaces of its own, which end with us and take all its processes along.
+pub fn isolated() -> std::process::Command {
     let mut command = command::bound_to_us("unshare");
     command.args(["--mount", "--pid", "--fork", "--kill-child", "--"]);
     command
