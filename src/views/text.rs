@@ -25,7 +25,9 @@ pub(super) fn paragraph(first: &str, text: &str, width: usize) -> String {
     let options = textwrap::Options::new(width)
         .initial_indent(first)
         .subsequent_indent(&blanks)
-        .break_words(false);
+        .break_words(false)
+        // Names and commands are copied from here: no line ends within one.
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
     textwrap::fill(&clean(text), options)
 }
 
