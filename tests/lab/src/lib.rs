@@ -14,6 +14,7 @@ mod lifecycle;
 pub mod machine;
 mod network;
 mod packages;
+mod parts;
 mod pki;
 mod process;
 pub mod progress;
