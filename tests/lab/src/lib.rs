@@ -14,7 +14,6 @@ mod lifecycle;
 pub mod machine;
 mod network;
 mod packages;
-mod parts;
 mod pki;
 mod process;
 pub mod progress;
