@@ -21,6 +21,9 @@ pub enum Class {
     Internal,
 }
 
+/// Code of the fault of a wait that has run out: what was waited for may yet come about.
+pub const TIMEOUT: &str = "timeout";
+
 /// One fault: what happened and where, and what to do next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {

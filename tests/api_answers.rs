@@ -6,8 +6,8 @@ mod tests {
     use runbook::fault::{Class, Fault};
     use runbook::journal::{Event, Journal, Permit, StateDir};
     use runbook::model::{
-        Actor, ClusterId, Effect, EffectId, FieldChange, FieldPath, ObjectRef, Plan, PlanKind,
-        Risk, RunId, Scope, StepId,
+        Actor, Blobs, ClusterId, Effect, EffectId, FieldChange, FieldPath, ObjectRef, Plan,
+        PlanKind, Risk, RunId, Scope, StepId,
     };
     use runbook::transport::{Cluster, ClusterOptions};
     use serde_json::{Value, json};
@@ -86,6 +86,7 @@ mod tests {
             plan: Box::new(plan),
             reason: None,
             runbook_text: String::new(),
+            allowed: Vec::new(),
         };
         let id = EffectId {
             step: StepId::new("s").unwrap(),
@@ -93,10 +94,15 @@ mod tests {
             item: String::new(),
             attempt: 1,
         };
-        Journal::create(&StateDir::new(folder.join("state")), run, start)
-            .unwrap()
-            .intend(id, effect)
-            .unwrap()
+        Journal::create(
+            &StateDir::new(folder.join("state")),
+            run,
+            start,
+            &Blobs::default(),
+        )
+        .unwrap()
+        .intend(id, effect)
+        .unwrap()
     }
 
     /// One answer: a status with a body, or a connection that is cut after the request.

@@ -3,7 +3,7 @@
 use super::{Action, Compiled, Decision, Look, Place};
 use crate::calico::{CalicoNode, Cidr, Detection, MeshNode, Version, own_address};
 use crate::fault::Fault;
-use crate::model::{Detail, Effect, FieldChange, ObjectRef, Prior, UndoClass};
+use crate::model::{Blobs, Detail, Effect, FieldChange, ObjectRef, Prior, Subject, UndoClass};
 use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -179,7 +179,12 @@ impl Action for Autodetection {
         let bystanders: Vec<&MeshNode> = seen
             .nodes
             .iter()
-            .filter(|n| n.strays() && !prior.effects().any(|e| e.object() == &n.object))
+            .filter(|n| {
+                n.strays()
+                    && !prior
+                        .effects()
+                        .any(|e| e.subject() == Subject::Object(&n.object))
+            })
             .collect();
         for node in &bystanders {
             if seen.content.iter().any(|name| name == node.name()) {
@@ -234,12 +239,14 @@ impl Action for Autodetection {
             None => "Calico's default, as it is not set".to_owned(),
         };
         Compiled {
+            blobs: Blobs::default(),
             details: vec![Detail {
                 subject: format!("{}: env {}", change.object, CalicoNode::METHOD),
                 before: Some(change.method_before.clone()),
                 before_is,
                 after: Some(self.method.as_str().to_owned()),
                 after_is: "the InternalIP that kubelet registered".to_owned(),
+                lines: Vec::new(),
             }],
             effects: vec![Effect::SetFields {
                 object: change.object,

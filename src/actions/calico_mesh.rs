@@ -290,22 +290,20 @@ fn address_changes<'a>(
 ) -> impl Iterator<Item = (&'a str, Option<&'a str>, Option<&'a str>)> {
     let path = FieldPath::annotation(MeshNode::ADDRESS);
     prior.effects().flat_map(move |effect| {
-        let fields = match effect {
-            Effect::SetFields { fields, .. } => fields.as_slice(),
-            Effect::ReplacePod { .. } => &[],
+        let Effect::SetFields { object, fields } = effect else {
+            return Vec::new();
         };
-        let found: Vec<_> = fields
+        fields
             .iter()
             .filter(|f| f.path == path)
             .map(|f| {
                 (
-                    effect.object().name.as_str(),
+                    object.name.as_str(),
                     f.before.as_ref().and_then(Value::as_str),
                     f.after.as_ref().and_then(Value::as_str),
                 )
             })
-            .collect();
-        found
+            .collect()
     })
 }
 

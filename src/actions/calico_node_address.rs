@@ -3,7 +3,7 @@
 use super::{Action, Compiled, Decision, Look, Place};
 use crate::calico::{Cidr, MeshNode, OwnAddress, SessionFault, own_address};
 use crate::fault::Fault;
-use crate::model::{Detail, Effect, FieldChange, FieldPath, ObjectRef, Prior, UndoClass};
+use crate::model::{Blobs, Detail, Effect, FieldChange, FieldPath, ObjectRef, Prior, UndoClass};
 use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::Value;
@@ -169,6 +169,7 @@ impl Action for NodeAddress {
         let name = change.object.name.clone();
         let after = change.own.to_string();
         Compiled {
+            blobs: Blobs::default(),
             details: vec![Detail {
                 subject: format!("{}: annotation {}", change.object, MeshNode::ADDRESS),
                 before: Some(change.before.clone()),
@@ -181,6 +182,7 @@ impl Action for NodeAddress {
                     "its InternalIP, with the prefix of its link {}",
                     change.own_link
                 ),
+                lines: Vec::new(),
             }],
             heals: Some(format!(
                 "{name} advertises {}, which is not its own address",

@@ -2,7 +2,7 @@
 
 use super::{Action, Compiled, Decision, Look, Place};
 use crate::fault::Fault;
-use crate::model::{Detail, Effect, ObjectRef, Prior, UndoClass};
+use crate::model::{Blobs, Detail, Effect, ObjectRef, Prior, UndoClass};
 use async_trait::async_trait;
 use serde::Deserialize;
 
@@ -61,19 +61,22 @@ impl Action for NodeRestart {
                 pod: pod.clone(),
                 rolled: prior
                     .effects()
-                    .any(|e| e.rolls_pods() && e.object().uid == seen.owner),
+                    .filter(|e| e.rolls_pods())
+                    .filter_map(Effect::on_object)
+                    .any(|(object, _)| object.uid == seen.owner),
             }),
         }
     }
 
     fn compile(&self, change: Change) -> Compiled {
         Compiled {
+            blobs: Blobs::default(),
             details: vec![Detail {
                 subject: change.pod.to_string(),
                 before: Some("runs".to_owned()),
                 before_is: String::new(),
                 after: Some("replaced by a new one, and that is ready".to_owned()),
-                after_is: String::new(),
+                ..Detail::default()
             }],
             predicted: change.rolled.then(|| {
                 "the rollout before this replaces the pod; only if it has not, this does".to_owned()

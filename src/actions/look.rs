@@ -1,13 +1,13 @@
 //! One look at the world: everything is read once, when it is first needed, so that all that is
 //! decided in one look rests on the same reading. Looks only read, and take no locks.
 
+use super::world::World;
 use crate::calico::{
     CalicoNode, EnvValue, Mesh, MeshNode, Reading, parse_links, parse_node_status,
 };
 use crate::fault::Fault;
-use crate::inventory::Inventory;
-use crate::model::{ObjectRef, owned_by};
-use crate::transport::{Cluster, Hosts};
+use crate::model::{FileRef, HostRef, ObjectRef, owned_by};
+use crate::transport::FileReading;
 use futures::{StreamExt, stream};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -16,13 +16,6 @@ use ulid::Ulid;
 
 /// How many hosts are read at a time.
 const HOSTS_AT_ONCE: usize = 32;
-
-/// What can be looked at.
-pub struct World {
-    pub cluster: Cluster,
-    pub hosts: Hosts,
-    pub inventory: Inventory,
-}
 
 /// One look.
 pub struct Look<'w> {
@@ -321,6 +314,28 @@ impl<'w> Look<'w> {
             links: parse_links(links).map_err(unreadable)?,
             sessions: parse_node_status(sessions),
         })
+    }
+
+    /// A file on the host of a node, with its content.
+    pub async fn file(&self, node: &str, path: &str) -> Result<(FileRef, FileReading), Fault> {
+        let file = FileRef {
+            host: HostRef {
+                node: node.to_owned(),
+                machine_id: self.node(node).await?.machine_id.clone(),
+            },
+            path: path.to_owned(),
+        };
+        let host = self.world.inventory.destination(node);
+        let reading = self.world.hosts.read_file(&host, &file).await?;
+        Ok((file, reading))
+    }
+
+    /// A node's object, whole.
+    pub async fn node_object(&self, name: &str) -> Result<(ObjectRef, Value), Fault> {
+        let object = self.node(name).await?.object.clone();
+        let now = self.world.cluster.object(&object).await?;
+        now.map(|now| (object, now))
+            .ok_or_else(|| Fault::refused("node_gone", format!("there is no node {name} any more")))
     }
 
     /// The pod of a controller on a node.

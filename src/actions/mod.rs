@@ -4,12 +4,19 @@ mod calico_autodetection;
 mod calico_mesh;
 mod calico_node_address;
 mod calico_node_restart;
+mod host_file;
+mod kube_cordon;
+mod kube_node_metadata;
 mod look;
+mod world;
 
-pub use look::{Look, World};
+pub use look::Look;
+pub use world::World;
 
 use crate::fault::{Fault, nearest};
-use crate::model::{Detail, Effect, Exception, Prior, Scope, Settled, Target, UndoClass, Verdict};
+use crate::model::{
+    Blobs, Detail, Effect, Exception, Prior, Scope, Settled, Target, UndoClass, Verdict,
+};
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -88,6 +95,8 @@ pub enum Decision<C> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compiled {
     pub effects: Vec<Effect>,
+    /// The bytes that the effects and their inverses need.
+    pub blobs: Blobs,
     pub details: Vec<Detail>,
     pub follows: Vec<String>,
     pub undo: UndoClass,
@@ -135,6 +144,15 @@ pub trait Action: Sized + Send + Sync {
     }
 }
 
+/// What a step would do, with all that is needed to do it.
+#[derive(Debug)]
+pub struct Made {
+    pub verdict: Verdict,
+    /// What the operator should know besides.
+    pub notes: Vec<String>,
+    pub blobs: Blobs,
+}
+
 /// An [`Action`] of which the engine knows nothing but this.
 #[async_trait]
 pub trait Step: Send + Sync {
@@ -143,7 +161,7 @@ pub trait Step: Send + Sync {
         look: &Look<'_>,
         place: Place<'_>,
         prior: Prior<'_>,
-    ) -> Result<(Verdict, Vec<String>), Fault>;
+    ) -> Result<Made, Fault>;
 
     async fn verify(
         &self,
@@ -163,11 +181,16 @@ impl<A: Action> Step for A {
         look: &Look<'_>,
         place: Place<'_>,
         prior: Prior<'_>,
-    ) -> Result<(Verdict, Vec<String>), Fault> {
+    ) -> Result<Made, Fault> {
         let seen = self.observe(look, place).await?;
         let decision = self.decide(&seen, place, prior);
         let notes = self.notes(&seen, &decision);
-        Ok((verdict(self, decision), notes))
+        let mut blobs = Blobs::default();
+        Ok(Made {
+            verdict: verdict(self, decision, &mut blobs),
+            notes,
+            blobs,
+        })
     }
 
     async fn verify(
@@ -186,17 +209,18 @@ impl<A: Action> Step for A {
     }
 }
 
-fn verdict<A: Action>(action: &A, decision: Decision<A::Change>) -> Verdict {
+fn verdict<A: Action>(action: &A, decision: Decision<A::Change>, blobs: &mut Blobs) -> Verdict {
     match decision {
         Decision::NoChange { why } => Verdict::NoChange { why },
         Decision::Check { expects, except } => Verdict::Check { expects, except },
         Decision::Refuse { why, next } => Verdict::Refused { why, next },
         Decision::Unknown { why, otherwise } => Verdict::Unknown {
             why,
-            otherwise: otherwise.map(|o| Box::new(verdict(action, *o))),
+            otherwise: otherwise.map(|o| Box::new(verdict(action, *o, blobs))),
         },
         Decision::Change(change) => {
             let compiled = action.compile(change);
+            blobs.extend(compiled.blobs);
             Verdict::Change {
                 effects: compiled.effects,
                 details: compiled.details,
@@ -223,6 +247,9 @@ const KINDS: &[(&str, Maker)] = &[
     entry::<calico_mesh::MeshEstablished>(),
     entry::<calico_node_address::NodeAddress>(),
     entry::<calico_node_restart::NodeRestart>(),
+    entry::<host_file::HostFile>(),
+    entry::<kube_cordon::Cordon>(),
+    entry::<kube_node_metadata::NodeMetadata>(),
 ];
 
 const fn entry<A: Action + 'static>() -> (&'static str, Maker) {

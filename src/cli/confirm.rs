@@ -25,10 +25,7 @@ impl Confirmation {
         let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
         match plan.risk {
             Risk::Low | Risk::Medium if self.yes => Ok(true),
-            Risk::Low | Risk::Medium if terminal => {
-                let answer = answer(&format!("{what}? [y/N] "));
-                Ok(["y", "yes"].contains(&answer.to_lowercase().as_str()))
-            }
+            Risk::Low | Risk::Medium if terminal => Ok(yes(&format!("{what}?"))),
             Risk::Low | Risk::Medium => Err(no_terminal("--yes")),
             Risk::High => {
                 let phrase = phrase(plan);
@@ -48,6 +45,12 @@ impl Confirmation {
             }
         }
     }
+}
+
+/// Asks on the terminal; whatever is not a yes is a no.
+pub fn yes(question: &str) -> bool {
+    let answer = answer(&format!("{question} [y/N] "));
+    ["y", "yes"].contains(&answer.to_lowercase().as_str())
 }
 
 /// What is typed in answer; nothing, where the input ends or the terminal is gone. The terminal's own

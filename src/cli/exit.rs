@@ -41,20 +41,39 @@ impl Exit {
         }
     }
 
+    /// The one that counts most where several apply.
+    fn first_of(found: &[Self]) -> Self {
+        [
+            Self::Interrupted,
+            Self::Input,
+            Self::Remains,
+            Self::Failed,
+            Self::Refused,
+            Self::Unreachable,
+            Self::Changes,
+        ]
+        .into_iter()
+        .find(|exit| found.contains(exit))
+        .unwrap_or(Self::Done)
+    }
+
     /// Of a run.
     pub fn of_run(end: &End) -> Self {
-        match end.ending {
-            Ending::Stopped => Self::Interrupted,
-            Ending::Done if end.left > 0 => Self::Remains,
-            Ending::Done => Self::Done,
-            Ending::Unknown => Self::Remains,
-            Ending::Failed | Ending::Drifted if end.made > 0 => Self::Remains,
-            Ending::Drifted => Self::Refused,
-            Ending::Failed => end
-                .fault
-                .as_ref()
-                .map_or(Self::Failed, |fault| Self::of(fault.class)),
+        let mut found = Vec::new();
+        match &end.ending {
+            Ending::Done => {}
+            Ending::Stopped => found.push(Self::Interrupted),
+            Ending::Drifted => found.push(Self::Refused),
+            Ending::Unknown => found.push(Self::Remains),
+            Ending::Failed => found.push(match &end.fault {
+                Some(fault) => Self::of(fault.class),
+                None => Self::Failed,
+            }),
         }
+        if end.left > 0 || end.made > 0 && end.ending != Ending::Done {
+            found.push(Self::Remains);
+        }
+        Self::first_of(&found)
     }
 }
 
@@ -90,6 +109,24 @@ mod tests {
         assert_eq!(end(Ending::Drifted, 2, 0, refused()), 6);
         assert_eq!(end(Ending::Unknown, 1, 0, None), 6);
         assert_eq!(end(Ending::Stopped, 1, 0, None), 130);
+        // In the order in which they count.
+        let order = [130, 2, 6, 1, 3, 4, 5, 0];
+        let all = [
+            Exit::Done,
+            Exit::Failed,
+            Exit::Input,
+            Exit::Refused,
+            Exit::Unreachable,
+            Exit::Changes,
+            Exit::Remains,
+            Exit::Interrupted,
+        ];
+        for a in all {
+            for b in all {
+                let first = order.iter().find(|code| [a as u8, b as u8].contains(code));
+                assert_eq!(Some(&(Exit::first_of(&[a, b]) as u8)), first);
+            }
+        }
         let of = |class| Exit::of(class) as u8;
         assert_eq!(of(Class::Input), 2);
         assert_eq!(of(Class::Refused), 3);

@@ -1,10 +1,13 @@
 //! The command line: arguments, prompts, exit codes, and nothing else.
 
 mod apply;
+mod carry;
 mod confirm;
 mod exit;
+mod history;
 mod list;
 mod plan;
+mod resume;
 mod show;
 mod undo;
 
@@ -59,7 +62,7 @@ struct Global {
 enum Command {
     /// List the runbooks
     List,
-    /// Print a runbook
+    /// Print a runbook, or show a saved plan
     Show(show::Show),
     /// Show what a runbook would do; writes nothing
     Plan(plan::PlanCommand),
@@ -67,12 +70,16 @@ enum Command {
     Apply(apply::Apply),
     /// Take a run back
     Undo(undo::Undo),
+    /// Go on with a run that was cut short, stopped, or failed
+    Resume(resume::Resume),
+    /// List the runs; show, export, import or remove them
+    History(history::History),
 }
 
 /// What a runbook is applied to.
 #[derive(Debug, Args)]
 struct Subject {
-    /// Name of a runbook (`runbook list`), or the path of its file
+    /// Name of a runbook (`runbook list`), or the path of its file; apply takes a saved plan too
     #[arg(value_name = "RUNBOOK")]
     name: String,
     /// Node of the cluster; once for each
@@ -123,6 +130,8 @@ async fn run(cli: Cli) -> Result<Exit, Fault> {
         Command::Plan(command) => command.run(&cli.global).await,
         Command::Apply(command) => command.run(&cli.global).await,
         Command::Undo(command) => command.run(&cli.global).await,
+        Command::Resume(command) => command.run(&cli.global).await,
+        Command::History(command) => command.run(&cli.global),
     }
 }
 

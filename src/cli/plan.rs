@@ -1,14 +1,16 @@
 //! `runbook plan`
 
 use super::exit::Exit;
+use super::history::write_private;
 use super::{Global, Subject, say};
 use crate::actions::World;
 use crate::fault::Fault;
-use crate::model::Plan;
-use crate::plan::{Request, missing_rights, plan};
-use crate::runbook::Library;
+use crate::model::{Plan, StepId};
+use crate::plan::{Params, Request, SavedPlan, missing_rights, plan};
+use crate::runbook::{Library, Runbook};
 use crate::views::{clean, render_plan};
 use clap::Args;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
 pub struct PlanCommand {
@@ -17,19 +19,44 @@ pub struct PlanCommand {
     /// Exit with 5 where something would change
     #[arg(long)]
     exit_code: bool,
+    /// Save the plan, to be applied as it is or not at all
+    #[arg(long, value_name = "FILE.json")]
+    out: Option<PathBuf>,
+    /// In the saved plan, allow a step although what it will meet is unknown
+    #[arg(long, value_name = "STEP", requires = "out")]
+    allow_unknown: Vec<String>,
 }
 
 impl PlanCommand {
     pub async fn run(&self, global: &Global) -> Result<Exit, Fault> {
+        if let Some(path) = saved_path(&self.subject.name) {
+            return Err(Fault::input(
+                "plan_of_a_plan",
+                format!("{} is a plan already", path.display()),
+            )
+            .next("`runbook show` shows it, `runbook apply` applies it"));
+        }
+        if let Some(out) = self.out.as_ref().filter(|out| !is_json(out)) {
+            return Err(Fault::input(
+                "plan_name",
+                format!("--out {}: a saved plan's name ends in .json", out.display()),
+            ));
+        }
         let request = self.subject.request()?;
+        let allowed = allowed_steps(&self.allow_unknown, &request.runbook)?;
         let world = global.world().await?;
-        let outcome = self.show(&world, &request).await;
+        let outcome = self.show(&world, &request, allowed).await;
         world.hosts.close().await;
         outcome
     }
 
-    async fn show(&self, world: &World, request: &Request) -> Result<Exit, Fault> {
-        let plan = plan(world, request).await?;
+    async fn show(
+        &self,
+        world: &World,
+        request: &Request,
+        allowed: Vec<StepId>,
+    ) -> Result<Exit, Fault> {
+        let plan = plan(world, request).await?.plan;
         // Here the plan is what was asked for, and so it is what goes to standard output.
         console::set_colors_enabled_stderr(console::colors_enabled());
         say(&render_plan(&plan));
@@ -40,6 +67,18 @@ impl PlanCommand {
             say(&format!(
                 "Applying would be refused: {}.\n",
                 clean(&fault.message)
+            ));
+        }
+        if let Some(out) = &self.out {
+            let saved = SavedPlan {
+                plan: plan.clone(),
+                runbook_text: request.runbook.text.clone(),
+                allowed,
+            };
+            write_private(out, &saved.to_text()?)?;
+            say(&format!(
+                "Saved. To do exactly this: runbook apply {}\n",
+                out.display()
             ));
         }
         say("Nothing was written.\n");
@@ -55,9 +94,41 @@ impl Subject {
         Ok(Request {
             runbook: Library.find(&self.name)?,
             nodes: self.nodes.clone(),
-            params: self.params.clone(),
+            params: Params::Typed(self.params.clone()),
         })
     }
+}
+
+/// The path of a saved plan, where a name is one.
+pub fn saved_path(name: &str) -> Option<&Path> {
+    let path = Path::new(name);
+    is_json(path).then_some(path)
+}
+
+fn is_json(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e == "json")
+}
+
+/// The steps that may be unknown; each must be one of the runbook's.
+pub fn allowed_steps(names: &[String], runbook: &Runbook) -> Result<Vec<StepId>, Fault> {
+    let steps = &runbook.steps;
+    names
+        .iter()
+        .map(|name| {
+            steps
+                .iter()
+                .find(|step| step.id.as_str() == name)
+                .map(|step| step.id.clone())
+                .ok_or_else(|| {
+                    let known: Vec<&str> = steps.iter().map(|s| s.id.as_str()).collect();
+                    Fault::input(
+                        "unknown_step",
+                        format!("--allow-unknown {name}: there is no such step"),
+                    )
+                    .next(format!("the steps are {}", known.join(", ")))
+                })
+        })
+        .collect()
 }
 
 /// Why the plan may not be carried out.

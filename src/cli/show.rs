@@ -1,20 +1,38 @@
 //! `runbook show`
 
 use super::exit::Exit;
+use super::plan::saved_path;
 use crate::fault::Fault;
+use crate::plan::{SavedPlan, digest};
 use crate::runbook::Library;
+use crate::views::render_plan;
 use clap::Args;
 
 #[derive(Debug, Args)]
 pub struct Show {
-    /// Name of a runbook, or the path of its file
+    /// Name of a runbook, the path of its file, or a saved plan (FILE.json)
     #[arg(value_name = "RUNBOOK")]
     name: String,
 }
 
 impl Show {
     pub fn run(&self) -> Result<Exit, Fault> {
-        super::say(&Library.find(&self.name)?.text);
+        let Some(path) = saved_path(&self.name) else {
+            super::say(&Library.find(&self.name)?.text);
+            return Ok(Exit::Done);
+        };
+        let saved = SavedPlan::read(path)?;
+        console::set_colors_enabled_stderr(console::colors_enabled());
+        super::say(&render_plan(&saved.plan));
+        super::say(&format!(
+            "Saved by {}, digest {}. It is applied as it is, or not at all: runbook apply {}\n",
+            saved.plan.actor,
+            digest(&saved.plan).short(),
+            path.display()
+        ));
+        if let Err(fault) = saved.check_engine() {
+            super::say(&format!("But {}.\n", fault.message));
+        }
         Ok(Exit::Done)
     }
 }

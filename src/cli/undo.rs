@@ -1,16 +1,16 @@
 //! `runbook undo`
 
 use super::Global;
-use super::apply::carry_out;
+use super::carry::{Carried, Start, begin};
 use super::confirm::Confirmation;
 use super::exit::Exit;
 use super::plan::lacking;
 use crate::actions::World;
 use crate::fault::Fault;
-use crate::journal::StateDir;
-use crate::model::{PlanKind, Verdict};
-use crate::plan::{UndoPlan, undo_plan};
-use crate::views::{clean, render_plan};
+use crate::journal::{RunRecord, StateDir, StepResult};
+use crate::model::{Plan, PlanKind, RunId, Verdict};
+use crate::plan::{Extent, UndoPlan, undo_plan};
+use crate::views::{clean, render_by_hand, render_plan};
 use clap::Args;
 
 #[derive(Debug, Args)]
@@ -23,6 +23,9 @@ pub struct Undo {
     /// Show what would be put back and stop
     #[arg(long)]
     dry_run: bool,
+    /// Also overwrite what is no longer as the run left it
+    #[arg(long)]
+    force: bool,
     /// Why this is done; kept in the journal
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -34,7 +37,10 @@ impl Undo {
         let Some(run) = &self.run else {
             return Err(latest(&state)?);
         };
-        let record = state.read(state.find(run)?)?;
+        let run = state.find(run)?;
+        // While it goes on, there is nothing that could be taken back for good.
+        let _held = state.hold(run)?;
+        let record = state.read(run)?;
         let world = global.world().await?;
         let outcome = self.undo(&world, &state, &record).await;
         world.hosts.close().await;
@@ -45,9 +51,13 @@ impl Undo {
         &self,
         world: &World,
         state: &StateDir,
-        record: &crate::journal::RunRecord,
+        record: &RunRecord,
     ) -> Result<Exit, Fault> {
-        let UndoPlan { plan, faults } = undo_plan(world, record).await?;
+        let UndoPlan {
+            plan,
+            blobs,
+            faults,
+        } = undo_plan(world, state, record, &Extent::All, self.force).await?;
         if plan.steps.is_empty() {
             eprintln!(
                 "Run {} changed nothing: there is nothing to take back.",
@@ -67,7 +77,7 @@ impl Undo {
                     "undo_left",
                     "nothing is still as the run left it: everything was left alone",
                 )
-                .next("look at what is there now, and put it right by hand"));
+                .next("look at what is there now; --force overwrites it"));
             }
             eprintln!("Everything is as it was before the run. Nothing was written.");
             return Ok(Exit::Done);
@@ -85,23 +95,83 @@ impl Undo {
                 "not confirmed: nothing was done",
             ));
         }
-        let carried = carry_out(world, state, plan, Vec::new(), self.reason.clone(), "").await?;
-        let part = match refused {
-            0 => "",
-            _ => " in part",
+        let start = Start {
+            plan: plan.clone(),
+            blobs: &blobs,
+            allowed: Vec::new(),
+            reason: self.reason.clone(),
+            runbook_text: &record.runbook_text,
         };
-        let exit = carried.summary(
-            "written and read back",
-            &format!("Run {} is taken back{part}.", record.run),
+        let carried = begin(world, state, start).await?;
+        let faults = match record.plan.kind {
+            PlanKind::Apply => faults.as_slice(),
+            PlanKind::Undo { .. } => &[],
+        };
+        conclude_undo(world, state, &carried, &plan, record.run, faults).await
+    }
+}
+
+/// The end of an undo: its last words, what is left and how it is put right by hand, and the exit
+/// code.
+pub async fn conclude_undo(
+    world: &World,
+    state: &StateDir,
+    carried: &Carried,
+    plan: &Plan,
+    of: RunId,
+    faults: &[String],
+) -> Result<Exit, Fault> {
+    let part = match carried.end.left {
+        0 => "",
+        _ => " in part",
+    };
+    carried.summary(
+        "written and read back",
+        &format!("Run {of} is taken back{part}."),
+    );
+    if carried.succeeded() && !faults.is_empty() {
+        eprintln!(
+            "The fault that it had healed is back: {}.",
+            clean(&faults.join("; "))
         );
-        if carried.succeeded() && record.plan.kind == PlanKind::Apply && !faults.is_empty() {
-            eprintln!(
-                "The fault that it had healed is back: {}.",
-                clean(&faults.join("; "))
-            );
+    }
+    if !carried.succeeded() || carried.end.left > 0 {
+        say_what_is_left(world, state, carried.run, of, plan).await;
+    }
+    carried.ways();
+    Ok(Exit::of_run(&carried.end))
+}
+
+/// Every change that was not put back, in which state it is, and how a person puts it back.
+async fn say_what_is_left(world: &World, state: &StateDir, undo: RunId, of: RunId, plan: &Plan) {
+    let ended = state
+        .read(undo)
+        .map(|record| record.steps)
+        .unwrap_or_default();
+    let put_back = |step: &crate::model::PlannedStep| {
+        ended.iter().any(|(id, scope, result)| {
+            (id, scope) == (&step.id, &step.scope) && !matches!(result, StepResult::Failed { .. })
+        })
+    };
+    let mut lines = String::new();
+    for step in plan.steps.iter().filter(|step| !put_back(step)) {
+        for effect in step.verdict.effects() {
+            let now = world.now(effect).await;
+            let now = now.as_ref().map_err(|fault| fault.message.as_str());
+            lines.push_str(&render_by_hand(effect, now, &state.blobs(undo)));
         }
-        carried.way_back();
-        Ok(exit)
+        if let Verdict::Refused { why, .. } = &step.verdict {
+            lines.push_str(&format!(
+                "  - {} ({}): {}\n",
+                step.id,
+                step.scope,
+                clean(why)
+            ));
+        }
+    }
+    if !lines.is_empty() {
+        eprint!("Not taken back:\n{lines}");
+        eprintln!("  What run {of} did: runbook history show {of}");
     }
 }
 

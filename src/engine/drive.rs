@@ -3,13 +3,12 @@
 
 use super::machine::{Ask, End, Input, Machine};
 use crate::actions::{Look, Patience, Place, World, step};
-use crate::fault::{Class, Fault};
+use crate::fault::{Class, Fault, TIMEOUT};
 use crate::journal::{Event, Journal, JournalError};
 use crate::model::{
-    Effect, Plan, PlanKind, Prior, Settled, Standing, StepId, rolled_out, seen_by_controller,
+    Effect, Now, Plan, PlanKind, Prior, Settled, Standing, rolled_out, seen_by_controller,
     succeeded,
 };
-use serde_json::Value;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -33,16 +32,15 @@ pub trait Observer {
 /// Becomes true when the operator wants the run to end.
 pub type Stop = watch::Receiver<bool>;
 
-/// Carries a plan out. The journal holds the start of the run already. Where the journal fails, nothing more is done; the intent of all that was done is in it.
+/// Carries a machine's plan out. The journal holds the start of the run already. Where the journal
+/// fails, nothing more is done; the intent of all that was done is in it.
 pub async fn run(
     world: &World,
     journal: &mut Journal,
-    plan: Plan,
-    allowed: Vec<StepId>,
+    mut machine: Machine,
     observer: &mut dyn Observer,
     stop: Stop,
 ) -> End {
-    let mut machine = Machine::new(plan, allowed);
     match drive(world, journal, &mut machine, observer, stop).await {
         Ok(end) => end,
         Err(error) => {
@@ -65,9 +63,10 @@ async fn drive(
     observer: &mut dyn Observer,
     stop: Stop,
 ) -> Result<End, JournalError> {
-    // The object of the effect under way, as it was last read: what a write rests on.
-    let mut now: Option<Value> = None;
+    // The subject of the effect under way, as it was last read: what a write rests on.
+    let mut now: Option<Now> = None;
     let mut input = Input::Begin;
+    let who = format!("run {} of {}", journal.run(), machine.plan().actor);
     loop {
         if *stop.borrow() {
             machine.stop();
@@ -77,14 +76,16 @@ async fn drive(
             observer.event(&event);
             journal.record(event);
         }
+        let mut seen = |effect: &Effect, looked: Result<Now, Fault>| {
+            Input::Looked(looked.map(|found| {
+                let standing = effect.standing(&found);
+                now = Some(found);
+                standing
+            }))
+        };
         input = match turn.ask {
-            Ask::Look(effect) => match world.cluster.object(effect.object()).await {
-                Ok(object) => {
-                    now = object;
-                    Input::Looked(Ok(effect.standing(now.as_ref())))
-                }
-                Err(fault) => Input::Looked(Err(fault)),
-            },
+            Ask::Look(effect) => seen(&effect, world.now(&effect).await),
+            Ask::Find(effect) => seen(&effect, world.at_rest(&effect).await),
             Ask::Intend(id, effect) => {
                 let event = Event::Intent {
                     id: id.clone(),
@@ -95,7 +96,15 @@ async fn drive(
                 Input::Permitted(Box::new(permit))
             }
             Ask::Perform(permit) => {
-                Input::Performed(world.cluster.perform(*permit, now.as_ref()).await)
+                let content = match permit.effect() {
+                    Effect::PutFile { after, .. } => after.content(),
+                    Effect::SetFields { .. } | Effect::ReplacePod { .. } => None,
+                };
+                let content = match content {
+                    Some(digest) => journal.blob(digest)?,
+                    None => Vec::new(),
+                };
+                Input::Performed(world.perform(*permit, now.as_ref(), &content, &who).await)
             }
             Ask::Settle(effect) => {
                 journal.flush()?;
@@ -130,28 +139,26 @@ async fn settle(
         every: Duration::from_secs(1),
     };
     wait(limits, observer, stop, async || {
-        let object = effect.object();
         match effect {
+            // It was read again under the same lock under which it was written.
+            Effect::PutFile { .. } => Ok(Settled::Yes),
             Effect::ReplacePod { pod, owner, node } => {
                 let namespace = pod.namespace.as_deref().unwrap_or("default");
                 let pods = world.cluster.pods_on(namespace, node).await?;
                 Ok(succeeded(&pods, pod, owner, node, ready))
             }
-            Effect::SetFields { .. } => {
-                let now = world.cluster.object(object).await?;
-                written(effect, now.as_ref(), ready)
-            }
+            Effect::SetFields { .. } => written(effect, &world.now(effect).await?, ready),
         }
     })
     .await
 }
 
 /// Whether fields that were written are still so, and what follows from them has happened.
-fn written(effect: &Effect, now: Option<&Value>, ready: bool) -> Result<Settled, Fault> {
-    let object = effect.object();
+fn written(effect: &Effect, now: &Now, ready: bool) -> Result<Settled, Fault> {
+    let object = effect.subject();
     let look = "look what else manages it; a new plan shows how it stands";
     match (effect.standing(now), now) {
-        (Standing::After, Some(now)) if effect.rolls_pods() => Ok(if ready {
+        (Standing::After, Now::Object(Some(now))) if effect.rolls_pods() => Ok(if ready {
             rolled_out(now)
         } else {
             seen_by_controller(now)
@@ -287,7 +294,7 @@ fn timeout(limits: Limits, longest: Duration, what: &str) -> Fault {
             limits.settle.as_secs()
         ));
     }
-    Fault::definite("timeout", message)
+    Fault::definite(TIMEOUT, message)
         .next("look what holds it up; it may yet come about by itself, and a new plan shows how it stands")
 }
 

@@ -3,8 +3,12 @@
 //! carry it out, write down what became of it, wait until the world agrees.
 
 use crate::fault::{Class, Fault};
-use crate::journal::{Ending, Event, Outcome, Permit, StepResult};
-use crate::model::{Effect, EffectId, Plan, PlanKind, PlannedStep, Standing, StepId, Verdict};
+use crate::journal::{
+    EffectRecord, EffectState, Ending, Event, Outcome, Permit, RunRecord, StepResult,
+};
+use crate::model::{
+    Effect, EffectId, Plan, PlanKind, PlannedStep, Scope, Standing, StepId, Verdict,
+};
 
 /// How often an effect is tried again when another writer was faster at the same moment.
 const ATTEMPTS: u32 = 5;
@@ -24,8 +28,10 @@ pub enum Input {
 /// What to do next. Each is answered by one input.
 #[derive(Debug)]
 pub enum Ask {
-    /// Read the effect's object again.
+    /// Read the effect's subject again.
     Look(Effect),
+    /// Read it once all that was begun has ended, as far as that can be known.
+    Find(Effect),
     /// Make the intent durable.
     Intend(EffectId, Effect),
     Perform(Box<Permit>),
@@ -42,10 +48,31 @@ pub enum Ask {
 pub struct End {
     pub ending: Ending,
     pub fault: Option<Fault>,
-    /// How many effects this run made; at [`Ending::Unknown`] the last of them may not have happened.
+    /// How many effects this run made or may have made.
     pub made: usize,
     /// Steps of an undo that were left alone.
     pub left: usize,
+}
+
+impl End {
+    /// Of a run as its journal tells it; `None` where it has not ended.
+    pub fn of(record: &RunRecord) -> Option<Self> {
+        let (ending, fault) = record.ending.clone()?;
+        let undo = matches!(record.plan.kind, PlanKind::Undo { .. });
+        let refused = |step: &&PlannedStep| {
+            matches!(step.verdict, Verdict::Refused { .. })
+                && record.step(&step.id, &step.scope).is_some()
+        };
+        Some(Self {
+            ending,
+            fault,
+            made: record.to_take_back().count(),
+            left: match undo {
+                true => record.plan.steps.iter().filter(refused).count(),
+                false => 0,
+            },
+        })
+    }
 }
 
 /// What to write down, and then what to do.
@@ -58,6 +85,8 @@ pub struct Turn {
 #[derive(Debug)]
 enum Doing {
     Nothing,
+    /// Looking what became of an effect of an earlier sitting.
+    Recalling(EffectState),
     Looking,
     Intending,
     Performing,
@@ -79,9 +108,13 @@ pub struct Machine {
     effect: usize,
     attempt: u32,
     step_changed: bool,
-    made: usize,
+    /// Effects that this run made or may have made, each once however often it was tried.
+    made: Vec<EffectId>,
     left: usize,
     stopping: bool,
+    /// What earlier sittings of this run did: steps that have ended, effects that were begun.
+    ended: Vec<(StepId, Scope, StepResult)>,
+    begun: Vec<EffectRecord>,
 }
 
 impl Machine {
@@ -94,9 +127,21 @@ impl Machine {
             effect: 0,
             attempt: 1,
             step_changed: false,
-            made: 0,
+            made: Vec::new(),
             left: 0,
             stopping: false,
+            ended: Vec::new(),
+            begun: Vec::new(),
+        }
+    }
+
+    /// Goes on where an earlier sitting of the same run was cut short, or stopped.
+    pub fn resume(record: &RunRecord) -> Self {
+        Self {
+            made: record.to_take_back().map(|e| e.id.clone()).collect(),
+            ended: record.steps.clone(),
+            begun: record.effects.clone(),
+            ..Self::new(record.plan.clone(), record.allowed.clone())
         }
     }
 
@@ -115,7 +160,7 @@ impl Machine {
         End {
             ending: Ending::Failed,
             fault: Some(fault),
-            made: self.made,
+            made: self.made.len(),
             left: self.left,
         }
     }
@@ -136,23 +181,16 @@ impl Machine {
     fn answer(&mut self, input: Input, records: &mut Vec<Event>) -> Ask {
         match (std::mem::replace(&mut self.doing, Doing::Nothing), input) {
             (Doing::Nothing, Input::Begin) => self.next_step(records),
+            (Doing::Recalling(state), Input::Looked(looked)) => {
+                self.recalled(state, looked, records)
+            }
             (Doing::Looking, Input::Looked(looked)) => match looked {
                 Ok(Standing::Before) => self.intend(),
                 Ok(Standing::After) => {
                     self.outcome(Outcome::AlreadySo, records);
                     self.settle()
                 }
-                Ok(Standing::Other { now }) => {
-                    let what = self
-                        .current_effect()
-                        .map_or_else(String::new, |e| e.object().to_string());
-                    let fault = Fault::refused(
-                        "drift",
-                        format!("{what} is no longer as it was when this was planned: {now}"),
-                    )
-                    .next("make a new plan, and look what changed it");
-                    self.fail(Ending::Drifted, fault, records)
-                }
+                Ok(Standing::Other { now }) => self.drifted(&now, records),
                 Err(fault) => self.fail(Ending::Failed, fault, records),
             },
             (Doing::Intending, Input::Permitted(permit)) => {
@@ -165,7 +203,7 @@ impl Machine {
                 Ok(Standing::After) => self.done(records),
                 // The request may still be on its way.
                 _ => {
-                    self.made += 1;
+                    self.count();
                     let outcome = Outcome::Unknown {
                         fault: fault.clone(),
                     };
@@ -175,11 +213,7 @@ impl Machine {
             },
             (Doing::Settling, Input::Settled(Ok(()))) => {
                 self.effect += 1;
-                self.attempt = 1;
-                match self.current_effect() {
-                    Some(effect) => self.look(effect),
-                    None => self.verified(records),
-                }
+                self.begin_effect(records)
             }
             (Doing::Watching, Input::Settled(Ok(()))) => self.verified(records),
             (Doing::Settling | Doing::Watching, Input::Settled(Err(fault))) => {
@@ -203,6 +237,25 @@ impl Machine {
             };
             if self.stopping {
                 return self.end(Ending::Stopped, None);
+            }
+            let earlier = self
+                .ended
+                .iter()
+                .find(|(id, scope, _)| (id, scope) == (&step.id, &step.scope))
+                .map(|(.., result)| result);
+            let left_alone = matches!(step.verdict, Verdict::Refused { .. })
+                && self.plan.kind != PlanKind::Apply;
+            match earlier {
+                Some(StepResult::Unchanged { .. } | StepResult::Verified { .. }) => {
+                    self.step += 1;
+                    continue;
+                }
+                Some(StepResult::Failed { .. }) if left_alone => {
+                    self.left += 1;
+                    self.step += 1;
+                    continue;
+                }
+                Some(StepResult::Failed { .. }) | None => {}
             }
             let ended = |step: &PlannedStep, result| Event::StepEnded {
                 step: step.id.clone(),
@@ -242,14 +295,80 @@ impl Machine {
                 Verdict::Change { .. } => {
                     records.push(started(step));
                     self.effect = 0;
-                    self.attempt = 1;
                     self.step_changed = false;
-                    return match self.current_effect() {
-                        Some(effect) => self.look(effect),
-                        None => self.verified(records),
-                    };
+                    return self.begin_effect(records);
                 }
             }
+        }
+    }
+
+    /// The next effect of the step, from the beginning or from where an earlier sitting left it.
+    fn begin_effect(&mut self, records: &mut Vec<Event>) -> Ask {
+        self.attempt = 1;
+        let (Some(effect), Some(id)) = (self.current_effect(), self.effect_id()) else {
+            return self.verified(records);
+        };
+        let known = self.begun.iter().position(|e| e.id.same_effect(&id));
+        match known.map(|at| self.begun.swap_remove(at)) {
+            None => self.look(effect),
+            Some(known) if known.state == EffectState::NotOurs => {
+                self.attempt = known.id.attempt + 1;
+                self.look(effect)
+            }
+            Some(known) => {
+                self.attempt = known.id.attempt;
+                self.doing = Doing::Recalling(known.state);
+                Ask::Find(effect)
+            }
+        }
+    }
+
+    /// An effect of an earlier sitting, by how the world stands to it now.
+    fn recalled(
+        &mut self,
+        state: EffectState,
+        looked: Result<Standing, Fault>,
+        records: &mut Vec<Event>,
+    ) -> Ask {
+        match looked {
+            Ok(Standing::After) => {
+                if state == EffectState::Open {
+                    self.outcome(Outcome::Done, records);
+                }
+                self.step_changed = true;
+                self.settle()
+            }
+            // Should the first attempt still arrive, it meets what the second has written, and does
+            // nothing: both rest on the same state before.
+            Ok(Standing::Before) if state == EffectState::Open => {
+                self.attempt += 1;
+                self.intend()
+            }
+            Ok(Standing::Before) => self.drifted("it was changed, and is as before again", records),
+            Ok(Standing::Other { now }) => self.drifted(&now, records),
+            Err(fault) if state == EffectState::Open => self.fail(Ending::Unknown, fault, records),
+            Err(fault) => self.fail(Ending::Failed, fault, records),
+        }
+    }
+
+    fn drifted(&mut self, now: &str, records: &mut Vec<Event>) -> Ask {
+        let what = self
+            .current_effect()
+            .map_or_else(String::new, |e| e.subject().to_string());
+        let fault = Fault::refused(
+            "drift",
+            format!("{what} is no longer as it was when this was planned: {now}"),
+        )
+        .next("make a new plan, and look what changed it");
+        self.fail(Ending::Drifted, fault, records)
+    }
+
+    /// Counts the effect under way among those that may have to be taken back.
+    fn count(&mut self) {
+        if let Some(id) = self.effect_id()
+            && !self.made.iter().any(|made| made.same_effect(&id))
+        {
+            self.made.push(id);
         }
     }
 
@@ -291,7 +410,7 @@ impl Machine {
     }
 
     fn done(&mut self, records: &mut Vec<Event>) -> Ask {
-        self.made += 1;
+        self.count();
         self.step_changed = true;
         self.outcome(Outcome::Done, records);
         self.settle()
@@ -302,7 +421,7 @@ impl Machine {
             return match self.current_effect() {
                 Some(effect) => {
                     self.doing = Doing::Finding(fault);
-                    Ask::Look(effect)
+                    Ask::Find(effect)
                 }
                 None => self.lost(),
             };
@@ -354,7 +473,7 @@ impl Machine {
         Ask::End(End {
             ending,
             fault,
-            made: self.made,
+            made: self.made.len(),
             left: self.left,
         })
     }
@@ -364,7 +483,7 @@ impl Machine {
         let effect = step.verdict.effects().get(self.effect)?;
         let item = match step.verdict.effects().len() {
             1 => String::new(),
-            _ => effect.object().to_string(),
+            _ => effect.subject().to_string(),
         };
         Some(EffectId {
             step: step.id.clone(),
@@ -388,5 +507,7 @@ fn started(step: &PlannedStep) -> Event {
     }
 }
 
+#[cfg(test)]
+mod simulator;
 #[cfg(test)]
 mod tests;

@@ -2,8 +2,19 @@
 //! earlier ones wrote.
 
 use crate::fault::Fault;
-use crate::model::{Effect, EffectId, Plan, RunId, Scope, StepId};
+use crate::model::{Actor, Effect, EffectId, Plan, RunId, Scope, StepId};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+/// An event with its place in the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Counts from 1; the order of events is that of their numbers.
+    pub seq: i64,
+    /// The clock of the machine that wrote it: to be shown, never to be relied on.
+    pub at: Timestamp,
+    pub event: Event,
+}
 
 /// What became of an effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +71,15 @@ pub enum Event {
         reason: Option<String>,
         /// The runbook's text, so that the run can be understood when the file has changed.
         runbook_text: String,
+        /// Steps that the operator allowed although they were unknown.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        allowed: Vec<StepId>,
+    },
+    /// It was cut short, and goes on from here.
+    RunResumed {
+        actor: Actor,
+        /// The version of runbook that goes on with it.
+        engine: String,
     },
     StepStarted {
         step: StepId,
@@ -94,6 +114,7 @@ impl Event {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::RunStarted { .. } => "run_started",
+            Self::RunResumed { .. } => "run_resumed",
             Self::StepStarted { .. } => "step_started",
             Self::Intent { .. } => "intent",
             Self::Outcome { .. } => "outcome",

@@ -1,17 +1,29 @@
 //! What a run's events add up to.
 
-use super::event::{Ending, Event, Outcome};
+use super::event::{Ending, Entry, Event, Outcome, StepResult};
 use crate::fault::Fault;
-use crate::model::{Effect, EffectId, Plan, RunId};
+use crate::model::{Effect, EffectId, Plan, RunId, Scope, StepId};
+use jiff::Timestamp;
 
 /// How far an effect got, as far as the journal knows.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EffectState {
-    /// Its intent is there and no outcome: it may have happened.
+    /// It may have happened: an intent is there, and nothing says how it ended.
     Open,
     Done,
     /// Nothing was written by this run.
     NotOurs,
+}
+
+/// An effect, over all its attempts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EffectRecord {
+    /// Of its latest attempt.
+    pub id: EffectId,
+    pub effect: Effect,
+    pub state: EffectState,
+    /// An earlier attempt was never cleared up.
+    unsure: bool,
 }
 
 /// A run as its journal tells it.
@@ -19,53 +31,281 @@ pub enum EffectState {
 pub struct RunRecord {
     pub run: RunId,
     pub plan: Plan,
-    /// In the order of their intents.
-    pub effects: Vec<(EffectId, Effect, EffectState)>,
+    pub reason: Option<String>,
+    pub runbook_text: String,
+    pub allowed: Vec<StepId>,
+    pub started: Timestamp,
+    /// When the last event was written.
+    pub latest: Timestamp,
+    /// In the order of their first intents.
+    pub effects: Vec<EffectRecord>,
+    /// The last word on each step that has ended.
+    pub steps: Vec<(StepId, Scope, StepResult)>,
+    /// `None`: it is under way, or was cut short.
     pub ending: Option<(Ending, Option<Fault>)>,
 }
 
 impl RunRecord {
     /// `None` where the first event is not the start of a run.
-    pub fn fold(events: impl IntoIterator<Item = Event>) -> Option<Self> {
-        let mut events = events.into_iter();
-        let Some(Event::RunStarted { run, plan, .. }) = events.next() else {
+    pub fn fold(entries: impl IntoIterator<Item = Entry>) -> Option<Self> {
+        let mut entries = entries.into_iter();
+        let Entry {
+            at,
+            event:
+                Event::RunStarted {
+                    run,
+                    plan,
+                    reason,
+                    runbook_text,
+                    allowed,
+                },
+            ..
+        } = entries.next()?
+        else {
             return None;
         };
         let mut record = Self {
             run,
             plan: *plan,
+            reason,
+            runbook_text,
+            allowed,
+            started: at,
+            latest: at,
             effects: Vec::new(),
+            steps: Vec::new(),
             ending: None,
         };
-        for event in events {
-            record.on(event);
+        for entry in entries {
+            record.latest = entry.at;
+            record.on(entry.event);
         }
         Some(record)
     }
 
     fn on(&mut self, event: Event) {
         match event {
-            Event::Intent { id, effect } => self.effects.push((id, effect, EffectState::Open)),
+            Event::Intent { id, effect } => match self.effect_mut(&id) {
+                Some(known) => {
+                    known.unsure |= known.state == EffectState::Open;
+                    known.id = id;
+                    known.state = EffectState::Open;
+                }
+                None => self.effects.push(EffectRecord {
+                    id,
+                    effect,
+                    state: EffectState::Open,
+                    unsure: false,
+                }),
+            },
             Event::Outcome { id, outcome } => {
-                let state = match outcome {
-                    Outcome::Done => EffectState::Done,
-                    Outcome::AlreadySo | Outcome::NotDone { .. } => EffectState::NotOurs,
-                    Outcome::Unknown { .. } => EffectState::Open,
-                };
-                if let Some(effect) = self.effects.iter_mut().find(|(known, ..)| *known == id) {
-                    effect.2 = state;
+                // Without an intent there is nothing that could have happened.
+                if let Some(known) = self.effect_mut(&id) {
+                    known.on(&outcome);
                 }
             }
+            Event::StepStarted { step, scope } => {
+                self.steps.retain(|(s, at, _)| (s, at) != (&step, &scope));
+            }
+            Event::StepEnded {
+                step,
+                scope,
+                result,
+            } => {
+                self.steps.retain(|(s, at, _)| (s, at) != (&step, &scope));
+                self.steps.push((step, scope, result));
+            }
             Event::RunEnded { ending, fault } => self.ending = Some((ending, fault)),
-            Event::RunStarted { .. } | Event::StepStarted { .. } | Event::StepEnded { .. } => {}
+            Event::RunResumed { .. } => self.ending = None,
+            Event::RunStarted { .. } => {}
         }
     }
 
+    fn effect_mut(&mut self, id: &EffectId) -> Option<&mut EffectRecord> {
+        self.effects
+            .iter_mut()
+            .find(|known| known.id.same_effect(id))
+    }
+
+    /// What is known of an effect, whichever attempt `id` names.
+    pub fn effect(&self, id: &EffectId) -> Option<&EffectRecord> {
+        self.effects.iter().find(|known| known.id.same_effect(id))
+    }
+
+    /// The last word on a step.
+    pub fn step(&self, id: &StepId, scope: &Scope) -> Option<&StepResult> {
+        self.steps
+            .iter()
+            .find(|(step, at, _)| (step, at) == (id, scope))
+            .map(|(.., result)| result)
+    }
+
     /// The effects that this run made or may have made, newest first.
-    pub fn to_take_back(&self) -> impl Iterator<Item = &(EffectId, Effect, EffectState)> {
+    pub fn to_take_back(&self) -> impl Iterator<Item = &EffectRecord> {
         self.effects
             .iter()
             .rev()
-            .filter(|(_, _, state)| *state != EffectState::NotOurs)
+            .filter(|effect| effect.state != EffectState::NotOurs)
+    }
+
+    /// Whether an effect may have happened of which nobody knows.
+    pub fn has_open_intents(&self) -> bool {
+        self.effects.iter().any(|e| e.state == EffectState::Open)
+    }
+
+    /// Whether it has come to the end of its plan.
+    pub fn is_done(&self) -> bool {
+        matches!(self.ending, Some((Ending::Done, _)))
+    }
+}
+
+impl EffectRecord {
+    fn on(&mut self, outcome: &Outcome) {
+        self.state = match outcome {
+            Outcome::Done => EffectState::Done,
+            Outcome::Unknown { .. } => EffectState::Open,
+            // It was so when it was looked at: by an earlier attempt of ours, if there was one.
+            Outcome::AlreadySo if self.unsure => EffectState::Done,
+            Outcome::NotDone { .. } if self.unsure => EffectState::Open,
+            // A look after the attempt was cleared up says nothing new about it.
+            Outcome::AlreadySo if self.state == EffectState::Open => EffectState::Done,
+            Outcome::AlreadySo | Outcome::NotDone { .. } => EffectState::NotOurs,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::test_events::{effect, entries, start};
+
+    fn state(events: Vec<Event>) -> EffectState {
+        let record = RunRecord::fold(entries(events)).unwrap();
+        assert_eq!(record.effects.len(), 1);
+        record.effects[0].state
+    }
+
+    /// One run with one effect: intents (`i`) and outcomes (done, already, not, unknown) in order.
+    fn story(letters: &str) -> EffectState {
+        let mut events = vec![start(RunId::generate())];
+        let (mut id, effect) = effect("one");
+        id.attempt = 0;
+        for letter in letters.chars() {
+            if letter == 'i' {
+                id.attempt += 1;
+                events.push(Event::Intent {
+                    id: id.clone(),
+                    effect: effect.clone(),
+                });
+                continue;
+            }
+            let outcome = match letter {
+                'd' => Outcome::Done,
+                'a' => Outcome::AlreadySo,
+                'n' => Outcome::NotDone {
+                    fault: Fault::definite("x", "x"),
+                },
+                _ => Outcome::Unknown {
+                    fault: Fault::indeterminate("x", "x"),
+                },
+            };
+            events.push(Event::Outcome {
+                id: id.clone(),
+                outcome,
+            });
+        }
+        state(events)
+    }
+
+    #[test]
+    fn an_effect_is_ours_as_soon_as_it_may_be() {
+        use EffectState::{Done, NotOurs, Open};
+        for (letters, expected) in [
+            ("i", Open),
+            ("id", Done),
+            ("in", NotOurs),
+            ("iu", Open),
+            // Refused for certain, then found to be so: somebody else did it.
+            ("ina", NotOurs),
+            ("inid", Done),
+            ("inin", NotOurs),
+            // The answer was lost, and then it was found to be so.
+            ("iua", Done),
+            ("ia", Done),
+            // A second attempt after one that was never cleared up: a late first may still arrive.
+            ("ii", Open),
+            ("iin", Open),
+            ("iud", Done),
+            ("iina", Done),
+            ("iid", Done),
+            ("iuin", Open),
+        ] {
+            assert_eq!(story(letters), expected, "{letters}");
+        }
+    }
+
+    #[test]
+    fn what_was_found_to_be_so_without_an_intent_is_no_effect() {
+        let (id, _) = effect("one");
+        let record = RunRecord::fold(entries(vec![
+            start(RunId::generate()),
+            Event::Outcome {
+                id,
+                outcome: Outcome::AlreadySo,
+            },
+        ]))
+        .unwrap();
+        assert_eq!(record.to_take_back().count(), 0);
+    }
+
+    #[test]
+    fn the_last_word_on_a_step_counts_and_a_new_start_takes_it_back() {
+        let step = || StepId::new("one").unwrap();
+        let ended = |result| Event::StepEnded {
+            step: step(),
+            scope: Scope::Run,
+            result,
+        };
+        let failed = || StepResult::Failed {
+            fault: Fault::definite("x", "x"),
+        };
+        let mut events = vec![start(RunId::generate()), ended(failed())];
+        let last = |events: &[Event]| {
+            RunRecord::fold(entries(events.to_vec()))
+                .unwrap()
+                .step(&step(), &Scope::Run)
+                .cloned()
+        };
+        assert_eq!(last(&events), Some(failed()));
+        events.push(Event::StepStarted {
+            step: step(),
+            scope: Scope::Run,
+        });
+        assert_eq!(last(&events), None);
+        events.push(ended(StepResult::Verified { changed: true }));
+        assert_eq!(last(&events), Some(StepResult::Verified { changed: true }));
+    }
+
+    #[test]
+    fn a_resumed_run_has_not_ended() {
+        let actor = start(RunId::generate());
+        let Event::RunStarted { plan, .. } = &actor else {
+            panic!()
+        };
+        let resumed = Event::RunResumed {
+            actor: plan.actor.clone(),
+            engine: "0".into(),
+        };
+        let ended = |ending| Event::RunEnded {
+            ending,
+            fault: None,
+        };
+        let fold = |events: Vec<Event>| RunRecord::fold(entries(events)).unwrap();
+        let failed = fold(vec![actor.clone(), ended(Ending::Failed)]);
+        assert!(failed.ending.is_some() && !failed.is_done());
+        let events = vec![actor, ended(Ending::Failed), resumed];
+        assert_eq!(fold(events.clone()).ending, None);
+        assert!(fold([events, vec![ended(Ending::Done)]].concat()).is_done());
+        assert!(RunRecord::fold(entries(vec![ended(Ending::Done)])).is_none());
     }
 }

@@ -1,11 +1,20 @@
 //! What is durable: the events of each run, written before and after every effect.
 
+mod error;
 mod event;
 mod fold;
 mod permit;
+mod portable;
+mod room;
+mod state_dir;
 mod store;
+#[cfg(test)]
+pub(crate) mod test_events;
 
-pub use event::{Ending, Event, Outcome, StepResult};
-pub use fold::{EffectState, RunRecord};
+pub use error::JournalError;
+pub use event::{Ending, Entry, Event, Outcome, StepResult};
+pub use fold::{EffectRecord, EffectState, RunRecord};
 pub use permit::Permit;
-pub use store::{Journal, JournalError, StateDir};
+pub use portable::Imported;
+pub use state_dir::{Held, StateDir};
+pub use store::Journal;

@@ -1,251 +1,210 @@
-//! A run's journal on disk: one SQLite database in one folder per run, so that a broken file blocks
-//! no other run.
+//! A run's journal on disk: one SQLite database in one folder per run, with its blobs beside it, so
+//! that a broken file blocks no other run.
 
-use super::event::Event;
+use super::error::JournalError;
+use super::event::{Entry, Event};
 use super::fold::RunRecord;
 use super::permit::Permit;
-use crate::fault::{Class, Fault};
-use crate::model::{Effect, EffectId, RunId};
+use super::room;
+use super::state_dir::{Held, StateDir};
+use crate::model::{Blobs, Digest, Effect, EffectId, RunId};
+use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, params};
 use std::fs::{self, DirBuilder, File};
+use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// `RBJ1`: tells a journal from other databases.
 const APPLICATION_ID: i64 = 0x5242_4a31;
 /// Version of the database's own form.
-const FORMAT: i64 = 1;
+pub(super) const FORMAT: i64 = 1;
+/// Room that a run keeps for its end, in bytes: what was done must be written down even where
+/// something else has filled the disk meanwhile.
+const RESERVE: u64 = 256 << 10;
+/// What an empty database and its log need at least, in bytes.
+const BASE: u64 = 256 << 10;
 
-#[derive(Debug, thiserror::Error)]
-pub enum JournalError {
-    #[error("the journal's folder {path} cannot be used: {source}")]
-    Folder {
-        path: PathBuf,
-        source: std::io::Error,
-    },
-    #[error("the journal {path} failed: {source}")]
-    Database {
-        path: PathBuf,
-        source: rusqlite::Error,
-    },
-    #[error("{0} is not a journal of runbook")]
-    NotAJournal(PathBuf),
-    #[error("the journal {path} has format {found}; this version reads up to {FORMAT}")]
-    TooNew { path: PathBuf, found: i64 },
-    #[error("event {seq} of {path} cannot be read: {source}")]
-    Event {
-        path: PathBuf,
-        seq: i64,
-        source: serde_json::Error,
-    },
-    #[error("{0} does not begin with the start of a run")]
-    NoStart(PathBuf),
-    #[error("an event cannot be written as JSON: {0}")]
-    Encode(serde_json::Error),
-    #[error(
-        "there is no run `{id}` in {runs} (an id may be cut to 4 characters of its beginning or end, no fewer)"
-    )]
-    NoSuchRun { id: String, runs: PathBuf },
-    #[error("`{id}` fits several runs: {candidates}")]
-    Ambiguous { id: String, candidates: String },
-}
-
-impl From<JournalError> for Fault {
-    fn from(e: JournalError) -> Self {
-        let (class, code, next) = match &e {
-            JournalError::Folder { .. } => (
-                Class::Refused,
-                "journal_folder",
-                "nothing is done without a journal: give a writable folder with --state-dir",
-            ),
-            JournalError::Database { .. } => (
-                Class::Refused,
-                "journal_database",
-                "nothing more is done without a journal: look for a full disk or a damaged file",
-            ),
-            JournalError::NotAJournal(_)
-            | JournalError::Event { .. }
-            | JournalError::NoStart(_) => (
-                Class::Refused,
-                "journal_damaged",
-                "other runs are not touched by this; keep the folder for a look at what happened",
-            ),
-            JournalError::TooNew { .. } => (
-                Class::Refused,
-                "journal_too_new",
-                "use the version of runbook that wrote it",
-            ),
-            JournalError::Encode(_) => (Class::Internal, "internal", "please report it"),
-            JournalError::NoSuchRun { .. } | JournalError::Ambiguous { .. } => (
-                Class::Input,
-                "no_such_run",
-                "`runbook undo` without a run lists the latest ones",
-            ),
-        };
-        Self::new(class, code, e.to_string()).next(next)
-    }
-}
-
-/// Where the runs' folders are.
-#[derive(Debug, Clone)]
-pub struct StateDir(PathBuf);
-
-impl StateDir {
-    pub fn new(path: PathBuf) -> Self {
-        Self(path)
-    }
-
-    fn runs(&self) -> PathBuf {
-        self.0.join("runs")
-    }
-
-    fn folder(&self, run: RunId) -> PathBuf {
-        self.runs().join(run.to_string())
-    }
-
-    /// The runs there are, newest first.
-    pub fn list(&self) -> Result<Vec<RunId>, JournalError> {
-        let runs = self.runs();
-        let entries = match fs::read_dir(&runs) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(source) => return Err(JournalError::Folder { path: runs, source }),
-        };
-        let mut found: Vec<RunId> = entries
-            .filter_map(Result::ok)
-            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-            .collect();
-        found.sort_unstable_by(|a, b| b.cmp(a));
-        Ok(found)
-    }
-
-    /// The run that `text` names: its id or an unambiguous beginning or end of it.
-    pub fn find(&self, text: &str) -> Result<RunId, JournalError> {
-        let wanted = text.to_ascii_uppercase();
-        let candidates: Vec<RunId> = self
-            .list()?
-            .into_iter()
-            .filter(|run| {
-                let run = run.to_string();
-                wanted.len() >= 4 && (run.starts_with(&wanted) || run.ends_with(&wanted))
-            })
-            .collect();
-        match candidates.as_slice() {
-            [one] => Ok(*one),
-            [] => Err(JournalError::NoSuchRun {
-                id: text.to_owned(),
-                runs: self.runs(),
-            }),
-            several => Err(JournalError::Ambiguous {
-                id: text.to_owned(),
-                candidates: several
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect::<Vec<_>>()
-                    .join(", "),
-            }),
-        }
-    }
-
-    /// Reads a run's journal.
-    pub fn read(&self, run: RunId) -> Result<RunRecord, JournalError> {
-        let path = self.folder(run).join("journal.db");
-        let open = || {
-            let db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-            db.pragma_query_value(None, "application_id", |row| row.get::<_, i64>(0))
-                .map(|id| (db, id))
-        };
-        let (db, id) = open().map_err(|source| JournalError::Database {
-            path: path.clone(),
-            source,
-        })?;
-        if id != APPLICATION_ID {
-            return Err(JournalError::NotAJournal(path));
-        }
-        let events = read_events(&db, &path)?;
-        RunRecord::fold(events).ok_or(JournalError::NoStart(path))
-    }
-}
-
-fn read_events(db: &Connection, path: &Path) -> Result<Vec<Event>, JournalError> {
-    let failed = |source| JournalError::Database {
-        path: path.to_owned(),
-        source,
-    };
-    let format: i64 = db
-        .pragma_query_value(None, "user_version", |row| row.get(0))
-        .map_err(failed)?;
-    if format > FORMAT {
-        return Err(JournalError::TooNew {
-            path: path.to_owned(),
-            found: format,
-        });
-    }
-    let mut rows = db
-        .prepare("SELECT seq, payload FROM events ORDER BY seq")
-        .map_err(failed)?;
-    let rows = rows
-        .query_map([], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
-        })
-        .map_err(failed)?;
-    rows.map(|row| {
-        let (seq, payload) = row.map_err(failed)?;
-        serde_json::from_str(&payload).map_err(|source| JournalError::Event {
-            path: path.to_owned(),
-            seq,
-            source,
-        })
-    })
-    .collect()
-}
+pub(super) const DATABASE: &str = "journal.db";
+const RESERVE_FILE: &str = "reserve";
+pub(super) const BLOBS: &str = "blobs";
 
 /// The journal of the run that is under way.
 #[derive(Debug)]
 pub struct Journal {
+    run: RunId,
     db: Connection,
+    folder: PathBuf,
     path: PathBuf,
     /// Events that ride in the next commit.
-    pending: Vec<Event>,
+    pending: Vec<(Timestamp, Event)>,
+    /// Nobody else writes to it meanwhile.
+    _held: Held,
 }
 
 impl Journal {
-    /// Makes the folder and the database of a run, for its owner alone, durable with its first event.
-    pub fn create(state: &StateDir, run: RunId, start: Event) -> Result<Self, JournalError> {
+    /// Makes the folder of a run, for its owner alone, durable with its first event and its blobs: it
+    /// is there whole or not at all.
+    pub fn create(
+        state: &StateDir,
+        run: RunId,
+        start: Event,
+        blobs: &Blobs,
+    ) -> Result<Self, JournalError> {
+        let size = serde_json::to_vec(&start)
+            .map_err(JournalError::Encode)?
+            .len() as u64;
+        // Each effect is written down as plan, intent and outcome, and once more in SQLite's log.
+        let needed = BASE + RESERVE + 6 * size + blobs.size();
+        let entry = Entry {
+            seq: 1,
+            at: Timestamp::now(),
+            event: start,
+        };
+        build(state, run, &[entry], blobs, needed)?;
+        let held = state.hold(run)?;
+        Self::writing(state, run, held)
+    }
+
+    /// Takes the journal of an earlier run up again.
+    pub fn reopen(state: &StateDir, run: RunId) -> Result<(Self, RunRecord), JournalError> {
+        let held = state.hold(run)?;
+        room::check(&state.folder(run), RESERVE)?;
+        let record = state.read(run)?;
+        let journal = Self::writing(state, run, held)?;
+        Ok((journal, record))
+    }
+
+    fn writing(state: &StateDir, run: RunId, held: Held) -> Result<Self, JournalError> {
         let folder = state.folder(run);
-        let folder_error = |path: &Path| {
-            let path = path.to_owned();
-            move |source| JournalError::Folder { path, source }
-        };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&folder)
-            .map_err(folder_error(&folder))?;
-        let path = folder.join("journal.db");
-        // Made here, so that no moment has it readable by others; SQLite gives its other files the
-        // database's mode.
-        fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(folder_error(&path))?;
-        let failed = |source| JournalError::Database {
-            path: path.clone(),
-            source,
-        };
-        let db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)
-            .map_err(failed)?;
+        let path = folder.join(DATABASE);
+        let failed = |source| JournalError::of(&path, source);
+        let db = open(&path)?;
         db.pragma_update(None, "journal_mode", "WAL")
             .map_err(failed)?;
         db.pragma_update(None, "synchronous", "FULL")
             .map_err(failed)?;
-        db.pragma_update(None, "application_id", APPLICATION_ID)
-            .map_err(failed)?;
-        db.pragma_update(None, "user_version", FORMAT)
-            .map_err(failed)?;
-        db.execute_batch(
+        reserve(&folder)?;
+        Ok(Self {
+            run,
+            db,
+            path,
+            folder,
+            pending: Vec::new(),
+            _held: held,
+        })
+    }
+
+    pub fn run(&self) -> RunId {
+        self.run
+    }
+
+    /// Takes an event down; it becomes durable with the next intent or [`Self::flush`].
+    pub fn record(&mut self, event: Event) {
+        self.pending.push((Timestamp::now(), event));
+    }
+
+    /// Makes the intent durable, and all that was recorded before it. The permit that comes back is
+    /// the right to carry the effect out, once.
+    pub fn intend(&mut self, id: EffectId, effect: Effect) -> Result<Permit, JournalError> {
+        // Without its content, an effect could be begun and neither ended nor taken back.
+        for digest in effect.contents() {
+            self.blob(digest)?;
+        }
+        self.record(Event::Intent {
+            id: id.clone(),
+            effect: effect.clone(),
+        });
+        self.flush()?;
+        Ok(Permit::new(id, effect))
+    }
+
+    /// Bytes that an effect of this run needs.
+    pub fn blob(&self, digest: &Digest) -> Result<Vec<u8>, JournalError> {
+        read_blob(&self.folder, digest)
+    }
+
+    /// Makes everything recorded so far durable. Where the disk is full, the run's own reserve is
+    /// given up for it.
+    pub fn flush(&mut self) -> Result<(), JournalError> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let result = match self.commit() {
+            Err(e)
+                if e.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+                    && fs::remove_file(self.folder.join(RESERVE_FILE)).is_ok() =>
+            {
+                self.commit()
+            }
+            other => other,
+        };
+        result.map_err(|source| JournalError::of(&self.path, source))?;
+        self.pending.clear();
+        Ok(())
+    }
+
+    fn commit(&mut self) -> rusqlite::Result<()> {
+        let transaction = self.db.transaction()?;
+        for (at, event) in &self.pending {
+            insert(&transaction, *at, event)?;
+        }
+        transaction.commit()
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // The run has ended: its room is free for others. Left behind, it does no harm.
+        let _ = fs::remove_file(self.folder.join(RESERVE_FILE));
+    }
+}
+
+fn insert(db: &Connection, at: Timestamp, event: &Event) -> rusqlite::Result<()> {
+    let payload = serde_json::to_string(event)
+        .map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))?;
+    db.prepare_cached(
+        "INSERT INTO events (at, effect, kind, schema_version, payload) VALUES (?, ?, ?, ?, ?)",
+    )?
+    .execute(params![
+        at.to_string(),
+        event.effect().map(ToString::to_string),
+        event.kind(),
+        Event::SCHEMA_VERSION,
+        payload,
+    ])?;
+    Ok(())
+}
+
+/// Makes a run's folder beside its final place and moves it there, so that no crash leaves half of
+/// one.
+pub(super) fn build(
+    state: &StateDir,
+    run: RunId,
+    entries: &[Entry],
+    blobs: &Blobs,
+    needed: u64,
+) -> Result<(), JournalError> {
+    let runs = state.runs();
+    make_dir(&runs)?;
+    room::check(&runs, needed)?;
+    let folder = runs.join(format!(".new-{run}"));
+    make_dir(&folder.join(BLOBS))?;
+    for (digest, bytes) in blobs.iter() {
+        write_blob(&folder, digest, bytes)?;
+    }
+    let path = folder.join(DATABASE);
+    // Made here, so that no moment has it readable by others; SQLite gives its other files the
+    // database's mode.
+    private().create_new(true).open(&path).map_err(at(&path))?;
+    let fill = || -> rusqlite::Result<()> {
+        let mut db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        // It is synced as a whole below, before anybody can see it.
+        db.pragma_update(None, "synchronous", "OFF")?;
+        db.pragma_update(None, "application_id", APPLICATION_ID)?;
+        db.pragma_update(None, "user_version", FORMAT)?;
+        let transaction = db.transaction()?;
+        transaction.execute_batch(
             "CREATE TABLE events (
                 seq INTEGER PRIMARY KEY,
                 at TEXT NOT NULL,
@@ -254,285 +213,166 @@ impl Journal {
                 schema_version INTEGER NOT NULL,
                 payload TEXT NOT NULL
             ) STRICT;",
-        )
+        )?;
+        for entry in entries {
+            insert(&transaction, entry.at, &entry.event)?;
+        }
+        transaction.commit()
+    };
+    fill().map_err(|source| JournalError::of(&path, source))?;
+    sync(&path)?;
+    sync(&folder.join(BLOBS))?;
+    sync(&folder)?;
+    let home = state.folder(run);
+    fs::rename(&folder, &home).map_err(at(&home))?;
+    // The names of the new folders must survive a power cut as well.
+    for dir in [
+        Some(runs.as_path()),
+        runs.parent(),
+        runs.parent().and_then(Path::parent),
+    ]
+    .into_iter()
+    .flatten()
+    {
+        sync(dir)?;
+    }
+    Ok(())
+}
+
+/// Opens a journal that is there.
+pub(super) fn open(path: &Path) -> Result<Connection, JournalError> {
+    let failed = |source| JournalError::of(path, source);
+    let db =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
+    let number = |name: &str| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    if number("application_id").map_err(failed)? != APPLICATION_ID {
+        return Err(JournalError::NotAJournal(path.to_owned()));
+    }
+    let found = number("user_version").map_err(failed)?;
+    match found > FORMAT {
+        true => Err(JournalError::TooNew {
+            path: path.to_owned(),
+            found,
+        }),
+        false => Ok(db),
+    }
+}
+
+/// All events, in their order.
+pub(super) fn read_entries(path: &Path) -> Result<Vec<Entry>, JournalError> {
+    let db = open(path)?;
+    let failed = |source| JournalError::of(path, source);
+    let damaged = |seq: i64, what: &dyn std::fmt::Display| JournalError::Damaged {
+        path: path.to_owned(),
+        what: format!("event {seq} cannot be read: {what}"),
+    };
+    let mut rows = db
+        .prepare("SELECT seq, at, payload FROM events ORDER BY seq")
         .map_err(failed)?;
-        let mut journal = Self {
-            db,
-            path: path.clone(),
-            pending: vec![start],
-        };
-        journal.flush()?;
-        // The names of the new folder and file must survive a power cut as well.
-        for dir in [Some(folder.as_path()), folder.parent(), Some(&state.0)]
-            .into_iter()
-            .flatten()
-        {
-            File::open(dir)
-                .and_then(|dir| dir.sync_all())
-                .map_err(folder_error(dir))?;
+    let rows = rows
+        .query_map([], |row| {
+            Ok((
+                row.get::<_, i64>(0)?,
+                row.get::<_, String>(1)?,
+                row.get::<_, String>(2)?,
+            ))
+        })
+        .map_err(failed)?;
+    let mut entries = Vec::new();
+    for row in rows {
+        let (seq, at, payload) = row.map_err(failed)?;
+        // Every event follows the one before: what is missing was taken away.
+        if seq != entries.len() as i64 + 1 {
+            return Err(damaged(entries.len() as i64 + 1, &"it is missing"));
         }
-        Ok(journal)
-    }
-
-    /// Takes an event down; it becomes durable with the next intent or [`Self::flush`].
-    pub fn record(&mut self, event: Event) {
-        self.pending.push(event);
-    }
-
-    /// Makes the intent durable, and all that was recorded before it. The permit that comes back is
-    /// the right to carry the effect out, once.
-    pub fn intend(&mut self, id: EffectId, effect: Effect) -> Result<Permit, JournalError> {
-        self.pending.push(Event::Intent {
-            id: id.clone(),
-            effect: effect.clone(),
+        entries.push(Entry {
+            seq,
+            at: at.parse().map_err(|e| damaged(seq, &e))?,
+            event: serde_json::from_str(&payload).map_err(|e| damaged(seq, &e))?,
         });
-        self.flush()?;
-        Ok(Permit::new(id, effect))
     }
+    Ok(entries)
+}
 
-    /// Makes everything recorded so far durable.
-    pub fn flush(&mut self) -> Result<(), JournalError> {
-        if self.pending.is_empty() {
-            return Ok(());
+/// Adds events that another copy of the same run has.
+pub(super) fn append(path: &Path, entries: &[Entry]) -> Result<(), JournalError> {
+    let mut db = open(path)?;
+    let mut add = || -> rusqlite::Result<()> {
+        db.pragma_update(None, "synchronous", "FULL")?;
+        let transaction = db.transaction()?;
+        for entry in entries {
+            insert(&transaction, entry.at, &entry.event)?;
         }
-        let failed = |source| JournalError::Database {
-            path: self.path.clone(),
-            source,
-        };
-        let transaction = self.db.transaction().map_err(failed)?;
-        for event in &self.pending {
-            let payload = serde_json::to_string(event).map_err(JournalError::Encode)?;
-            transaction
-                .prepare_cached(
-                    "INSERT INTO events (at, effect, kind, schema_version, payload) VALUES (?, ?, ?, ?, ?)",
-                )
-                .and_then(|mut insert| {
-                    insert.execute(params![
-                        jiff::Timestamp::now().to_string(),
-                        event.effect().map(ToString::to_string),
-                        event.kind(),
-                        Event::SCHEMA_VERSION,
-                        payload,
-                    ])
-                })
-                .map_err(failed)?;
-        }
-        transaction.commit().map_err(failed)?;
-        self.pending.clear();
-        Ok(())
+        transaction.commit()
+    };
+    add().map_err(|source| JournalError::of(path, source))
+}
+
+pub(super) fn read_blob(folder: &Path, digest: &Digest) -> Result<Vec<u8>, JournalError> {
+    let path = folder.join(BLOBS).join(digest.as_str());
+    let bytes = fs::read(&path)
+        .ok()
+        .filter(|bytes| Digest::of(bytes) == *digest);
+    bytes.ok_or_else(|| JournalError::NoBlob {
+        path: folder.to_owned(),
+        digest: digest.clone(),
+    })
+}
+
+pub(super) fn write_blob(folder: &Path, digest: &Digest, bytes: &[u8]) -> Result<(), JournalError> {
+    let path = folder.join(BLOBS).join(digest.as_str());
+    let written = private()
+        .create(true)
+        .truncate(true)
+        .open(&path)
+        .and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()
+        });
+    written.map_err(at(&path))
+}
+
+/// Sets room aside where there is any, so that the run can be written down to its end.
+fn reserve(folder: &Path) -> Result<(), JournalError> {
+    let path = folder.join(RESERVE_FILE);
+    let file = private()
+        .create(true)
+        .truncate(true)
+        .open(&path)
+        .map_err(at(&path))?;
+    match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, RESERVE) {
+        // Some file systems cannot; then there is no reserve.
+        Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
+        Err(e) => Err(at(&path)(e.into())),
     }
+}
+
+fn private() -> fs::OpenOptions {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).mode(0o600);
+    options
+}
+
+pub(super) fn make_dir(path: &Path) -> Result<(), JournalError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(at(path))
+}
+
+fn sync(path: &Path) -> Result<(), JournalError> {
+    // A folder above that is not ours to read is not ours to sync.
+    match File::open(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
+        opened => opened.and_then(|file| file.sync_all()).map_err(at(path)),
+    }
+}
+
+fn at(path: &Path) -> impl FnOnce(std::io::Error) -> JournalError {
+    let path = path.to_owned();
+    move |source| JournalError::Folder { path, source }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::journal::{EffectState, Ending, Outcome};
-    use crate::model::{Actor, ClusterId, ObjectRef, Plan, PlanKind, Risk, Scope, StepId};
-    use std::os::unix::fs::PermissionsExt;
-
-    fn state() -> (tempfile::TempDir, StateDir) {
-        let dir = tempfile::tempdir().unwrap();
-        let state = StateDir::new(dir.path().join("state"));
-        (dir, state)
-    }
-
-    fn start(run: RunId) -> Event {
-        Event::RunStarted {
-            run,
-            plan: Box::new(Plan {
-                schema: Plan::SCHEMA.into(),
-                engine: "0".into(),
-                kind: PlanKind::Apply,
-                runbook: "x".into(),
-                summary: String::new(),
-                runbook_digest: String::new(),
-                params: serde_json::Map::new(),
-                risk: Risk::Low,
-                cluster: ClusterId {
-                    context: String::new(),
-                    server: String::new(),
-                    uid: String::new(),
-                },
-                actor: Actor {
-                    user: String::new(),
-                    host: String::new(),
-                },
-                targets: vec![],
-                steps: vec![],
-            }),
-            reason: None,
-            runbook_text: String::new(),
-        }
-    }
-
-    fn effect(name: &str) -> (EffectId, Effect) {
-        let id = EffectId {
-            step: StepId::new(name).unwrap(),
-            scope: Scope::Run,
-            item: String::new(),
-            attempt: 1,
-        };
-        let effect = Effect::SetFields {
-            object: ObjectRef {
-                api_version: "v1".into(),
-                kind: "Node".into(),
-                resource: "nodes".into(),
-                namespace: None,
-                name: name.into(),
-                uid: "u".into(),
-            },
-            fields: vec![],
-        };
-        (id, effect)
-    }
-
-    #[test]
-    fn an_intent_is_durable_before_its_permit_exists() {
-        let (_dir, state) = state();
-        let run = RunId::generate();
-        let mut journal = Journal::create(&state, run, start(run)).unwrap();
-        let (id, e) = effect("one");
-        let permit = journal.intend(id.clone(), e.clone()).unwrap();
-        assert_eq!((permit.id(), permit.effect()), (&id, &e));
-        // Another reader sees it while the run goes on.
-        let seen = state.read(run).unwrap();
-        assert_eq!(seen.effects, vec![(id.clone(), e, EffectState::Open)]);
-        // An outcome alone is not yet durable; it rides in the next commit.
-        journal.record(Event::Outcome {
-            id,
-            outcome: Outcome::Done,
-        });
-        assert_eq!(state.read(run).unwrap().effects[0].2, EffectState::Open);
-        let (id, e) = effect("two");
-        journal.intend(id, e).unwrap();
-        let seen = state.read(run).unwrap();
-        assert_eq!(seen.effects[0].2, EffectState::Done);
-        assert_eq!(seen.effects[1].2, EffectState::Open);
-        assert_eq!(seen.ending, None);
-    }
-
-    #[test]
-    fn what_was_not_done_is_not_taken_back() {
-        let (_dir, state) = state();
-        let run = RunId::generate();
-        let mut journal = Journal::create(&state, run, start(run)).unwrap();
-        for (name, outcome) in [
-            ("done", Some(Outcome::Done)),
-            (
-                "not_done",
-                Some(Outcome::NotDone {
-                    fault: Fault::definite("x", "x"),
-                }),
-            ),
-            (
-                "unknown",
-                Some(Outcome::Unknown {
-                    fault: Fault::indeterminate("x", "x"),
-                }),
-            ),
-            ("open", None),
-        ] {
-            let (id, e) = effect(name);
-            journal.intend(id.clone(), e).unwrap();
-            if let Some(outcome) = outcome {
-                journal.record(Event::Outcome { id, outcome });
-            }
-        }
-        let (id, _) = effect("by_others");
-        journal.record(Event::Outcome {
-            id,
-            outcome: Outcome::AlreadySo,
-        });
-        journal.record(Event::RunEnded {
-            ending: Ending::Unknown,
-            fault: None,
-        });
-        journal.flush().unwrap();
-        let record = state.read(run).unwrap();
-        let back: Vec<&str> = record
-            .to_take_back()
-            .map(|(id, ..)| id.step.as_str())
-            .collect();
-        assert_eq!(back, ["open", "unknown", "done"]);
-        assert_eq!(record.ending, Some((Ending::Unknown, None)));
-    }
-
-    #[test]
-    fn folders_and_files_are_for_their_owner_alone() {
-        let (_dir, state) = state();
-        let run = RunId::generate();
-        let _journal = Journal::create(&state, run, start(run)).unwrap();
-        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        let folder = state.folder(run);
-        assert_eq!(mode(&folder), 0o700);
-        for entry in fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            assert_eq!(mode(&path), 0o600, "{}", path.display());
-        }
-    }
-
-    #[test]
-    fn a_run_is_found_by_a_part_of_its_id() {
-        let (_dir, state) = state();
-        let run = RunId::generate();
-        Journal::create(&state, run, start(run)).unwrap();
-        let id = run.to_string();
-        assert_eq!(state.find(&id).unwrap(), run);
-        assert_eq!(state.find(&id[20..].to_lowercase()).unwrap(), run);
-        assert!(matches!(
-            state.find("0000"),
-            Err(JournalError::NoSuchRun { .. })
-        ));
-        assert!(matches!(
-            state.find(""),
-            Err(JournalError::NoSuchRun { .. })
-        ));
-        let other = loop {
-            let other = RunId::generate();
-            if other.to_string()[..6] == id[..6] {
-                break other;
-            }
-        };
-        Journal::create(&state, other, start(other)).unwrap();
-        assert!(matches!(
-            state.find(&id[..6]),
-            Err(JournalError::Ambiguous { .. })
-        ));
-        let mut newest_first = vec![run, other];
-        newest_first.sort_by(|a, b| b.cmp(a));
-        assert_eq!(state.list().unwrap(), newest_first);
-    }
-
-    #[test]
-    fn a_damaged_journal_says_so_and_others_are_read() {
-        let (_dir, state) = state();
-        let (good, bad) = (RunId::generate(), RunId::generate());
-        Journal::create(&state, good, start(good)).unwrap();
-        fs::create_dir_all(state.folder(bad)).unwrap();
-        fs::write(state.folder(bad).join("journal.db"), "not a database").unwrap();
-        assert!(state.read(bad).is_err());
-        assert!(state.read(good).is_ok());
-        let empty = RunId::generate();
-        fs::create_dir_all(state.folder(empty)).unwrap();
-        Connection::open(state.folder(empty).join("journal.db")).unwrap();
-        assert!(matches!(
-            state.read(empty),
-            Err(JournalError::NotAJournal(_))
-        ));
-    }
-
-    #[test]
-    fn a_journal_of_a_later_format_is_refused() {
-        let (_dir, state) = state();
-        let run = RunId::generate();
-        let journal = Journal::create(&state, run, start(run)).unwrap();
-        journal
-            .db
-            .pragma_update(None, "user_version", FORMAT + 1)
-            .unwrap();
-        assert!(matches!(
-            state.read(run),
-            Err(JournalError::TooNew { found: 2, .. })
-        ));
-    }
-}
+mod tests;

@@ -1,7 +1,9 @@
 //! One effect: the smallest thing that is done to the world. It says itself what was before and
 //! what is after, so whether it happened is decided by looking, not by remembering.
 
+use super::blob::Digest;
 use super::fields::{FieldChange, Segment};
+use super::file::{FileNow, FileRef, FileState};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
@@ -68,6 +70,36 @@ pub enum Effect {
         owner: String,
         node: String,
     },
+    /// A file of a host is put into another state, where it is still in the one it was in.
+    PutFile {
+        file: FileRef,
+        before: FileState,
+        after: FileState,
+    },
+}
+
+/// What an effect is done to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject<'e> {
+    Object(&'e ObjectRef),
+    File(&'e FileRef),
+}
+
+impl fmt::Display for Subject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Object(object) => object.fmt(f),
+            Self::File(file) => file.fmt(f),
+        }
+    }
+}
+
+/// The subject of an effect, as it was just read.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Now {
+    /// `None`: there is no such object.
+    Object(Option<Value>),
+    File(FileNow),
 }
 
 /// How the world stands to an effect.
@@ -91,20 +123,32 @@ pub enum Settled {
 }
 
 impl Effect {
-    /// The object that tells whether the effect has happened.
-    pub fn object(&self) -> &ObjectRef {
+    /// What tells whether the effect has happened.
+    pub fn subject(&self) -> Subject<'_> {
         match self {
-            Self::SetFields { object, .. } => object,
-            Self::ReplacePod { pod, .. } => pod,
+            Self::SetFields { object, .. } => Subject::Object(object),
+            Self::ReplacePod { pod, .. } => Subject::Object(pod),
+            Self::PutFile { file, .. } => Subject::File(file),
         }
     }
 
-    /// The verb of Kubernetes' RBAC that the effect needs on its object.
-    pub fn verb(&self) -> &'static str {
+    /// The object of a cluster that it is done to, and the verb of Kubernetes' RBAC that it needs
+    /// there.
+    pub fn on_object(&self) -> Option<(&ObjectRef, &'static str)> {
         match self {
-            Self::SetFields { .. } => "patch",
-            Self::ReplacePod { .. } => "delete",
+            Self::SetFields { object, .. } => Some((object, "patch")),
+            Self::ReplacePod { pod, .. } => Some((pod, "delete")),
+            Self::PutFile { .. } => None,
         }
+    }
+
+    /// The bytes that it needs, and that its inverse needs.
+    pub fn contents(&self) -> impl Iterator<Item = &Digest> {
+        let (before, after) = match self {
+            Self::PutFile { before, after, .. } => (before.content(), after.content()),
+            Self::SetFields { .. } | Self::ReplacePod { .. } => (None, None),
+        };
+        before.into_iter().chain(after)
     }
 
     /// The effect that takes this one back, where there is one: a deleted pod does not come back,
@@ -116,6 +160,46 @@ impl Effect {
                 fields: fields.iter().rev().map(FieldChange::inverse).collect(),
             }),
             Self::ReplacePod { .. } => None,
+            Self::PutFile {
+                file,
+                before,
+                after,
+            } => Some(Self::PutFile {
+                file: file.clone(),
+                before: after.clone(),
+                after: before.clone(),
+            }),
+        }
+    }
+
+    /// The same effect, from what is there now: what overwrites a state that was not expected.
+    /// `None` where nothing can be written there.
+    pub fn over(&self, now: &Now) -> Option<Self> {
+        match (self, now) {
+            (Self::SetFields { object, fields }, Now::Object(Some(now))) => {
+                let same = now.pointer("/metadata/uid").and_then(Value::as_str)
+                    == Some(object.uid.as_str());
+                same.then(|| Self::SetFields {
+                    object: object.clone(),
+                    fields: fields
+                        .iter()
+                        .map(|change| FieldChange {
+                            path: change.path.clone(),
+                            before: change.path.read(now).cloned(),
+                            after: change.after.clone(),
+                        })
+                        .filter(|change| change.before != change.after)
+                        .collect(),
+                })
+            }
+            (Self::PutFile { file, after, .. }, Now::File(FileNow::Is(now))) => {
+                Some(Self::PutFile {
+                    file: file.clone(),
+                    before: now.clone(),
+                    after: after.clone(),
+                })
+            }
+            _ => None,
         }
     }
 
@@ -129,12 +213,29 @@ impl Effect {
                             [Segment::Key(a), Segment::Key(b), ..] if a == "spec" && b == "template")
                     })
             }
-            Self::ReplacePod { .. } => false,
+            Self::ReplacePod { .. } | Self::PutFile { .. } => false,
         }
     }
 
-    /// How the object, as it was just read (`None`: there is none), stands to this effect.
-    pub fn standing(&self, now: Option<&Value>) -> Standing {
+    /// How its subject, as it was just read, stands to this effect.
+    pub fn standing(&self, now: &Now) -> Standing {
+        match (self, now) {
+            (Self::PutFile { before, after, .. }, Now::File(now)) => match now {
+                FileNow::Is(now) if now == after => Standing::After,
+                FileNow::Is(now) if now == before => Standing::Before,
+                now => Standing::Other {
+                    now: format!("it is {now}"),
+                },
+            },
+            (_, Now::Object(now)) => self.standing_of(now.as_ref()),
+            (_, Now::File(now)) => Standing::Other {
+                now: now.to_string(),
+            },
+        }
+    }
+
+    /// How an object stands to this effect; `None`: there is none.
+    fn standing_of(&self, now: Option<&Value>) -> Standing {
         let uid = |object: &Value| {
             object
                 .pointer("/metadata/uid")
@@ -166,6 +267,9 @@ impl Effect {
                     }
                 }
             }
+            (Self::PutFile { file, .. }, _) => Standing::Other {
+                now: format!("{file} was not read"),
+            },
             (Self::ReplacePod { .. }, None) => Standing::After,
             (Self::ReplacePod { pod, .. }, Some(now)) => {
                 let same = uid(now).as_deref() == Some(pod.uid.as_str());
@@ -328,7 +432,7 @@ mod tests {
     #[test]
     fn fields_tell_whether_they_were_written() {
         let effect = address(Some("172.18.0.1/16"), Some("10.0.0.2/24"));
-        let stands = |now: Option<&Value>| effect.standing(now);
+        let stands = |now: Option<&Value>| effect.standing_of(now);
         assert_eq!(
             stands(Some(&node_with("u-2", Some("172.18.0.1/16")))),
             Standing::Before
@@ -360,7 +464,7 @@ mod tests {
         assert_eq!(back, address(Some("10.0.0.2/24"), None));
         assert_eq!(back.inverse().unwrap(), effect);
         assert_eq!(
-            back.standing(Some(&node_with("u-2", None))),
+            back.standing_of(Some(&node_with("u-2", None))),
             Standing::After
         );
     }
@@ -384,14 +488,14 @@ mod tests {
     fn a_pod_is_replaced_when_it_is_gone_ending_or_another() {
         let effect = replace();
         let pod = |uid: &str| json!({"metadata": {"uid": uid}});
-        assert_eq!(effect.standing(Some(&pod("p-1"))), Standing::Before);
-        assert_eq!(effect.standing(Some(&pod("p-2"))), Standing::After);
-        assert_eq!(effect.standing(None), Standing::After);
+        assert_eq!(effect.standing_of(Some(&pod("p-1"))), Standing::Before);
+        assert_eq!(effect.standing_of(Some(&pod("p-2"))), Standing::After);
+        assert_eq!(effect.standing_of(None), Standing::After);
         let mut ending = pod("p-1");
         ending["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
-        assert_eq!(effect.standing(Some(&ending)), Standing::After);
+        assert_eq!(effect.standing_of(Some(&ending)), Standing::After);
         assert_eq!(effect.inverse(), None);
-        assert_eq!(effect.verb(), "delete");
+        assert_eq!(effect.on_object().unwrap().1, "delete");
         assert!(!effect.rolls_pods());
     }
 

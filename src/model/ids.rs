@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 use ulid::Ulid;
 
 /// One run of a runbook, or of its undoing.
@@ -14,6 +15,11 @@ pub struct RunId(Ulid);
 impl RunId {
     pub fn generate() -> Self {
         Self(Ulid::generate())
+    }
+
+    /// How long ago it was made; nothing, where the clock has gone back since.
+    pub fn age(self) -> Duration {
+        self.0.datetime().elapsed().unwrap_or_default()
     }
 }
 
@@ -130,6 +136,13 @@ pub struct EffectId {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub item: String,
     pub attempt: u32,
+}
+
+impl EffectId {
+    /// Whether both are attempts at the same effect.
+    pub fn same_effect(&self, other: &Self) -> bool {
+        (&self.step, &self.scope, &self.item) == (&other.step, &other.scope, &other.item)
+    }
 }
 
 impl fmt::Display for EffectId {

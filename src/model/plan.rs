@@ -42,7 +42,7 @@ pub enum UndoClass {
 }
 
 /// One thing that changes, for people: from what, to what, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Detail {
     pub subject: String,
     pub before: Option<String>,
@@ -51,6 +51,9 @@ pub struct Detail {
     pub after: Option<String>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub after_is: String,
+    /// The difference line by line, each with `-`, `+` or a blank before it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<String>,
 }
 
 /// What a check lets be: all of a node, or one thing of it.
@@ -137,6 +140,18 @@ impl Verdict {
                 ..
             } => otherwise.except(),
             _ => &[],
+        }
+    }
+
+    /// How its change can be taken back.
+    pub fn undo(&self) -> Option<&UndoClass> {
+        match self {
+            Self::Change { undo, .. } => Some(undo),
+            Self::Unknown {
+                otherwise: Some(otherwise),
+                ..
+            } => otherwise.undo(),
+            _ => None,
         }
     }
 

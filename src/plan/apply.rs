@@ -1,12 +1,11 @@
 //! The plan of applying a runbook.
 
-use crate::actions::{Look, Place, World, step};
+use crate::actions::{Look, Made, Place, World, step};
 use crate::fault::Fault;
 use crate::inventory::select;
-use crate::model::{Plan, PlanKind, PlannedStep, Prior, Scope, Target, Verdict};
+use crate::model::{Blobs, Digest, Plan, PlanKind, PlannedStep, Prior, Scope, Target, Verdict};
 use crate::runbook::{Runbook, Step, StepScope, bind, render};
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -14,14 +13,32 @@ pub struct Request {
     pub runbook: Runbook,
     /// Names of nodes.
     pub nodes: Vec<String>,
-    /// `NAME=VALUE`.
-    pub params: Vec<String>,
+    pub params: Params,
+}
+
+/// The values of parameters.
+#[derive(Debug, Clone)]
+pub enum Params {
+    /// `NAME=VALUE`, as they are typed.
+    Typed(Vec<String>),
+    /// All of them, as an earlier plan has them.
+    Bound(Map<String, Value>),
+}
+
+/// A plan, with the bytes that its effects and their inverses need.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    pub plan: Plan,
+    pub blobs: Blobs,
 }
 
 /// Looks at the world and decides each step, without writing anything.
-pub async fn plan(world: &World, request: &Request) -> Result<Plan, Fault> {
+pub async fn plan(world: &World, request: &Request) -> Result<Planned, Fault> {
     let runbook = &request.runbook;
-    let params = bind(&runbook.params, &request.params)?;
+    let params = match &request.params {
+        Params::Typed(given) => bind(&runbook.params, given)?,
+        Params::Bound(values) => values.clone(),
+    };
     if request.nodes.is_empty() {
         return Err(
             Fault::input("no_target", format!("{} needs a node", runbook.name))
@@ -43,31 +60,27 @@ pub async fn plan(world: &World, request: &Request) -> Result<Plan, Fault> {
         targets.push(Target::node(&name, &node.object.uid));
     }
     let mut steps: Vec<PlannedStep> = Vec::new();
+    let mut blobs = Blobs::default();
     for (text, scope) in order(&runbook.steps, &targets) {
-        let planned = plan_step(&look, text, scope, &targets, &params, &steps).await?;
+        let (planned, needs) = plan_step(&look, text, scope, &targets, &params, &steps).await?;
         steps.push(planned);
+        blobs.extend(needs);
     }
-    Ok(Plan {
+    let plan = Plan {
         schema: Plan::SCHEMA.to_owned(),
         engine: env!("CARGO_PKG_VERSION").to_owned(),
         kind: PlanKind::Apply,
         runbook: runbook.name.clone(),
         summary: runbook.summary.clone(),
-        runbook_digest: digest(&runbook.text),
+        runbook_digest: Digest::of(runbook.text.as_bytes()).to_string(),
         params,
         risk: runbook.risk,
         cluster,
         actor: super::actor(),
         targets,
         steps,
-    })
-}
-
-fn digest(text: &str) -> String {
-    Sha256::digest(text.as_bytes())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    };
+    Ok(Planned { plan, blobs })
 }
 
 /// The steps in the order in which they happen: those of the run once, those of the targets in
@@ -131,10 +144,14 @@ async fn plan_step(
     targets: &[Target],
     params: &Map<String, Value>,
     earlier: &[PlannedStep],
-) -> Result<PlannedStep, Fault> {
+) -> Result<(PlannedStep, Blobs), Fault> {
     let (made, with) = make(text, &scope, params)?;
     let prior = Prior { steps: earlier };
-    let (verdict, notes) = if holds(text, &scope, params, prior)? {
+    let Made {
+        verdict,
+        notes,
+        blobs,
+    } = if holds(text, &scope, params, prior)? {
         let place = Place {
             scope: &scope,
             targets,
@@ -143,9 +160,13 @@ async fn plan_step(
     } else {
         let condition = text.when.as_ref().map_or("", |c| c.source());
         let why = format!("not needed: `{condition}` does not hold");
-        (Verdict::NoChange { why }, Vec::new())
+        Made {
+            verdict: Verdict::NoChange { why },
+            notes: Vec::new(),
+            blobs: Blobs::default(),
+        }
     };
-    Ok(PlannedStep {
+    let planned = PlannedStep {
         id: text.id.clone(),
         name: text.name.clone(),
         uses: text.uses.clone(),
@@ -153,7 +174,8 @@ async fn plan_step(
         scope,
         verdict,
         notes,
-    })
+    };
+    Ok((planned, blobs))
 }
 
 fn holds(

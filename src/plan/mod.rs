@@ -1,10 +1,16 @@
 //! Observations to decisions: makes the plan of a run, and the plan of taking one back.
 
 mod apply;
+mod automatic;
+mod saved;
 mod undo;
 
-pub use apply::{Request, plan};
-pub use undo::{UndoPlan, undo_plan};
+pub use apply::{Params, Planned, Request, plan};
+pub use automatic::{Automatic, automatic};
+pub use saved::{Difference, SavedPlan, differences, digest};
+#[cfg(test)]
+pub(crate) use undo::take_back;
+pub use undo::{Extent, UndoPlan, undo_plan};
 
 use crate::fault::Fault;
 use crate::model::{Actor, Plan};
@@ -15,7 +21,7 @@ use std::collections::HashSet;
 pub async fn missing_rights(cluster: &Cluster, plan: &Plan) -> Result<Vec<Right>, Fault> {
     let mut asked = HashSet::new();
     let mut missing = Vec::new();
-    for right in plan.effects().map(Right::of) {
+    for right in plan.effects().filter_map(Right::of) {
         if asked.insert(right.clone()) && !cluster.may(&right).await? {
             missing.push(right);
         }

@@ -3,22 +3,48 @@
 
 use crate::actions::{Look, World};
 use crate::fault::Fault;
-use crate::journal::RunRecord;
+use crate::journal::{EffectRecord, EffectState, RunRecord, StateDir};
 use crate::model::{
-    Detail, Effect, EffectId, FieldChange, ObjectRef, Plan, PlanKind, PlannedStep, Standing,
-    UndoClass, Verdict,
+    Blobs, Detail, Digest, Effect, EffectId, FieldChange, FileNow, Now, ObjectRef, Plan, PlanKind,
+    PlannedStep, Scope, Standing, StepId, Subject, Target, UndoClass, Verdict,
 };
 use serde_json::Value;
 
 /// The plan of taking a run back.
+#[derive(Debug)]
 pub struct UndoPlan {
     pub plan: Plan,
+    pub blobs: Blobs,
     /// The faults that come back with what is put back.
     pub faults: Vec<String>,
 }
 
-/// Looks at what the run did and decides, change by change, how to take it back.
-pub async fn undo_plan(world: &World, record: &RunRecord) -> Result<UndoPlan, Fault> {
+/// How much of a run is taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Extent {
+    All,
+    /// What it did at one target.
+    Of(Target),
+}
+
+impl Extent {
+    fn has(&self, scope: &Scope) -> bool {
+        match self {
+            Self::All => true,
+            Self::Of(target) => matches!(scope, Scope::Target(at) if at == target),
+        }
+    }
+}
+
+/// Looks at what the run did and decides, change by change, how to take it back. With `force`, what
+/// is no longer as the run left it is overwritten too.
+pub async fn undo_plan(
+    world: &World,
+    state: &StateDir,
+    record: &RunRecord,
+    extent: &Extent,
+    force: bool,
+) -> Result<UndoPlan, Fault> {
     let cluster = world.cluster.identity().await?;
     if cluster.uid != record.plan.cluster.uid {
         return Err(Fault::refused(
@@ -35,32 +61,57 @@ pub async fn undo_plan(world: &World, record: &RunRecord) -> Result<UndoPlan, Fa
         .next("name its context with --context"));
     }
     let look = Look::new(world);
-    let mut steps = Vec::new();
+    let mut steps: Vec<PlannedStep> = Vec::new();
+    let mut blobs = Blobs::default();
     let mut faults: Vec<String> = Vec::new();
-    for (id, effect, _) in record.to_take_back() {
-        let Some(inverse) = effect.inverse() else {
+    for done in record.to_take_back().filter(|e| extent.has(&e.id.scope)) {
+        let Some(inverse) = done.effect.inverse() else {
             continue;
         };
-        let now = world.cluster.object(inverse.object()).await?;
-        let planned = planned(&record.plan, id);
-        let owner = inverse.rolls_pods().then(|| inverse.object().clone());
-        let verdict = take_back(inverse, now.as_ref());
+        for digest in inverse.contents() {
+            blobs.insert(state.blob(record.run, digest)?);
+        }
+        let now = world.at_rest(&inverse).await?;
+        let planned = planned(&record.plan, &done.id);
+        let owner = match (inverse.rolls_pods(), inverse.subject()) {
+            (true, Subject::Object(object)) => Some(object.clone()),
+            _ => None,
+        };
+        let forced = match (force, inverse.standing(&now)) {
+            (true, Standing::Other { .. }) => inverse.over(&now),
+            _ => None,
+        };
+        if let Some(over) = &forced {
+            keep_what_is_there(&look, over, &mut blobs).await?;
+        }
+        let verdict = take_back(done, inverse, forced, &now);
         if !matches!(verdict, Verdict::Refused { .. }) {
             faults.extend(planned.and_then(|p| p.verdict.heals()).map(str::to_owned));
         }
         let restored = verdict.changes();
         steps.push(PlannedStep {
-            id: id.step.clone(),
+            id: unused(&steps, &done.id),
             name: format!("Take back: {}", planned.map_or("", |p| p.name.as_str())),
             uses: "undo".to_owned(),
             with: Value::Null,
-            scope: id.scope.clone(),
+            scope: done.id.scope.clone(),
             verdict,
             notes: Vec::new(),
         });
         // What the run started anew must start again from what was put back.
         if let Some(owner) = owner.filter(|_| restored) {
-            steps.extend(restarts(&look, &record.plan, &owner).await?);
+            for mut step in restarts(&look, &record.plan, &owner).await? {
+                step.id = unused(
+                    &steps,
+                    &EffectId {
+                        step: step.id.clone(),
+                        scope: step.scope.clone(),
+                        item: String::new(),
+                        attempt: 1,
+                    },
+                );
+                steps.push(step);
+            }
         }
     }
     let plan = Plan {
@@ -77,7 +128,53 @@ pub async fn undo_plan(world: &World, record: &RunRecord) -> Result<UndoPlan, Fa
         targets: record.plan.targets.clone(),
         steps,
     };
-    Ok(UndoPlan { plan, faults })
+    Ok(UndoPlan {
+        plan,
+        blobs,
+        faults,
+    })
+}
+
+/// What is overwritten by force can be put back as well.
+async fn keep_what_is_there(
+    look: &Look<'_>,
+    over: &Effect,
+    blobs: &mut Blobs,
+) -> Result<(), Fault> {
+    let Effect::PutFile { file, before, .. } = over else {
+        return Ok(());
+    };
+    let (_, reading) = look.file(&file.host.node, &file.path).await?;
+    let same = |content: &Vec<u8>| before.content() == Some(&Digest::of(content));
+    match (before.content(), reading.content) {
+        (None, _) => Ok(()),
+        (Some(_), Some(content)) if same(&content) => {
+            blobs.insert(content);
+            Ok(())
+        }
+        _ => Err(Fault::refused(
+            "moving",
+            format!("{file} is being written by somebody else just now"),
+        )
+        .next("look who writes it, and try again")),
+    }
+}
+
+/// A step's id that no earlier step at the same place has: one step may have had several effects,
+/// and each is taken back by itself.
+fn unused(steps: &[PlannedStep], id: &EffectId) -> StepId {
+    let taken = |name: &StepId| {
+        steps
+            .iter()
+            .any(|step| step.id == *name && step.scope == id.scope)
+    };
+    let mut name = id.step.clone();
+    let mut n = 2;
+    while taken(&name) {
+        name = StepId::new(&format!("{}_{n}", id.step)).unwrap_or(name);
+        n += 1;
+    }
+    name
 }
 
 /// The planned step of which an effect was.
@@ -87,59 +184,93 @@ fn planned<'p>(plan: &'p Plan, id: &EffectId) -> Option<&'p PlannedStep> {
         .find(|step| step.id == id.step && step.scope == id.scope)
 }
 
-/// `inverse` puts back what was before the run.
-fn take_back(inverse: Effect, now: Option<&Value>) -> Verdict {
-    match inverse.standing(now) {
-        Standing::After => Verdict::NoChange {
+/// `inverse` puts back what was before the run; `forced` does so over a state that nobody expected.
+pub(crate) fn take_back(
+    done: &EffectRecord,
+    inverse: Effect,
+    forced: Option<Effect>,
+    now: &Now,
+) -> Verdict {
+    match (inverse.standing(now), forced) {
+        (Standing::After, _) if done.state == EffectState::Open => Verdict::NoChange {
+            why: "it is as it was before the run, which never learned whether it had changed it"
+                .to_owned(),
+        },
+        (Standing::After, _) => Verdict::NoChange {
             why: "it is already as it was before the run".to_owned(),
         },
-        Standing::Other { now } => Verdict::Refused {
+        (Standing::Other { .. }, Some(forced)) => change(forced, now, "as somebody left it"),
+        (Standing::Other { now }, None) => Verdict::Refused {
             why: format!("it is no longer what the run left, so it is left alone: {now}"),
             next: None,
         },
-        Standing::Before => {
-            let pods = now
-                .and_then(|n| n.pointer("/status/desiredNumberScheduled"))
-                .and_then(Value::as_i64);
-            let follows = match (inverse.rolls_pods(), pods) {
-                (true, Some(pods)) => vec![format!(
-                    "its controller replaces up to {pods} pods; that is not waited for, as a fault that comes back may hold it up"
-                )],
-                _ => Vec::new(),
-            };
-            Verdict::Change {
-                details: details(&inverse),
-                effects: vec![inverse],
-                follows,
-                undo: UndoClass::Exact,
-                predicted: None,
-                heals: None,
-            }
-        }
+        (Standing::Before, _) => change(inverse, now, "as the run left it"),
     }
 }
 
-fn details(effect: &Effect) -> Vec<Detail> {
-    let Effect::SetFields { object, fields } = effect else {
-        return Vec::new();
+fn change(effect: Effect, now: &Now, before_is: &str) -> Verdict {
+    let pods = match now {
+        Now::Object(Some(object)) => object
+            .pointer("/status/desiredNumberScheduled")
+            .and_then(Value::as_i64),
+        _ => None,
     };
-    let shown = |value: &Option<Value>| value.as_ref().map(|v| crate::model::value_text(Some(v)));
-    fields
-        .iter()
-        .map(
-            |FieldChange {
-                 path,
-                 before,
-                 after,
-             }| Detail {
-                subject: format!("{object}: {path}"),
-                before: shown(before),
-                before_is: "as the run left it".to_owned(),
-                after: shown(after),
-                after_is: "as it was before the run".to_owned(),
-            },
-        )
-        .collect()
+    let follows = match (effect.rolls_pods(), pods) {
+        (true, Some(pods)) => vec![format!(
+            "its controller replaces up to {pods} pods; that is not waited for, as a fault that comes back may hold it up"
+        )],
+        _ => Vec::new(),
+    };
+    Verdict::Change {
+        details: details(&effect, before_is),
+        effects: vec![effect],
+        follows,
+        undo: UndoClass::Exact,
+        predicted: None,
+        heals: None,
+    }
+}
+
+fn details(effect: &Effect, before_is: &str) -> Vec<Detail> {
+    let detail = |subject: String, before: Option<String>, after: Option<String>| Detail {
+        subject,
+        before,
+        before_is: before_is.to_owned(),
+        after,
+        after_is: "as it was before the run".to_owned(),
+        lines: Vec::new(),
+    };
+    match effect {
+        Effect::SetFields { object, fields } => {
+            let shown =
+                |value: &Option<Value>| value.as_ref().map(|v| crate::model::value_text(Some(v)));
+            fields
+                .iter()
+                .map(
+                    |FieldChange {
+                         path,
+                         before,
+                         after,
+                     }| {
+                        detail(format!("{object}: {path}"), shown(before), shown(after))
+                    },
+                )
+                .collect()
+        }
+        Effect::PutFile {
+            file,
+            before,
+            after,
+        } => {
+            let shown = |state: &crate::model::FileState| {
+                state
+                    .content()
+                    .map(|_| FileNow::Is(state.clone()).to_string())
+            };
+            vec![detail(file.to_string(), shown(before), shown(after))]
+        }
+        Effect::ReplacePod { .. } => Vec::new(),
+    }
 }
 
 /// Starts anew what the run had started anew, where the template of its controller was put back.
@@ -181,7 +312,7 @@ fn restart(step: &PlannedStep, pod: ObjectRef, owner: &ObjectRef, node: &str) ->
                 before: Some("runs".to_owned()),
                 before_is: String::new(),
                 after: Some("replaced by a new one".to_owned()),
-                after_is: String::new(),
+                ..Detail::default()
             }],
             effects: vec![Effect::ReplacePod {
                 pod,
@@ -205,6 +336,8 @@ fn restart(step: &PlannedStep, pod: ObjectRef, owner: &ObjectRef, node: &str) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::test_events::{effect, entries, start};
+    use crate::journal::{Event, Outcome};
     use crate::model::FieldPath;
     use serde_json::json;
 
@@ -231,14 +364,30 @@ mod tests {
         }
     }
 
-    fn now(value: &str) -> Value {
-        json!({
+    fn done() -> EffectRecord {
+        let (id, _) = effect("method");
+        let events = vec![
+            start(crate::model::RunId::generate()),
+            Event::Intent {
+                id: id.clone(),
+                effect: inverse().inverse().unwrap(),
+            },
+            Event::Outcome {
+                id,
+                outcome: Outcome::Done,
+            },
+        ];
+        RunRecord::fold(entries(events)).unwrap().effects[0].clone()
+    }
+
+    fn now(value: &str) -> Now {
+        Now::Object(Some(json!({
             "metadata": {"uid": "ds"},
             "spec": {"template": {"spec": {"containers": [
                 {"name": "calico-node", "env": [{"name": "METHOD", "value": value}]},
             ]}}},
             "status": {"desiredNumberScheduled": 3},
-        })
+        })))
     }
 
     #[test]
@@ -248,7 +397,7 @@ mod tests {
             details,
             follows,
             ..
-        } = take_back(inverse(), Some(&now("by the run")))
+        } = take_back(&done(), inverse(), None, &now("by the run"))
         else {
             panic!()
         };
@@ -270,15 +419,16 @@ mod tests {
     #[test]
     fn what_is_as_before_needs_nothing_and_what_is_neither_is_left_alone() {
         assert!(matches!(
-            take_back(inverse(), Some(&now("before"))),
+            take_back(&done(), inverse(), None, &now("before")),
             Verdict::NoChange { .. }
         ));
-        let Verdict::Refused { why, .. } = take_back(inverse(), Some(&now("by someone"))) else {
+        let Verdict::Refused { why, .. } = take_back(&done(), inverse(), None, &now("by someone"))
+        else {
             panic!()
         };
         insta::assert_snapshot!(why, @"it is no longer what the run left, so it is left alone: spec.template.spec.containers[name=calico-node].env[name=METHOD] is `by someone`");
         assert!(matches!(
-            take_back(inverse(), None),
+            take_back(&done(), inverse(), None, &Now::Object(None)),
             Verdict::Refused { .. }
         ));
     }

@@ -35,16 +35,16 @@ pub struct Right {
 }
 
 impl Right {
-    /// What carrying out `effect` needs.
-    pub fn of(effect: &Effect) -> Self {
-        let object = effect.object();
-        Self {
-            verb: effect.verb().to_owned(),
+    /// What carrying out `effect` needs in the cluster.
+    pub fn of(effect: &Effect) -> Option<Self> {
+        let (object, verb) = effect.on_object()?;
+        Some(Self {
+            verb: verb.to_owned(),
             group: object.group().to_owned(),
             resource: object.resource.clone(),
             namespace: object.namespace.clone(),
             name: Some(object.name.clone()),
-        }
+        })
     }
 }
 
@@ -211,8 +211,17 @@ impl Cluster {
     /// state and on no other.
     pub async fn perform(&self, permit: Permit, now: Option<&Value>) -> Result<(), Fault> {
         let effect = permit.effect();
-        let object = effect.object();
+        let Some((object, _)) = effect.on_object() else {
+            return Err(Fault::internal(
+                "this is not done to an object of a cluster",
+            ));
+        };
         let (method, kind, body) = match effect {
+            Effect::PutFile { .. } => {
+                return Err(Fault::internal(
+                    "this is not done to an object of a cluster",
+                ));
+            }
             Effect::SetFields { fields, .. } => {
                 let Some(now) = now else {
                     return Err(Fault::definite("gone", format!("{object} is gone")));

@@ -9,16 +9,14 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::AsyncWriteExt;
 use tokio::sync::{Mutex, OnceCell};
 
 /// A script that has not answered by then will not.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection that its process left behind closes itself after this many idle seconds.
 const IDLE_SECONDS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(59);
-
-/// Code of the fault of a connection that was there and is not any more.
-const LOST: &str = "host_lost";
 
 /// How connections are made.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +25,23 @@ pub struct SshOptions {
     pub config: Option<PathBuf>,
     /// Accept the key of a host that is not known yet. A key that has changed is never accepted.
     pub accept_new: bool,
+}
+
+/// One script for one host. `script` is literal; values reach it as arguments and input.
+#[derive(Clone, Copy)]
+struct Frame<'f> {
+    script: &'f str,
+    args: &'f [&'f str],
+    input: Option<&'f [u8]>,
+}
+
+/// How a script came to no answer.
+#[derive(Debug)]
+pub(super) enum Lost {
+    /// It did not begin.
+    Before(Fault),
+    /// It had begun, or may have.
+    During(String),
 }
 
 type Connection = Arc<OnceCell<Result<Session, Fault>>>;
@@ -46,26 +61,70 @@ impl Hosts {
     }
 
     /// Runs a script that only reads, as root, and returns what it printed. `script` is literal.
+    pub async fn read_as_root(&self, host: &Destination, script: &str) -> Result<String, Fault> {
+        let output = self.read(host, script, &[]).await?;
+        Ok(String::from_utf8_lossy(&output).into_owned())
+    }
+
+    /// Runs a script that only reads, as root, with arguments, and returns what it printed.
     /// A connection that broke since its last use, or closed itself, is made anew once: reading
     /// twice does no harm.
-    pub async fn read_as_root(&self, host: &Destination, script: &str) -> Result<String, Fault> {
+    pub(super) async fn read(
+        &self,
+        host: &Destination,
+        script: &str,
+        args: &[&str],
+    ) -> Result<Vec<u8>, Fault> {
         let connection = self.connection(host).await;
         let used_before = connection.initialized();
-        let result = self.read_over(&connection, host, script).await;
-        match result {
-            Err(fault) if fault.code == LOST && used_before => {
-                tracing::debug!(host = host.name, "connecting again: {fault}");
+        let frame = Frame {
+            script,
+            args,
+            input: None,
+        };
+        match self.exec(&connection, host, frame).await {
+            Err(Lost::During(why)) if used_before => {
+                tracing::debug!(host = host.name, "connecting again: {why}");
                 self.forget(host, &connection).await;
                 let connection = self.connection(host).await;
-                self.read_over(&connection, host, script).await
+                self.exec(&connection, host, frame).await
             }
-            Err(fault) if fault.class == Class::Unreachable => {
-                // The next read may find it better.
-                self.forget(host, &connection).await;
-                Err(fault)
+            Err(lost) => {
+                if !matches!(&lost, Lost::Before(fault) if fault.class != Class::Unreachable) {
+                    // The next read may find it better.
+                    self.forget(host, &connection).await;
+                }
+                Err(lost)
             }
-            other => other,
+            output => output,
         }
+        .map_err(|lost| match lost {
+            Lost::Before(fault) => fault,
+            Lost::During(why) => Fault::unreachable("host_lost", why)
+                .next(format!("try `ssh {} true`", host.address)),
+        })
+    }
+
+    /// Runs a script that writes, as root, once and never again: whether it was done where the
+    /// connection broke is for the caller to find out.
+    pub(super) async fn write(
+        &self,
+        host: &Destination,
+        script: &str,
+        args: &[&str],
+        input: &[u8],
+    ) -> Result<Vec<u8>, Lost> {
+        let connection = self.connection(host).await;
+        let frame = Frame {
+            script,
+            args,
+            input: Some(input),
+        };
+        let output = self.exec(&connection, host, frame).await;
+        if output.is_err() {
+            self.forget(host, &connection).await;
+        }
+        output
     }
 
     async fn connection(&self, host: &Destination) -> Connection {
@@ -84,71 +143,95 @@ impl Hosts {
         }
     }
 
-    async fn read_over(
+    async fn exec(
         &self,
         connection: &Connection,
         host: &Destination,
-        script: &str,
-    ) -> Result<String, Fault> {
+        frame: Frame<'_>,
+    ) -> Result<Vec<u8>, Lost> {
         let session = connection.get_or_init(|| self.connect(host)).await;
-        let session = session.as_ref().map_err(Clone::clone)?;
-        let silent = || {
-            Fault::unreachable(
-                "host_silent",
-                format!(
-                    "{} did not answer within {} s, though it is connected",
-                    host.name,
-                    READ_TIMEOUT.as_secs()
-                ),
-            )
-            .next(format!("try `ssh {} true`", host.address))
-        };
+        let session = session
+            .as_ref()
+            .map_err(|fault| Lost::Before(fault.clone()))?;
         // The remote end has a clock of its own, since what runs there does not end with us; and sudo
         // sets a PATH of its own, so ours is set behind it.
         let wrapped = format!(
             "run='export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C; \
-             exec timeout {} /bin/sh -c \"$1\"'\n\
-             if [ \"$(id -u)\" = 0 ]; then exec /bin/sh -c \"$run\" sh \"$1\"; fi\n\
-             exec sudo -n -- /bin/sh -c \"$run\" sh \"$1\"",
-            READ_TIMEOUT.as_secs()
+             exec timeout {} /bin/sh -c \"$@\"'\n\
+             if [ \"$(id -u)\" = 0 ]; then exec /bin/sh -c \"$run\" sh \"$@\"; fi\n\
+             exec sudo -n -- /bin/sh -c \"$run\" sh \"$@\"",
+            TIMEOUT.as_secs()
         );
-        let output = tokio::time::timeout(
-            READ_TIMEOUT + Duration::from_secs(5),
-            session
-                .command("/bin/sh")
-                .args(["-c", &wrapped, "sh", script])
-                .stdin(openssh::Stdio::null())
-                .output(),
-        )
-        .await
-        .map_err(|_| silent())?
-        .map_err(|e| lost(host, &e))?;
+        let mut command = session.command("/bin/sh");
+        command
+            .args(["-c", &wrapped, "sh", frame.script, "sh"])
+            .args(frame.args)
+            .stdout(openssh::Stdio::piped())
+            .stderr(openssh::Stdio::piped())
+            .stdin(match frame.input {
+                Some(_) => openssh::Stdio::piped(),
+                None => openssh::Stdio::null(),
+            });
+        let run = async {
+            let mut child = command.spawn().await?;
+            let input = child.stdin().take();
+            let feed = async {
+                if let (Some(mut pipe), Some(bytes)) = (input, frame.input) {
+                    // A script that has seen enough closes its end; its answer tells.
+                    let _ = pipe.write_all(bytes).await;
+                    let _ = pipe.shutdown().await;
+                }
+            };
+            let (output, ()) = tokio::join!(child.wait_with_output(), feed);
+            output
+        };
+        let silent = || {
+            Lost::During(format!(
+                "{} did not answer within {} s, though it is connected",
+                host.name,
+                TIMEOUT.as_secs()
+            ))
+        };
+        let output = tokio::time::timeout(TIMEOUT + Duration::from_secs(5), run)
+            .await
+            .map_err(|_| silent())?
+            .map_err(|e| {
+                Lost::During(format!(
+                    "the connection to {} broke: {}",
+                    host.name,
+                    chain(&e)
+                ))
+            })?;
         if output.status.success() {
-            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+            return Ok(output.stdout);
         }
         let stderr = String::from_utf8_lossy(&output.stderr);
         let said = stderr.trim();
         if said.starts_with("sudo:") {
-            return Err(Fault::refused(
-                "no_root",
-                format!("on {}, this user may not become root: {said}", host.name),
-            )
-            .next("connect as root, or allow the user sudo without a password"));
+            return Err(Lost::Before(
+                Fault::refused(
+                    "no_root",
+                    format!("on {}, this user may not become root: {said}", host.name),
+                )
+                .next("connect as root, or allow the user sudo without a password"),
+            ));
         }
-        if output.status.code() == Some(124) {
-            return Err(silent());
+        match output.status.code() {
+            Some(124) => Err(silent()),
+            // A script that only reads has nothing to lose; one that writes says itself how it ended.
+            code if frame.input.is_none() => Err(Lost::Before(Fault::refused(
+                "host_read",
+                format!(
+                    "reading from {} failed ({}): {said}",
+                    host.name,
+                    code.map_or_else(|| "no exit code".to_owned(), |c| format!("exit code {c}")),
+                ),
+            ))),
+            _ => Err(Lost::During(format!(
+                "what was begun on {} was broken off: {said}",
+                host.name
+            ))),
         }
-        Err(Fault::refused(
-            "host_read",
-            format!(
-                "reading from {} failed ({}): {said}",
-                host.name,
-                output
-                    .status
-                    .code()
-                    .map_or_else(|| "no exit code".to_owned(), |c| format!("exit code {c}")),
-            ),
-        ))
     }
 
     async fn connect(&self, host: &Destination) -> Result<Session, Fault> {
@@ -222,13 +305,6 @@ fn unreachable(host: &Destination, why: &str) -> Fault {
     } else {
         fault.next(format!("try `ssh {} true`", host.address))
     }
-}
-
-fn lost(host: &Destination, e: &openssh::Error) -> Fault {
-    Fault::unreachable(
-        LOST,
-        format!("the connection to {} broke: {}", host.name, chain(e)),
-    )
 }
 
 /// An error with what it was caused by, in one line.

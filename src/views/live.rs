@@ -1,11 +1,12 @@
-//! A run while it happens, from the same records that its journal keeps.
+//! A run while it happens, from the same events that its journal keeps.
 
+use super::tell::{Telling, Told};
 use super::text::{clean, paragraph, seconds, width};
 use crate::engine::{Observer, Waiting};
-use crate::journal::{Event, Outcome, StepResult};
-use crate::model::{Plan, PlannedStep, Scope, StepId};
-use console::style;
+use crate::journal::Event;
+use crate::model::Plan;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::Timestamp;
 use std::io::IsTerminal;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -15,10 +16,9 @@ const SAY_AGAIN: Duration = Duration::from_secs(15);
 
 /// Writes a run to standard error.
 pub struct Live {
-    steps: Vec<PlannedStep>,
+    telling: Telling,
     bar: ProgressBar,
     terminal: bool,
-    started: Option<Instant>,
     said: Option<(String, Instant)>,
 }
 
@@ -35,10 +35,9 @@ impl Live {
             bar.set_style(style);
         }
         Self {
-            steps: plan.steps.clone(),
+            telling: Telling::new(plan),
             bar,
             terminal,
-            started: None,
             said: None,
         }
     }
@@ -50,74 +49,24 @@ impl Live {
             eprintln!("{line}");
         }
     }
-
-    fn name(&self, id: &StepId, scope: &Scope) -> String {
-        let step = self.steps.iter().find(|s| &s.id == id && &s.scope == scope);
-        let name = step.map_or("", |s| s.name.as_str());
-        match scope {
-            Scope::Target(target) => format!("{}: {name}", target.name),
-            Scope::Run => name.to_owned(),
-        }
-    }
-
-    fn ended(&mut self, id: &StepId, scope: &Scope, result: &StepResult) {
-        self.bar.disable_steady_tick();
-        let name = clean(&self.name(id, scope));
-        let took = match self.started.take().map(|s| s.elapsed()) {
-            Some(took) if took >= Duration::from_secs(2) => format!(" ({})", seconds(took)),
-            _ => String::new(),
-        };
-        self.said = None;
-        match result {
-            StepResult::Unchanged { why } => {
-                self.line(&format!("  {} {name}", style("=").for_stderr()));
-                self.line(&paragraph("      ", why, width()));
-            }
-            StepResult::Verified { changed } => {
-                let mark = style("✓").green().for_stderr();
-                let note = match (changed, self.checks(id, scope)) {
-                    (false, false) => ": it was already so",
-                    _ => "",
-                };
-                self.line(&format!("  {mark} {name}{note}{took}"));
-            }
-            StepResult::Failed { .. } => {
-                self.line(&format!("  {} {name}{took}", style("✗").red().for_stderr()));
-            }
-        }
-    }
-
-    fn checks(&self, id: &StepId, scope: &Scope) -> bool {
-        self.steps
-            .iter()
-            .any(|s| &s.id == id && &s.scope == scope && !s.verdict.changes())
-    }
 }
 
 impl Observer for Live {
     fn event(&mut self, event: &Event) {
-        match event {
-            Event::StepStarted { step, scope } => {
-                self.started = Some(Instant::now());
-                let name = clean(&self.name(step, scope));
-                if self.terminal {
+        for told in self.telling.on(Timestamp::now(), event) {
+            match told {
+                Told::Begun(name) if self.terminal => {
                     self.bar.set_message(name);
                     self.bar.enable_steady_tick(Duration::from_millis(120));
-                } else {
-                    self.line(&format!("  … {name}"));
                 }
+                Told::Begun(name) => self.line(&format!("  … {name}")),
+                Told::Line(line) => {
+                    self.bar.disable_steady_tick();
+                    self.said = None;
+                    self.line(&line);
+                }
+                Told::Over => self.bar.finish_and_clear(),
             }
-            Event::StepEnded {
-                step,
-                scope,
-                result,
-            } => self.ended(step, scope, result),
-            Event::Outcome {
-                outcome: Outcome::NotDone { fault },
-                ..
-            } => self.line(&paragraph("      ", &fault.message, width())),
-            Event::RunEnded { .. } => self.bar.finish_and_clear(),
-            Event::RunStarted { .. } | Event::Intent { .. } | Event::Outcome { .. } => {}
         }
     }
 

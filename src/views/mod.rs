@@ -1,12 +1,20 @@
 //! What people read. Views render plans and records, and nothing else; they ask nothing and change
 //! nothing.
 
+mod by_hand;
+mod end;
 mod fault;
+mod history;
 mod live;
 mod plan;
+mod tell;
 mod text;
 
+pub use by_hand::render_by_hand;
+pub use end::render_end;
 pub use fault::render_fault;
+pub use history::{State, render_history, render_run};
 pub use live::Live;
-pub use plan::render_plan;
+pub use plan::{render_differences, render_plan};
+pub use tell::{Telling, Told};
 pub use text::{clean, seconds};

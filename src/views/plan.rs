@@ -2,6 +2,7 @@
 
 use super::text::{clean, paragraph, width};
 use crate::model::{Detail, Plan, PlanKind, PlannedStep, Scope, Target, UndoClass, Verdict};
+use crate::plan::Difference;
 use console::{StyledObject, style};
 
 /// The whole plan.
@@ -11,6 +12,40 @@ pub fn render_plan(plan: &Plan) -> String {
         width: width(),
     }
     .plan(plan)
+}
+
+/// What is otherwise than a saved plan has it.
+pub fn render_differences(differences: &[Difference]) -> String {
+    let mut page = Page {
+        out: String::new(),
+        width: width(),
+    };
+    for difference in differences {
+        if let Some(what) = &difference.what {
+            page.paragraph("  - ", what);
+        }
+        if let Some((step, scope)) = &difference.step {
+            page.line(&format!(
+                "  {} ({})",
+                step.as_str(),
+                clean(&scope.to_string())
+            ));
+            for (when, verdict) in [
+                ("as planned", &difference.planned),
+                ("now", &difference.now),
+            ] {
+                let word = match verdict {
+                    Some(verdict) => verdict_words(verdict).1,
+                    None => "it is no longer part of it",
+                };
+                page.line(&format!("    {when}: {word}"));
+                if let Some(verdict) = verdict {
+                    page.verdict(verdict);
+                }
+            }
+        }
+    }
+    page.out
 }
 
 struct Page {
@@ -126,6 +161,16 @@ impl Page {
         let green = paragraph("        + ", &after, self.width);
         self.line(&style(red).red().for_stderr().to_string());
         self.line(&style(green).green().for_stderr().to_string());
+        for line in &detail.lines {
+            // A line of a file is shown as it is: what would wrap is cut by the terminal, not by us.
+            let text = format!("          {}", clean(line));
+            let text = match line.chars().next() {
+                Some('-') => style(text).red(),
+                Some('+') => style(text).green(),
+                _ => style(text).dim(),
+            };
+            self.line(&text.for_stderr().to_string());
+        }
     }
 
     fn foot(&mut self, plan: &Plan) {
@@ -166,7 +211,7 @@ impl Page {
             said.push(format!("{unknown} unknown."));
         }
         self.paragraph("", &said.join(" "));
-        if changes > 0 && plan.kind == PlanKind::Apply {
+        if changes > 0 && refused == 0 && plan.kind == PlanKind::Apply {
             let heals = plan.heals();
             if !heals.is_empty() {
                 self.paragraph(
@@ -174,9 +219,11 @@ impl Page {
                     &format!("Undo brings the fault back as well: {}.", heals.join("; ")),
                 );
             }
+            self.paragraph("", &failure_words(plan));
             self.paragraph(
                 "",
-                "If a step fails, it stops there, and says what was done and how to take it back.",
+                "It can be taken back for as long as its journal is kept: `runbook history prune` \
+                 removes runs that are older than 90 days, unless told otherwise.",
             );
         }
     }
@@ -219,6 +266,27 @@ fn verdict_words(verdict: &Verdict) -> (StyledObject<&'static str>, &'static str
         Verdict::Refused { .. } => (style("!").red(), "refused"),
     };
     (mark.for_stderr(), word)
+}
+
+/// What happens when a step fails: said before, so that nobody is surprised then.
+fn failure_words(plan: &Plan) -> String {
+    let stops = "it stops there, and says what was done and how to go on or back";
+    let exact = |step: &&PlannedStep| step.verdict.undo() == Some(&UndoClass::Exact);
+    let changing: Vec<&PlannedStep> = plan.steps.iter().filter(|s| s.verdict.changes()).collect();
+    let until = changing.iter().position(|step| !exact(step));
+    let beyond = until.and_then(|at| changing.get(at));
+    match (until, beyond) {
+        (None, _) => format!(
+            "If a step certainly fails, what was done at that node is taken back by itself. If that \
+             is not certain, or a wait runs out, {stops}."
+        ),
+        (Some(0), _) | (_, None) => format!("If a step fails, {stops}."),
+        (Some(_), Some(step)) => format!(
+            "If a step up to `{}` certainly fails, what was done at that node is taken back by \
+             itself. After that, or where it is not certain, or where a wait runs out, {stops}.",
+            step.id
+        ),
+    }
 }
 
 fn undo_words(undo: &UndoClass) -> String {

@@ -150,7 +150,7 @@ fn what_was_written_must_stay() {
         }],
     };
     let now = |a: &str| json!({"metadata": {"uid": "u", "annotations": {"a": a}}});
-    let code = |a: &str| written(&effect, Some(&now(a)), true).map_err(|f| f.code);
+    let code = |a: &str| written(&effect, &Now::Object(Some(now(a))), true).map_err(|f| f.code);
     assert_eq!(code("new"), Ok(Settled::Yes));
     assert_eq!(code("old"), Err("taken_back".to_owned()));
     assert_eq!(code("else"), Err("overwritten".to_owned()));

@@ -143,8 +143,11 @@ impl Script {
                 });
             }
             input = match turn.ask {
-                Ask::Look(_) => {
-                    self.log.push("look".into());
+                ask @ (Ask::Look(_) | Ask::Find(_)) => {
+                    self.log.push(match ask {
+                        Ask::Find(_) => "find".into(),
+                        _ => "look".into(),
+                    });
                     Input::Looked(match self.looks.is_empty() {
                         true => Ok(Standing::Before),
                         false => self.looks.remove(0),
@@ -466,4 +469,207 @@ fn an_object_that_vanished_is_looked_at_again() {
     script.writes = vec![Err(Fault::definite("gone", "x"))];
     let end = script.run(&mut machine_of(PlanKind::Apply, vec![change(&["a"])], &[]));
     assert_eq!((end.ending, end.made), (Ending::Done, 0));
+}
+
+/// The events of a first sitting, as its journal keeps them.
+fn sitting(plan: Plan, events: Vec<Event>) -> RunRecord {
+    use crate::journal::test_events::{entries, start_of};
+    let mut all = vec![start_of(RunId::generate(), plan)];
+    all.extend(events);
+    RunRecord::fold(entries(all)).unwrap()
+}
+
+fn two_steps() -> Plan {
+    machine_of(
+        PlanKind::Apply,
+        vec![change(&["a"]), change(&["b", "c"]), check()],
+        &[],
+    )
+    .plan
+}
+
+fn id(step: &str, item: &str, attempt: u32) -> EffectId {
+    EffectId {
+        step: StepId::new(step).unwrap(),
+        scope: Scope::Run,
+        item: item.into(),
+        attempt,
+    }
+}
+
+fn intent(id: &EffectId, name: &str) -> Event {
+    Event::Intent {
+        id: id.clone(),
+        effect: effect(name),
+    }
+}
+
+fn verified(step: &str) -> Event {
+    Event::StepEnded {
+        step: StepId::new(step).unwrap(),
+        scope: Scope::Run,
+        result: StepResult::Verified { changed: true },
+    }
+}
+
+fn outcome(id: &EffectId, outcome: Outcome) -> Event {
+    Event::Outcome {
+        id: id.clone(),
+        outcome,
+    }
+}
+
+#[test]
+fn a_resumed_run_leaves_what_is_verified_and_goes_on_after_it() {
+    let (a, b, c) = (
+        id("s0", "", 1),
+        id("s1", "Node b", 1),
+        id("s1", "Node c", 1),
+    );
+    let record = sitting(
+        two_steps(),
+        vec![
+            intent(&a, "a"),
+            outcome(&a, Outcome::Done),
+            verified("s0"),
+            intent(&b, "b"),
+            outcome(&b, Outcome::Done),
+            intent(&c, "c"),
+        ],
+    );
+    let mut script = Script::new();
+    // What was done is found done; of what was begun, nothing had happened.
+    script.looks = vec![Ok(Standing::After), Ok(Standing::Before)];
+    let end = script.run(&mut Machine::resume(&record));
+    assert_eq!((end.ending, end.made), (Ending::Done, 3));
+    insta::assert_snapshot!(script.log.join("\n"), @"
+    start s1
+    find
+    settle
+    find
+    intend s1@run[Node c]#2
+    write s1@run[Node c]#2
+    outcome s1@run[Node c]#2 done
+    settle
+    end s1 verified changed=true
+    start s2
+    watch 2
+    end s2 verified changed=false
+    over Done
+    ");
+}
+
+#[test]
+fn an_open_intent_that_happened_is_not_done_again() {
+    let a = id("s0", "", 1);
+    let record = sitting(two_steps(), vec![intent(&a, "a")]);
+    let mut script = Script::new();
+    script.looks = vec![Ok(Standing::After)];
+    let end = script.run(&mut Machine::resume(&record));
+    assert_eq!((end.ending, end.made), (Ending::Done, 3));
+    assert_eq!(
+        script.log[1..4],
+        ["find", "outcome s0@run#1 done", "settle"]
+    );
+}
+
+#[test]
+fn what_was_certainly_not_done_is_tried_again_as_a_new_attempt() {
+    let a = id("s0", "", 1);
+    let not_done = Outcome::NotDone {
+        fault: Fault::definite("api_rejected", "x"),
+    };
+    let record = sitting(two_steps(), vec![intent(&a, "a"), outcome(&a, not_done)]);
+    let mut script = Script::new();
+    let end = script.run(&mut Machine::resume(&record));
+    assert_eq!((end.ending, end.made), (Ending::Done, 3));
+    assert_eq!(script.log[1..3], ["look", "intend s0@run#2"]);
+}
+
+#[test]
+fn a_resume_that_meets_something_else_or_nobody_stops_and_says_so() {
+    let a = id("s0", "", 1);
+    let open = || sitting(two_steps(), vec![intent(&a, "a")]);
+    let done = || {
+        sitting(
+            two_steps(),
+            vec![intent(&a, "a"), outcome(&a, Outcome::Done)],
+        )
+    };
+    let other = || {
+        Ok(Standing::Other {
+            now: "x is y".into(),
+        })
+    };
+    let silent = || Err(Fault::unreachable("api_unreachable", "x"));
+    for (record, looked, ending, code) in [
+        (open(), other(), Ending::Drifted, "drift"),
+        (open(), silent(), Ending::Unknown, "api_unreachable"),
+        (done(), other(), Ending::Drifted, "drift"),
+        (done(), Ok(Standing::Before), Ending::Drifted, "drift"),
+        (done(), silent(), Ending::Failed, "api_unreachable"),
+    ] {
+        let mut script = Script::new();
+        script.looks = vec![looked];
+        let end = script.run(&mut Machine::resume(&record));
+        assert_eq!(end.ending, ending);
+        assert_eq!(end.made, 1);
+        assert_eq!(end.fault.unwrap().code, code);
+        assert!(!script.log.iter().any(|l| l.starts_with("write")));
+    }
+}
+
+#[test]
+fn a_resumed_undo_counts_again_what_it_left_alone() {
+    let plan = machine_of(
+        PlanKind::Undo {
+            of: RunId::generate(),
+        },
+        vec![refused(), change(&["a"])],
+        &[],
+    )
+    .plan;
+    let failed = Event::StepEnded {
+        step: StepId::new("s0").unwrap(),
+        scope: Scope::Run,
+        result: StepResult::Failed {
+            fault: Fault::refused("refused", "no"),
+        },
+    };
+    let record = sitting(plan, vec![failed]);
+    let mut script = Script::new();
+    let end = script.run(&mut Machine::resume(&record));
+    assert_eq!((end.ending, end.made, end.left), (Ending::Done, 1, 1));
+    assert_eq!(script.log[0], "start s1");
+}
+
+#[test]
+fn the_end_of_a_run_is_the_same_from_its_journal() {
+    let a = id("s0", "", 1);
+    let over = |ending: Ending| Event::RunEnded {
+        ending,
+        fault: None,
+    };
+    assert_eq!(End::of(&sitting(two_steps(), vec![intent(&a, "a")])), None);
+    let record = sitting(two_steps(), vec![intent(&a, "a"), over(Ending::Unknown)]);
+    let end = End::of(&record).unwrap();
+    assert_eq!((end.ending, end.made, end.left), (Ending::Unknown, 1, 0));
+    let undo = machine_of(
+        PlanKind::Undo {
+            of: RunId::generate(),
+        },
+        vec![refused(), change(&["a"])],
+        &[],
+    )
+    .plan;
+    let left = Event::StepEnded {
+        step: StepId::new("s0").unwrap(),
+        scope: Scope::Run,
+        result: StepResult::Failed {
+            fault: Fault::refused("refused", "no"),
+        },
+    };
+    let end = |events| End::of(&sitting(undo.clone(), events)).unwrap();
+    assert_eq!(end(vec![over(Ending::Failed)]).left, 0);
+    assert_eq!(end(vec![left, over(Ending::Done)]).left, 1);
 }

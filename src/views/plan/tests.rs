@@ -9,6 +9,7 @@ fn detail() -> Detail {
         before_is: "on ens9 (dummy, up); not what kubelet registered".into(),
         after: Some("10.0.0.2/24".into()),
         after_is: "its InternalIP, with the prefix of its link eth0".into(),
+        lines: vec![],
     }
 }
 
@@ -158,7 +159,11 @@ fn a_plan_that_changes_things() {
     Undo brings the fault back as well: node02 advertises 172.18.0.1/16, which is not its own address;
     node02 advertises 172.18.0.1/16, which is not its own address; node02 advertises 172.18.0.1/16,
     which is not its own address.
-    If a step fails, it stops there, and says what was done and how to take it back.
+    If a step up to `method` certainly fails, what was done at that node is taken back by itself. After
+    that, or where it is not certain, or where a wait runs out, it stops there, and says what was done
+    and how to go on or back.
+    It can be taken back for as long as its journal is kept: `runbook history prune` removes runs that
+    are older than 90 days, unless told otherwise.
     ");
 }
 
@@ -244,8 +249,6 @@ fn a_plan_that_is_refused_or_unknown() {
           next: look at it
 
     1 step changes something. 1 step is refused: nothing will be done. 1 unknown.
-    Undo brings the fault back as well: node02 advertises 172.18.0.1/16, which is not its own address.
-    If a step fails, it stops there, and says what was done and how to take it back.
     ");
 }
 

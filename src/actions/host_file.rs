@@ -1,0 +1,504 @@
+//! `host.file`: the content and the mode of a file of a host, or its absence.
+
+use super::{Action, Compiled, Decision, Look, Place};
+use crate::fault::Fault;
+use crate::model::{Blobs, Detail, Digest, Effect, FileNow, FileRef, FileState, Prior, UndoClass};
+use crate::transport::{FileReading, MAX_FILE};
+use async_trait::async_trait;
+use serde::Deserialize;
+use similar::{ChangeTag, TextDiff};
+
+/// Lines of a difference that are shown; the rest is counted.
+const SHOWN_LINES: usize = 40;
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    #[default]
+    Present,
+    Absent,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Args {
+    path: String,
+    #[serde(default)]
+    state: State,
+    content: Option<String>,
+    /// Octal, such as `"0644"`; a new file gets 0644, an old one keeps its own.
+    mode: Option<String>,
+}
+
+pub struct HostFile {
+    path: String,
+    wanted: Wanted,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Wanted {
+    Absent,
+    Present {
+        /// `None`: as it is.
+        content: Option<String>,
+        mode: Option<u32>,
+    },
+}
+
+pub struct Seen {
+    file: FileRef,
+    reading: FileReading,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    file: FileRef,
+    before: (FileState, Vec<u8>),
+    after: (FileState, Vec<u8>),
+}
+
+fn check_path(path: &str) -> Result<(), String> {
+    let parts = || path.split('/').skip(1);
+    if !path.starts_with('/') {
+        Err(format!("`path` must be absolute, and `{path}` is not"))
+    } else if parts().any(|part| ["", ".", ".."].contains(&part)) {
+        Err(format!(
+            "`path` must be plain: `{path}` has an empty part, `.` or `..`"
+        ))
+    } else if path.chars().any(char::is_control) {
+        Err("`path` must be without control characters".to_owned())
+    } else if ["/proc/", "/sys/", "/dev/"]
+        .iter()
+        .any(|p| path.starts_with(p))
+    {
+        Err(format!("`{path}` is no file on a disk"))
+    } else {
+        Ok(())
+    }
+}
+
+fn parse_mode(text: &str) -> Result<u32, String> {
+    u32::from_str_radix(text, 8)
+        .ok()
+        .filter(|mode| *mode <= 0o7777 && text.len() >= 3)
+        .ok_or_else(|| format!("`mode` is octal, such as \"0644\", and `{text}` is not"))
+}
+
+#[async_trait]
+impl Action for HostFile {
+    const USES: &'static str = "host.file";
+    type Args = Args;
+    type Seen = Seen;
+    type Change = Change;
+
+    fn new(args: Args) -> Result<Self, String> {
+        check_path(&args.path)?;
+        let mode = args.mode.as_deref().map(parse_mode).transpose()?;
+        let wanted = match (args.state, args.content, mode) {
+            (State::Absent, None, None) => Wanted::Absent,
+            (State::Absent, ..) => {
+                return Err("an absent file has neither `content` nor `mode`".to_owned());
+            }
+            (State::Present, None, None) => {
+                return Err("give `content` or `mode`, or `state: absent`".to_owned());
+            }
+            (State::Present, Some(content), _) if content.len() as u64 > MAX_FILE => {
+                return Err(format!("`content` has more than {MAX_FILE} bytes"));
+            }
+            (State::Present, content, mode) => Wanted::Present { content, mode },
+        };
+        Ok(Self {
+            path: args.path,
+            wanted,
+        })
+    }
+
+    async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
+        let (file, reading) = look.file(&place.target()?.name, &self.path).await?;
+        Ok(Seen { file, reading })
+    }
+
+    fn decide(&self, seen: &Seen, _: Place<'_>, prior: Prior<'_>) -> Decision<Change> {
+        let file = &seen.file;
+        if prior
+            .effects()
+            .any(|e| matches!(e, Effect::PutFile { file: other, .. } if other == file))
+        {
+            return Decision::Refuse {
+                why: format!("an earlier step of this runbook writes {file} as well"),
+                next: Some("make one step of the two".to_owned()),
+            };
+        }
+        let (before, content) = match (&seen.reading.now, &seen.reading.content) {
+            (FileNow::Is(state), Some(content)) => (state.clone(), content.clone()),
+            (FileNow::Is(_), None) => {
+                return Decision::Refuse {
+                    why: format!(
+                        "{file} has more than {MAX_FILE} bytes, or was written while it was read: \
+                         it could not be put back"
+                    ),
+                    next: None,
+                };
+            }
+            (FileNow::Strange(what), _) => {
+                return Decision::Refuse {
+                    why: format!("{file} is {what}: that is not replaced by a file"),
+                    next: None,
+                };
+            }
+        };
+        match self.after(&before, &content) {
+            Ok((after, _)) if after == before => Decision::NoChange {
+                why: match after {
+                    FileState::Absent => format!("{file} is absent already"),
+                    FileState::Present { .. } => format!("{file} is so already"),
+                },
+            },
+            Ok(after) => Decision::Change(Change {
+                file: file.clone(),
+                before: (before, content),
+                after,
+            }),
+            Err(why) => Decision::Refuse {
+                why: format!("{file} {why}"),
+                next: None,
+            },
+        }
+    }
+
+    fn compile(&self, change: Change) -> Compiled {
+        let mut blobs = Blobs::default();
+        for (state, bytes) in [&change.before, &change.after] {
+            if state.content().is_some() {
+                blobs.insert(bytes.clone());
+            }
+        }
+        let words = |state: &FileState| match state {
+            FileState::Absent => None,
+            state => Some(FileNow::Is(state.clone()).to_string()),
+        };
+        Compiled {
+            details: vec![Detail {
+                subject: change.file.to_string(),
+                before: words(&change.before.0),
+                after: words(&change.after.0),
+                lines: lines(&change),
+                ..Detail::default()
+            }],
+            effects: vec![Effect::PutFile {
+                file: change.file,
+                before: change.before.0,
+                after: change.after.0,
+            }],
+            blobs,
+            follows: Vec::new(),
+            undo: UndoClass::Exact,
+            predicted: None,
+            heals: None,
+        }
+    }
+}
+
+impl HostFile {
+    /// What the file becomes, from what it is.
+    fn after(&self, before: &FileState, now: &[u8]) -> Result<(FileState, Vec<u8>), &'static str> {
+        let Wanted::Present { content, mode } = &self.wanted else {
+            return Ok((FileState::Absent, Vec::new()));
+        };
+        let bytes = match (content, before) {
+            (Some(content), _) => content.clone().into_bytes(),
+            (None, FileState::Present { .. }) => now.to_vec(),
+            (None, FileState::Absent) => {
+                return Err("is absent, and the step gives no `content`");
+            }
+        };
+        let (old_mode, uid, gid) = match before {
+            FileState::Absent => (0o644, 0, 0),
+            FileState::Present { mode, uid, gid, .. } => (*mode, *uid, *gid),
+        };
+        let state = FileState::Present {
+            mode: mode.unwrap_or(old_mode),
+            uid,
+            gid,
+            size: bytes.len() as u64,
+            content: Digest::of(&bytes),
+        };
+        Ok((state, bytes))
+    }
+}
+
+/// The difference of two texts, line by line. What not everybody may read is not shown, and what is
+/// no text is told by size and digest alone.
+fn lines(change: &Change) -> Vec<String> {
+    let everybodys = |state: &FileState| match state {
+        FileState::Absent => true,
+        FileState::Present { mode, .. } => mode & 0o004 != 0,
+    };
+    if !everybodys(&change.before.0) || !everybodys(&change.after.0) {
+        return Vec::new();
+    }
+    let (Ok(before), Ok(after)) = (
+        std::str::from_utf8(&change.before.1),
+        std::str::from_utf8(&change.after.1),
+    ) else {
+        return Vec::new();
+    };
+    let diff = TextDiff::from_lines(before, after);
+    let mut all = Vec::new();
+    for group in diff.grouped_ops(2) {
+        if !all.is_empty() {
+            all.push("  …".to_owned());
+        }
+        for op in group {
+            for line in diff.iter_changes(&op) {
+                let sign = match line.tag() {
+                    ChangeTag::Delete => '-',
+                    ChangeTag::Insert => '+',
+                    ChangeTag::Equal => ' ',
+                };
+                let text = line.value().trim_end_matches('\n');
+                let end = match line.missing_newline() {
+                    true => "  (no newline at its end)",
+                    false => "",
+                };
+                all.push(format!("{sign} {text}{end}"));
+            }
+        }
+    }
+    if all.len() > SHOWN_LINES {
+        let more = all.len() - SHOWN_LINES;
+        all.truncate(SHOWN_LINES);
+        all.push(format!("  … and {more} lines more"));
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{HostRef, PlannedStep, Scope, StepId, Verdict};
+    use serde_json::{Value, json};
+
+    fn made(args: Value) -> Result<HostFile, String> {
+        HostFile::new(serde_json::from_value(args).unwrap())
+    }
+
+    fn file() -> FileRef {
+        FileRef {
+            host: HostRef {
+                node: "node02".into(),
+                machine_id: "m".into(),
+            },
+            path: "/etc/x.conf".into(),
+        }
+    }
+
+    fn present(mode: u32, content: &str) -> Seen {
+        Seen {
+            file: file(),
+            reading: FileReading {
+                now: FileNow::Is(FileState::Present {
+                    mode,
+                    uid: 7,
+                    gid: 8,
+                    size: content.len() as u64,
+                    content: Digest::of(content.as_bytes()),
+                }),
+                content: Some(content.as_bytes().to_vec()),
+            },
+        }
+    }
+
+    fn absent() -> Seen {
+        Seen {
+            file: file(),
+            reading: FileReading {
+                now: FileNow::Is(FileState::Absent),
+                content: Some(Vec::new()),
+            },
+        }
+    }
+
+    fn decide(args: Value, seen: &Seen) -> Decision<Change> {
+        let place = Place {
+            scope: &Scope::Run,
+            targets: &[],
+        };
+        made(args)
+            .unwrap()
+            .decide(seen, place, Prior { steps: &[] })
+    }
+
+    fn after(args: Value, seen: &Seen) -> (FileState, String) {
+        match decide(args, seen) {
+            Decision::Change(change) => {
+                (change.after.0, String::from_utf8(change.after.1).unwrap())
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn arguments_that_make_no_sense_are_refused() {
+        for args in [
+            json!({"path": "etc/x", "content": ""}),
+            json!({"path": "/etc/../x", "content": ""}),
+            json!({"path": "/etc//x", "content": ""}),
+            json!({"path": "/etc/", "content": ""}),
+            json!({"path": "/", "content": ""}),
+            json!({"path": "/etc/a\nb", "content": ""}),
+            json!({"path": "/proc/sys/x", "content": ""}),
+            json!({"path": "/etc/x"}),
+            json!({"path": "/etc/x", "state": "absent", "content": ""}),
+            json!({"path": "/etc/x", "state": "absent", "mode": "0644"}),
+            json!({"path": "/etc/x", "mode": "9"}),
+            json!({"path": "/etc/x", "mode": "64"}),
+            json!({"path": "/etc/x", "mode": "10644"}),
+            json!({"path": "/etc/x", "content": "x".repeat(1 + (1 << 20))}),
+        ] {
+            assert!(made(args.clone()).is_err(), "{args}");
+        }
+    }
+
+    #[test]
+    fn an_old_file_keeps_its_owner_and_its_mode_and_a_new_one_is_roots() {
+        let content = json!({"path": "/etc/x.conf", "content": "new\n"});
+        let state = |mode, uid, gid, text: &str| FileState::Present {
+            mode,
+            uid,
+            gid,
+            size: text.len() as u64,
+            content: Digest::of(text.as_bytes()),
+        };
+        assert_eq!(
+            after(content.clone(), &present(0o600, "old\n")),
+            (state(0o600, 7, 8, "new\n"), "new\n".into())
+        );
+        assert_eq!(
+            after(content.clone(), &absent()),
+            (state(0o644, 0, 0, "new\n"), "new\n".into())
+        );
+        assert_eq!(
+            after(
+                json!({"path": "/etc/x.conf", "mode": "0640"}),
+                &present(0o644, "old\n")
+            ),
+            (state(0o640, 7, 8, "old\n"), "old\n".into())
+        );
+        assert_eq!(
+            after(
+                json!({"path": "/etc/x.conf", "state": "absent"}),
+                &present(0o644, "old\n")
+            ),
+            (FileState::Absent, String::new())
+        );
+        for (args, seen) in [
+            (content, present(0o640, "new\n")),
+            (json!({"path": "/etc/x.conf", "state": "absent"}), absent()),
+            (
+                json!({"path": "/etc/x.conf", "mode": "0640"}),
+                present(0o640, "old\n"),
+            ),
+        ] {
+            assert!(matches!(decide(args, &seen), Decision::NoChange { .. }));
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_put_back_is_refused() {
+        let args = || json!({"path": "/etc/x.conf", "content": "x"});
+        let refused = |seen: &Seen, args: Value| match decide(args, seen) {
+            Decision::Refuse { why, .. } => why,
+            other => panic!("{other:?}"),
+        };
+        let mut seen = present(0o644, "x");
+        seen.reading.content = None;
+        insta::assert_snapshot!(refused(&seen, args()), @"file /etc/x.conf of node02 has more than 1048576 bytes, or was written while it was read: it could not be put back");
+        seen.reading.now = FileNow::Strange("a symbolic link".into());
+        insta::assert_snapshot!(refused(&seen, args()), @"file /etc/x.conf of node02 is a symbolic link: that is not replaced by a file");
+        insta::assert_snapshot!(refused(&absent(), json!({"path": "/etc/x.conf", "mode": "0600"})), @"file /etc/x.conf of node02 is absent, and the step gives no `content`");
+    }
+
+    #[test]
+    fn two_steps_do_not_write_the_same_file() {
+        let Decision::Change(change) =
+            decide(json!({"path": "/etc/x.conf", "content": "x"}), &absent())
+        else {
+            panic!()
+        };
+        let step = made(json!({"path": "/etc/x.conf", "state": "absent"})).unwrap();
+        let compiled = step.compile(change);
+        let earlier = [PlannedStep {
+            id: StepId::new("one").unwrap(),
+            name: String::new(),
+            uses: String::new(),
+            with: Value::Null,
+            scope: Scope::Run,
+            verdict: Verdict::Change {
+                effects: compiled.effects,
+                details: vec![],
+                follows: vec![],
+                undo: UndoClass::Exact,
+                predicted: None,
+                heals: None,
+            },
+            notes: vec![],
+        }];
+        let place = Place {
+            scope: &Scope::Run,
+            targets: &[],
+        };
+        assert!(matches!(
+            step.decide(&present(0o644, "x"), place, Prior { steps: &earlier }),
+            Decision::Refuse { .. }
+        ));
+    }
+
+    #[test]
+    fn the_difference_is_shown_but_not_of_secrets_and_not_without_end() {
+        let shown = |seen: &Seen, content: &str| {
+            let Decision::Change(change) =
+                decide(json!({"path": "/etc/x.conf", "content": content}), seen)
+            else {
+                panic!()
+            };
+            lines(&change).join("\n")
+        };
+        insta::assert_snapshot!(shown(&present(0o644, "a\nb\nc\nd\ne\nf\n"), "a\nb\nc\nD\ne\nf"), @r"
+          b
+          c
+        - d
+        + D
+          e
+        - f
+        + f  (no newline at its end)
+        ");
+        assert_eq!(shown(&present(0o640, "secret\n"), "another\n"), "");
+        let many: String = (0..100).map(|n| format!("{n}\n")).collect();
+        let long = shown(&absent(), &many);
+        assert_eq!(long.lines().count(), SHOWN_LINES + 1);
+        assert!(long.ends_with("… and 60 lines more"), "{long}");
+        let mut binary = present(0o644, "x");
+        binary.reading.content = Some(vec![0xff, 0xfe]);
+        assert_eq!(shown(&binary, "a"), "");
+    }
+
+    #[test]
+    fn before_and_after_are_kept_for_doing_and_undoing() {
+        let Decision::Change(change) = decide(
+            json!({"path": "/etc/x.conf", "content": "new"}),
+            &present(0o644, "old"),
+        ) else {
+            panic!()
+        };
+        let compiled = made(json!({"path": "/etc/x.conf", "mode": "0600"}))
+            .unwrap()
+            .compile(change);
+        for effect in &compiled.effects {
+            assert_eq!(effect.contents().count(), 2);
+            for digest in effect.contents() {
+                assert!(compiled.blobs.get(digest).is_some());
+            }
+        }
+    }
+}

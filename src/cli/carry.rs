@@ -1,0 +1,273 @@
+//! Carrying a plan out, from the confirmation to the last word: what apply, undo and resume share.
+
+use super::exit::Exit;
+use crate::actions::World;
+use crate::engine::{End, Machine, run};
+use crate::fault::Fault;
+use crate::journal::{Ending, Event, Journal, RunRecord, StateDir};
+use crate::model::{Blobs, Plan, PlanKind, RunId, StepId, Verdict};
+use crate::plan::{Automatic, Extent, UndoPlan, actor, automatic, undo_plan};
+use crate::views::{Live, clean, render_end};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// What a new run starts from.
+pub struct Start<'s> {
+    pub plan: Plan,
+    pub blobs: &'s Blobs,
+    pub allowed: Vec<StepId>,
+    pub reason: Option<String>,
+    pub runbook_text: &'s str,
+}
+
+/// A sitting of a run that is over.
+pub struct Carried {
+    pub run: RunId,
+    pub end: End,
+    took: Duration,
+}
+
+/// Opens a journal and carries the plan out.
+pub async fn begin(world: &World, state: &StateDir, start: Start<'_>) -> Result<Carried, Fault> {
+    let id = RunId::generate();
+    let event = Event::RunStarted {
+        run: id,
+        plan: Box::new(start.plan.clone()),
+        reason: start.reason,
+        runbook_text: start.runbook_text.to_owned(),
+        allowed: start.allowed.clone(),
+    };
+    let journal = Journal::create(state, id, event, start.blobs)?;
+    let machine = Machine::new(start.plan, start.allowed);
+    Ok(carry(world, journal, machine).await)
+}
+
+/// Goes on with a run that was cut short.
+pub async fn go_on(world: &World, journal: Journal, record: &RunRecord) -> Carried {
+    let mut journal = journal;
+    journal.record(Event::RunResumed {
+        actor: actor(),
+        engine: env!("CARGO_PKG_VERSION").to_owned(),
+    });
+    carry(world, journal, Machine::resume(record)).await
+}
+
+async fn carry(world: &World, mut journal: Journal, machine: Machine) -> Carried {
+    let started = Instant::now();
+    let run_id = journal.run();
+    let mut live = Live::new(machine.plan());
+    eprintln!("\nRun {run_id}");
+    let end = run(world, &mut journal, machine, &mut live, stop_on_signal()).await;
+    Carried {
+        run: run_id,
+        end,
+        took: started.elapsed(),
+    }
+}
+
+/// The first Ctrl-C lets the step under way end; the second ends the program at once.
+fn stop_on_signal() -> watch::Receiver<bool> {
+    let (sender, receiver) = watch::channel(false);
+    tokio::spawn(async move {
+        let mut asked = false;
+        while tokio::signal::ctrl_c().await.is_ok() {
+            if asked {
+                std::process::exit(Exit::Interrupted as i32);
+            }
+            asked = true;
+            eprintln!(
+                "Stopping: no further change is begun. Ctrl-C again ends the program at once."
+            );
+            if sender.send(true).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+impl Carried {
+    pub fn succeeded(&self) -> bool {
+        self.end.ending == Ending::Done
+    }
+
+    /// The last words. `seen` and `done` say what a success means.
+    pub fn summary(&self, seen: &str, done: &str) {
+        eprint!("\n{}", render_end(&self.end, Some(self.took), seen, done));
+    }
+
+    /// The commands by which to go on, or back.
+    pub fn ways(&self) {
+        if !self.succeeded() {
+            eprintln!("Go on with it:  runbook resume {}", self.run);
+        }
+        if self.end.made > 0 {
+            eprintln!("Take it back:   runbook undo {}", self.run);
+        }
+    }
+}
+
+/// The end of a run of a runbook: its last words, what is taken back by itself, the ways on, and the
+/// exit code.
+pub async fn conclude(
+    world: &World,
+    state: &StateDir,
+    carried: &Carried,
+    plan: &Plan,
+) -> Result<Exit, Fault> {
+    let mut done = Vec::new();
+    let heals = plan.heals().join("; ");
+    if !heals.is_empty() {
+        done.push(format!("No longer so: {heals}."));
+    }
+    let except: Vec<String> = plan
+        .steps
+        .iter()
+        .flat_map(|step| step.verdict.except())
+        .map(ToString::to_string)
+        .collect();
+    if !except.is_empty() {
+        done.push(format!("Not looked at: {}.", except.join(", ")));
+    }
+    carried.summary("verified", &done.join(" "));
+    let exit = Exit::of_run(&carried.end);
+    if carried.succeeded() || carried.end.made == 0 {
+        carried.ways();
+        return Ok(exit);
+    }
+    // Where the journal has failed, nothing more is done without it.
+    let record = match state.read(carried.run) {
+        Ok(record) if record.ending.is_some() => record,
+        _ => {
+            carried.ways();
+            return Ok(exit);
+        }
+    };
+    let extent = match automatic(&record) {
+        Automatic::All => Extent::All,
+        Automatic::Of(target) => Extent::Of(target),
+        Automatic::Nothing => {
+            carried.ways();
+            return Ok(exit);
+        }
+        Automatic::Not { why } => {
+            eprintln!("It is not taken back by itself: {}.", clean(&why));
+            carried.ways();
+            return Ok(exit);
+        }
+    };
+    let taken_back = take_back(world, state, &record, &extent).await;
+    match taken_back {
+        Ok(true) if extent == Extent::All => {
+            eprintln!("Nothing of run {} remains.", carried.run);
+            Ok(Exit::Failed)
+        }
+        Ok(true) => {
+            eprintln!("What was done at the other nodes stays.");
+            carried.ways();
+            Ok(Exit::Remains)
+        }
+        Ok(false) => {
+            carried.ways();
+            Ok(Exit::Remains)
+        }
+        Err(fault) => {
+            carried.ways();
+            Err(fault)
+        }
+    }
+}
+
+/// Takes a run back without asking; whether all of it was.
+async fn take_back(
+    world: &World,
+    state: &StateDir,
+    record: &RunRecord,
+    extent: &Extent,
+) -> Result<bool, Fault> {
+    let UndoPlan { plan, blobs, .. } = undo_plan(world, state, record, extent, false).await?;
+    let refused = |v: &Verdict| matches!(v, Verdict::Refused { .. });
+    if let Some(step) = plan.steps.iter().find(|step| refused(&step.verdict)) {
+        eprintln!(
+            "It is not taken back by itself: what `{}` did is no longer as it left it.",
+            step.id
+        );
+        return Ok(false);
+    }
+    eprintln!("\nTaking it back, as every change can be put back exactly:");
+    let start = Start {
+        plan,
+        blobs: &blobs,
+        allowed: Vec::new(),
+        reason: Some(format!("run {} failed", record.run)),
+        runbook_text: &record.runbook_text,
+    };
+    let carried = begin(world, state, start).await?;
+    carried.summary("written and read back", "");
+    if !carried.succeeded() {
+        carried.ways();
+    }
+    Ok(carried.succeeded())
+}
+
+/// Which runs take others back.
+pub struct Undos(Vec<Undo>);
+
+struct Undo {
+    run: RunId,
+    of: RunId,
+    done: bool,
+}
+
+impl Undos {
+    /// A broken journal blocks no other run: it is passed over.
+    pub fn of(state: &StateDir) -> Result<Self, Fault> {
+        let records = state
+            .list()?
+            .into_iter()
+            .filter_map(|run| state.read(run).ok());
+        Ok(Self(
+            records
+                .filter_map(|record| match record.plan.kind {
+                    PlanKind::Apply => None,
+                    PlanKind::Undo { of } => Some(Undo {
+                        run: record.run,
+                        of,
+                        done: record.is_done(),
+                    }),
+                })
+                .collect(),
+        ))
+    }
+
+    /// The run that takes `run` back, if there is one that was not taken back itself, and whether it
+    /// has come to its end.
+    pub fn of_run(&self, run: RunId) -> Option<(RunId, bool)> {
+        self.0
+            .iter()
+            .filter(|undo| undo.of == run)
+            .find(|undo| !self.of_run(undo.run).is_some_and(|(_, done)| done))
+            .map(|undo| (undo.run, undo.done))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_undo_that_was_taken_back_itself_takes_nothing_back() {
+        let (a, b, c) = (RunId::generate(), RunId::generate(), RunId::generate());
+        let undo = |run, of, done| Undo { run, of, done };
+        assert_eq!(Undos(vec![]).of_run(a), None);
+        assert_eq!(Undos(vec![undo(b, a, true)]).of_run(a), Some((b, true)));
+        assert_eq!(Undos(vec![undo(b, a, false)]).of_run(a), Some((b, false)));
+        assert_eq!(Undos(vec![undo(b, a, true)]).of_run(b), None);
+        let twice = Undos(vec![undo(c, b, true), undo(b, a, true)]);
+        assert_eq!(twice.of_run(a), None);
+        assert_eq!(twice.of_run(b), Some((c, true)));
+        // One that has only begun has not taken it back yet.
+        let begun = Undos(vec![undo(c, b, false), undo(b, a, true)]);
+        assert_eq!(begun.of_run(a), Some((b, true)));
+    }
+}

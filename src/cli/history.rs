@@ -1,0 +1,271 @@
+//! `runbook history`
+
+use super::carry::Undos;
+use super::exit::Exit;
+use super::{Global, say};
+use crate::fault::Fault;
+use crate::journal::{Imported, RunRecord, StateDir};
+use crate::model::RunId;
+use crate::runbook::parse_duration;
+use crate::views::{State, render_history, render_run};
+use clap::{Args, Subcommand};
+use std::io::{IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a run is kept unless it is said otherwise.
+const KEPT: &str = "2160h";
+
+#[derive(Debug, Args)]
+pub struct History {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show a run as it happened
+    Show {
+        #[arg(value_name = "RUN")]
+        run: String,
+    },
+    /// Write a run to a file, with all that a colleague needs to resume it or take it back
+    Export {
+        #[arg(value_name = "RUN")]
+        run: String,
+        /// The file (RUN.runbook-run in this folder if left out)
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Take in a run that was exported
+    Import {
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Remove old runs; what they did can then no longer be taken back
+    Prune {
+        /// Remove runs that ended longer ago than this, such as 720h
+        #[arg(long, value_name = "DURATION", default_value = KEPT)]
+        older_than: String,
+        /// Only say which they are
+        #[arg(long)]
+        dry_run: bool,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
+}
+
+impl History {
+    pub fn run(&self, global: &Global) -> Result<Exit, Fault> {
+        let state = global.state()?;
+        match &self.command {
+            None => list(&state),
+            Some(Command::Show { run }) => show(&state, run),
+            Some(Command::Export { run, out }) => export(&state, run, out.as_deref()),
+            Some(Command::Import { file }) => import(&state, file),
+            Some(Command::Prune {
+                older_than,
+                dry_run,
+                yes,
+            }) => prune(&state, older_than, *dry_run, *yes),
+        }
+    }
+}
+
+fn list(state: &StateDir) -> Result<Exit, Fault> {
+    let runs = state.list()?;
+    if runs.is_empty() {
+        eprintln!("There are no runs yet.");
+    }
+    let undos = Undos::of(state)?;
+    for run in runs {
+        let record = state.read(run).ok();
+        let line = render_run(run, record.as_ref(), standing(state, &undos, run));
+        say(&format!("{line}\n"));
+    }
+    Ok(Exit::Done)
+}
+
+fn standing(state: &StateDir, undos: &Undos, run: RunId) -> State {
+    if state.is_under_way(run) {
+        return State::UnderWay;
+    }
+    match undos.of_run(run) {
+        Some((by, true)) => State::TakenBack(by),
+        _ => State::Ended,
+    }
+}
+
+fn show(state: &StateDir, run: &str) -> Result<Exit, Fault> {
+    let run = state.find(run)?;
+    let entries = state.entries(run)?;
+    let record = state.read(run)?;
+    // Here the run is what was asked for, and so it is what goes to standard output.
+    console::set_colors_enabled_stderr(console::colors_enabled());
+    let standing = standing(state, &Undos::of(state)?, run);
+    say(&render_history(&record, &entries, standing));
+    if standing == State::Ended {
+        if !record.is_done() {
+            say(&format!("Go on with it:  runbook resume {run}\n"));
+        }
+        if record.to_take_back().next().is_some() {
+            say(&format!("Take it back:   runbook undo {run}\n"));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn export(state: &StateDir, run: &str, out: Option<&Path>) -> Result<Exit, Fault> {
+    let run = state.find(run)?;
+    let text = state.export(run)?;
+    let path = match out {
+        Some(path) => path.to_owned(),
+        None => PathBuf::from(format!("{run}.runbook-run")),
+    };
+    write_private(&path, &text)?;
+    eprintln!(
+        "Run {run} is in {}. It holds what was in the files that it changed: keep it to yourselves.",
+        path.display()
+    );
+    Ok(Exit::Done)
+}
+
+fn import(state: &StateDir, file: &Path) -> Result<Exit, Fault> {
+    let text = std::fs::read_to_string(file).map_err(|e| {
+        Fault::input(
+            "export_unreadable",
+            format!("{} cannot be read: {e}", file.display()),
+        )
+    })?;
+    let (run, imported) = state.import(&text, file)?;
+    eprintln!(
+        "{}",
+        match imported {
+            Imported::New => format!("Run {run} is here now: runbook history show {run}"),
+            Imported::Longer =>
+                format!("Run {run} went on since it was here last: runbook history show {run}"),
+            Imported::Known => format!("Run {run} was here already."),
+        }
+    );
+    Ok(Exit::Done)
+}
+
+fn prune(state: &StateDir, older_than: &str, dry_run: bool, yes: bool) -> Result<Exit, Fault> {
+    let age = parse_duration(older_than).ok_or_else(|| {
+        Fault::input(
+            "duration",
+            format!("--older-than is a duration such as 720h, and `{older_than}` is not"),
+        )
+    })?;
+    let mut going = Vec::new();
+    for run in state.list()? {
+        let Ok(record) = state.read(run) else {
+            eprintln!("{run} stays: it cannot be read");
+            continue;
+        };
+        match stays(state, &record, age) {
+            None => going.push(run),
+            Some(Stays::Young) => {}
+            Some(Stays::Because(why)) => eprintln!("{run} stays: {why}"),
+        }
+    }
+    for run in &going {
+        let record = state.read(*run).ok();
+        say(&format!(
+            "{}\n",
+            render_run(*run, record.as_ref(), State::Ended)
+        ));
+    }
+    let many = match going.len() {
+        0 => {
+            eprintln!("No run is older than that. Nothing was removed.");
+            return Ok(Exit::Done);
+        }
+        1 => "1 run".to_owned(),
+        n => format!("{n} runs"),
+    };
+    if dry_run {
+        eprintln!("{many} would be removed. Nothing was.");
+        return Ok(Exit::Done);
+    }
+    if !yes && !confirmed(&many)? {
+        return Err(Fault::refused(
+            "declined",
+            "not confirmed: nothing was removed",
+        ));
+    }
+    for run in going {
+        state.remove(run)?;
+    }
+    state.sweep()?;
+    eprintln!("{many} removed.");
+    Ok(Exit::Done)
+}
+
+/// Why a run is not removed.
+enum Stays {
+    Young,
+    Because(&'static str),
+}
+
+fn stays(state: &StateDir, record: &RunRecord, age: Duration) -> Option<Stays> {
+    let since = Duration::try_from(jiff::Timestamp::now().duration_since(record.latest));
+    // A clock that went back says nothing about age.
+    if !since.is_ok_and(|since| since >= age) {
+        return Some(Stays::Young);
+    }
+    if record.has_open_intents() {
+        return Some(Stays::Because(
+            "it is not known of all of its changes whether they happened; resume it or undo it first",
+        ));
+    }
+    if record.ending.is_none() {
+        return Some(Stays::Because(
+            "it was cut short; resume it or undo it first",
+        ));
+    }
+    state
+        .is_under_way(record.run)
+        .then_some(Stays::Because("it is under way"))
+}
+
+fn confirmed(many: &str) -> Result<bool, Fault> {
+    if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+        return Err(Fault::refused(
+            "not_confirmed",
+            "this must be confirmed, and there is no terminal to ask on: nothing was removed",
+        )
+        .next("add --yes"));
+    }
+    Ok(super::confirm::yes(&format!(
+        "Remove {many}? What they did can then no longer be taken back."
+    )))
+}
+
+/// Writes a file that only its owner may read, whole or not at all.
+pub fn write_private(path: &Path, text: &str) -> Result<(), Fault> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    let part = path.with_file_name(name);
+    let written = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&part)
+        .and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        })
+        .and_then(|()| std::fs::rename(&part, path));
+    written.map_err(|e| {
+        // What is left of the attempt is of no use.
+        let _ = std::fs::remove_file(&part);
+        Fault::input(
+            "unwritable",
+            format!("{} cannot be written: {e}", path.display()),
+        )
+    })
+}

@@ -1,0 +1,80 @@
+//! `runbook resume`
+
+use super::Global;
+use super::carry::{Undos, conclude, go_on};
+use super::exit::Exit;
+use super::plan::lacking;
+use super::undo::conclude_undo;
+use crate::actions::World;
+use crate::fault::Fault;
+use crate::journal::{Journal, RunRecord, StateDir};
+use crate::model::PlanKind;
+use clap::Args;
+
+#[derive(Debug, Args)]
+pub struct Resume {
+    /// The run, as its first line named it, or a part of its id
+    #[arg(value_name = "RUN")]
+    run: String,
+}
+
+impl Resume {
+    pub async fn run(&self, global: &Global) -> Result<Exit, Fault> {
+        let state = global.state()?;
+        let run = state.find(&self.run)?;
+        if state.read(run)?.is_done() {
+            eprintln!("Run {run} has come to its end: there is nothing to go on with.");
+            return Ok(Exit::Done);
+        }
+        if let Some((by, done)) = Undos::of(&state)?.of_run(run) {
+            let fault = Fault::refused(
+                "taken_back",
+                match done {
+                    true => format!("run {run} was taken back by run {by}"),
+                    false => format!("run {run} is being taken back by run {by}"),
+                },
+            );
+            return Err(match done {
+                true => fault.next("plan and apply its runbook anew"),
+                false => fault.next(format!("go on with that: runbook resume {by}")),
+            });
+        }
+        let (journal, record) = Journal::reopen(&state, run)?;
+        let world = global.world().await?;
+        let outcome = resume(&world, &state, journal, &record).await;
+        world.hosts.close().await;
+        outcome
+    }
+}
+
+async fn resume(
+    world: &World,
+    state: &StateDir,
+    journal: Journal,
+    record: &RunRecord,
+) -> Result<Exit, Fault> {
+    let cluster = world.cluster.identity().await?;
+    let plan = &record.plan;
+    if cluster.uid != plan.cluster.uid {
+        return Err(Fault::refused(
+            "another_cluster",
+            format!(
+                "run {} is on another cluster ({}, context {}) than context {} ({})",
+                record.run,
+                plan.cluster.server,
+                plan.cluster.context,
+                cluster.context,
+                cluster.server
+            ),
+        )
+        .next("name its context with --context"));
+    }
+    if let Some(fault) = lacking(world, plan).await? {
+        return Err(fault);
+    }
+    let carried = go_on(world, journal, record).await;
+    match plan.kind {
+        PlanKind::Apply => conclude(world, state, &carried, plan).await,
+        PlanKind::Undo { of } => conclude_undo(world, state, &carried, plan, of, &[]).await,
+    }
+}

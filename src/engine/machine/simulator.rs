@@ -1,0 +1,675 @@
+//! Random runs of the machine against a random world: crashes at any point, answers that are lost,
+//! effects that arrive late, others who write to the same objects, a clock that jumps. Whatever
+//! happens, what the product promises must hold.
+//!
+//! A run is repeated by its seed: `RUNBOOK_SIMULATOR_SEED=n cargo test simulator`. More of them:
+//! `RUNBOOK_SIMULATOR_RUNS=n`.
+
+use super::*;
+use crate::journal::Entry;
+use crate::journal::test_events::{plan, start_of};
+use crate::model::{
+    Digest, FieldChange, FieldPath, FileNow, FileRef, FileState, HostRef, Now, ObjectRef, RunId,
+    Target, UndoClass,
+};
+use crate::plan::take_back;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// xorshift64*: varied and repeatable is all that it has to be.
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        usize::try_from(self.next() >> 33).unwrap() % n
+    }
+
+    /// True once in `n` times; never for 0.
+    fn once_in(&mut self, n: usize) -> bool {
+        n > 0 && self.below(n) == 0
+    }
+}
+
+/// What goes wrong how often: once in so many times, 0 for never.
+#[derive(Clone, Copy)]
+struct Weather {
+    crash: usize,
+    lost: usize,
+    rejected: usize,
+    unreachable: usize,
+    timeout: usize,
+    /// Somebody touches an object that we change, though no field of ours.
+    neighbour: usize,
+    /// Somebody writes a field or a file of ours.
+    intruder: usize,
+}
+
+const QUIET: Weather = Weather {
+    crash: 0,
+    lost: 0,
+    rejected: 0,
+    unreachable: 0,
+    timeout: 0,
+    neighbour: 0,
+    intruder: 0,
+};
+
+/// An effect that is still on its way, with the state that it rests on.
+#[derive(Clone)]
+struct Late {
+    effect: Effect,
+    version: Option<u64>,
+}
+
+struct World {
+    /// Objects by name: version, and the values of their annotations.
+    objects: BTreeMap<String, (u64, BTreeMap<String, String>)>,
+    files: BTreeMap<String, FileState>,
+    /// The UID of each pod that there is, by name.
+    pods: BTreeMap<String, String>,
+    late: Vec<Late>,
+    /// How often each effect was carried out, by its text.
+    applied: BTreeMap<String, usize>,
+    /// What somebody else has written: objects' fields and files.
+    intruded: Vec<String>,
+    /// Intents that are durable: nothing else may be carried out.
+    intended: Vec<String>,
+}
+
+fn key(effect: &Effect) -> String {
+    serde_json::to_string(effect).unwrap()
+}
+
+fn file(text: &str) -> FileState {
+    match text {
+        "" => FileState::Absent,
+        text => FileState::Present {
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            size: text.len() as u64,
+            content: Digest::of(text.as_bytes()),
+        },
+    }
+}
+
+fn object(kind: &str, name: &str, uid: &str) -> ObjectRef {
+    ObjectRef {
+        api_version: "v1".into(),
+        kind: kind.into(),
+        resource: "x".into(),
+        namespace: None,
+        name: name.into(),
+        uid: uid.into(),
+    }
+}
+
+impl World {
+    fn now(&self, effect: &Effect) -> Now {
+        match effect {
+            Effect::SetFields { object, .. } => {
+                let (version, annotations) = &self.objects[&object.name];
+                Now::Object(Some(json!({"metadata": {
+                    "uid": object.uid, "resourceVersion": version.to_string(), "annotations": annotations,
+                }})))
+            }
+            Effect::PutFile { file, .. } => Now::File(FileNow::Is(self.files[&file.path].clone())),
+            Effect::ReplacePod { pod, .. } => Now::Object(
+                self.pods
+                    .get(&pod.name)
+                    .map(|uid| json!({"metadata": {"uid": uid}})),
+            ),
+        }
+    }
+
+    fn version(&self, effect: &Effect) -> Option<u64> {
+        match effect {
+            Effect::SetFields { object, .. } => Some(self.objects[&object.name].0),
+            _ => None,
+        }
+    }
+
+    /// As a server or a host does it: only where everything is still as the writer saw it.
+    fn apply(&mut self, effect: &Effect, version: Option<u64>) -> Result<(), Fault> {
+        assert!(
+            self.intended.contains(&key(effect)),
+            "carried out without a durable intent: {effect:?}"
+        );
+        let conflict = || Fault::definite("api_conflict", "somebody was faster");
+        if self.version(effect) != version {
+            return Err(conflict());
+        }
+        match effect.standing(&self.now(effect)) {
+            Standing::Before => {}
+            // The frame on a host finds it done.
+            Standing::After if matches!(effect, Effect::PutFile { .. }) => return Ok(()),
+            _ => return Err(conflict()),
+        }
+        *self.applied.entry(key(effect)).or_default() += 1;
+        match effect {
+            Effect::SetFields { object, fields } => {
+                let (version, annotations) = self.objects.get_mut(&object.name).unwrap();
+                *version += 1;
+                for change in fields {
+                    let Some(Segment::Key(name)) = change.path.segments().last() else {
+                        panic!()
+                    };
+                    match &change.after {
+                        Some(after) => {
+                            annotations.insert(name.clone(), after.as_str().unwrap().into());
+                        }
+                        None => {
+                            annotations.remove(name);
+                        }
+                    }
+                }
+            }
+            Effect::PutFile { file, after, .. } => {
+                self.files.insert(file.path.clone(), after.clone());
+            }
+            Effect::ReplacePod { pod, .. } => {
+                self.pods.insert(pod.name.clone(), format!("{}'", pod.uid));
+            }
+        }
+        Ok(())
+    }
+
+    /// One of the effects that are on their way arrives, or is lost for good.
+    fn arrive(&mut self, dice: &mut Dice) {
+        if self.late.is_empty() {
+            return;
+        }
+        let late = self.late.remove(dice.below(self.late.len()));
+        if dice.once_in(2) {
+            // What it does not find as it was, it leaves.
+            let _ = self.apply(&late.effect, late.version);
+        }
+    }
+
+    fn others(&mut self, weather: Weather, dice: &mut Dice) {
+        if dice.once_in(weather.neighbour) {
+            let at = dice.below(self.objects.len());
+            self.objects.values_mut().nth(at).unwrap().0 += 1;
+        }
+        if dice.once_in(weather.intruder) {
+            if dice.once_in(2) {
+                let at = dice.below(self.objects.len());
+                let (name, (version, annotations)) = self.objects.iter_mut().nth(at).unwrap();
+                *version += 1;
+                let field = ["a", "b"][dice.below(2)];
+                annotations.insert(field.into(), "intruder".into());
+                self.intruded.push(format!("{name}/{field}"));
+            } else {
+                let at = dice.below(self.files.len());
+                let (path, state) = self.files.iter_mut().nth(at).unwrap();
+                *state = file("intruder");
+                self.intruded.push(path.clone());
+            }
+        }
+    }
+
+    /// All that a run owns.
+    fn owned(
+        &self,
+    ) -> (
+        BTreeMap<String, BTreeMap<String, String>>,
+        BTreeMap<String, FileState>,
+    ) {
+        let objects = self
+            .objects
+            .iter()
+            .map(|(name, (_, annotations))| (name.clone(), annotations.clone()))
+            .collect();
+        (objects, self.files.clone())
+    }
+}
+
+/// A journal that loses what was not committed.
+#[derive(Default)]
+struct Disk {
+    durable: Vec<Event>,
+    pending: Vec<Event>,
+}
+
+impl Disk {
+    fn commit(&mut self) {
+        self.durable.append(&mut self.pending);
+    }
+
+    /// As it is read after a crash; the clock stood anywhere when each event was written.
+    fn record(&self, dice: &mut Dice) -> RunRecord {
+        let entries = (1..).zip(&self.durable).map(|(seq, event)| Entry {
+            seq,
+            at: Timestamp::from_second(i64::try_from(dice.below(1_000_000)).unwrap()).unwrap(),
+            event: event.clone(),
+        });
+        RunRecord::fold(entries).unwrap()
+    }
+}
+
+/// Runs the machine until its end; `None` where it crashed before.
+fn sit(
+    machine: &mut Machine,
+    world: &mut World,
+    disk: &mut Disk,
+    weather: Weather,
+    dice: &mut Dice,
+) -> Option<End> {
+    let mut input = Input::Begin;
+    let mut version = None;
+    loop {
+        if dice.once_in(weather.crash) {
+            disk.pending.clear();
+            return None;
+        }
+        let turn = machine.on(input);
+        disk.pending.extend(turn.records);
+        world.others(weather, dice);
+        if dice.once_in(4) {
+            world.arrive(dice);
+        }
+        if dice.once_in(weather.crash) {
+            disk.pending.clear();
+            return None;
+        }
+        input = match turn.ask {
+            Ask::Look(_) | Ask::Find(_) if dice.once_in(weather.unreachable) => {
+                Input::Looked(Err(Fault::unreachable("api_unreachable", "x")))
+            }
+            Ask::Look(effect) | Ask::Find(effect) => {
+                version = world.version(&effect);
+                Input::Looked(Ok(effect.standing(&world.now(&effect))))
+            }
+            Ask::Intend(id, effect) => {
+                disk.pending.push(Event::Intent {
+                    id: id.clone(),
+                    effect: effect.clone(),
+                });
+                disk.commit();
+                world.intended.push(key(&effect));
+                Input::Permitted(Box::new(Permit::for_test(id, effect)))
+            }
+            Ask::Perform(permit) => {
+                assert!(
+                    matches!(disk.durable.last(), Some(Event::Intent { id, .. }) if id == permit.id()),
+                    "the intent of {} is not durable",
+                    permit.id()
+                );
+                let effect = permit.effect().clone();
+                let lost = || Err(Fault::indeterminate("api_lost", "x"));
+                Input::Performed(if dice.once_in(weather.rejected) {
+                    Err(Fault::definite("api_rejected", "x"))
+                } else if dice.once_in(weather.lost) {
+                    match dice.below(3) {
+                        0 => lost(),
+                        1 => {
+                            let _ = world.apply(&effect, version);
+                            lost()
+                        }
+                        _ => {
+                            world.late.push(Late { effect, version });
+                            lost()
+                        }
+                    }
+                } else {
+                    world.apply(&effect, version)
+                })
+            }
+            Ask::Settle(effect) => {
+                disk.commit();
+                let timeout = dice.once_in(weather.timeout);
+                Input::Settled(match effect.standing(&world.now(&effect)) {
+                    Standing::After if timeout => Err(Fault::definite("timeout", "x")),
+                    Standing::After => Ok(()),
+                    Standing::Before => Err(Fault::definite("taken_back", "x")),
+                    Standing::Other { .. } => Err(Fault::definite("overwritten", "x")),
+                })
+            }
+            Ask::Watch(_) => {
+                disk.commit();
+                Input::Settled(match dice.once_in(weather.timeout) {
+                    true => Err(Fault::definite("timeout", "x")),
+                    false => Ok(()),
+                })
+            }
+            Ask::End(end) => {
+                disk.commit();
+                return Some(end);
+            }
+        };
+    }
+}
+
+/// Sits again and again, as an operator who resumes whatever was cut short, and at last in quiet.
+fn carry_through(
+    start: Event,
+    world: &mut World,
+    weather: Weather,
+    dice: &mut Dice,
+) -> (RunRecord, End) {
+    let mut disk = Disk {
+        durable: vec![start],
+        pending: vec![],
+    };
+    let plan = disk.record(dice).plan;
+    let mut end = sit(
+        &mut Machine::new(plan, vec![]),
+        world,
+        &mut disk,
+        weather,
+        dice,
+    );
+    for sitting in 0..12 {
+        if end.as_ref().is_some_and(|end| end.ending == Ending::Done) {
+            break;
+        }
+        let weather = if sitting < 6 { weather } else { QUIET };
+        disk.pending.push(Event::RunResumed {
+            actor: plan_actor(),
+            engine: "0".into(),
+        });
+        let mut machine = Machine::resume(&disk.record(dice));
+        end = sit(&mut machine, world, &mut disk, weather, dice);
+    }
+    let record = disk.record(dice);
+    let end = end.expect("in quiet, every sitting comes to an end");
+    assert_eq!(
+        End::of(&record).as_ref(),
+        Some(&end),
+        "the journal tells another end"
+    );
+    (record, end)
+}
+
+fn plan_actor() -> crate::model::Actor {
+    plan().actor
+}
+
+fn step(id: &str, scope: Scope, verdict: Verdict) -> PlannedStep {
+    PlannedStep {
+        id: StepId::new(id).unwrap(),
+        name: String::new(),
+        uses: String::new(),
+        with: Value::Null,
+        scope,
+        verdict,
+        notes: vec![],
+    }
+}
+
+fn change(effects: Vec<Effect>) -> Verdict {
+    Verdict::Change {
+        effects,
+        details: vec![],
+        follows: vec![],
+        undo: UndoClass::Exact,
+        predicted: None,
+        heals: None,
+    }
+}
+
+/// A world with a few objects, files and pods, and a plan that changes some of them.
+fn begin(dice: &mut Dice) -> (World, Plan) {
+    let mut world = World {
+        objects: BTreeMap::new(),
+        files: BTreeMap::new(),
+        pods: BTreeMap::new(),
+        late: vec![],
+        applied: BTreeMap::new(),
+        intruded: vec![],
+        intended: vec![],
+    };
+    for n in 0..3 {
+        let mut annotations = BTreeMap::new();
+        if dice.once_in(2) {
+            annotations.insert("a".to_owned(), format!("old{n}"));
+        }
+        world.objects.insert(format!("o{n}"), (1, annotations));
+        let text = if dice.once_in(2) { "" } else { "old" };
+        world.files.insert(format!("/f{n}"), file(text));
+        world.pods.insert(format!("p{n}"), format!("pod-{n}"));
+    }
+    let mut plan = plan();
+    let (mut objects, mut files, mut pods) = (0, 0, 0);
+    for n in 0..1 + dice.below(6) {
+        let scope = match dice.below(3) {
+            0 => Scope::Run,
+            n => Scope::Target(Target::node(&format!("n{n}"), &format!("n{n}"))),
+        };
+        let mut effects = Vec::new();
+        for _ in 0..1 + dice.below(2) {
+            match dice.below(3) {
+                0 if objects < 3 => {
+                    let name = format!("o{objects}");
+                    objects += 1;
+                    let before = world.objects[&name].1.get("a").cloned().map(Value::String);
+                    let after = match (&before, dice.once_in(3)) {
+                        (Some(_), true) => None,
+                        _ => Some(json!("new")),
+                    };
+                    let mut fields = vec![FieldChange {
+                        path: FieldPath::annotation("a"),
+                        before,
+                        after,
+                    }];
+                    if dice.once_in(2) {
+                        fields.push(FieldChange {
+                            path: FieldPath::annotation("b"),
+                            before: None,
+                            after: Some(json!("new")),
+                        });
+                    }
+                    effects.push(Effect::SetFields {
+                        object: object("Node", &name, &name),
+                        fields,
+                    });
+                }
+                1 if files < 3 => {
+                    let path = format!("/f{files}");
+                    files += 1;
+                    let before = world.files[&path].clone();
+                    let after = match before == FileState::Absent || dice.once_in(2) {
+                        true => file("new"),
+                        false => FileState::Absent,
+                    };
+                    effects.push(Effect::PutFile {
+                        file: FileRef {
+                            host: HostRef {
+                                node: "n".into(),
+                                machine_id: String::new(),
+                            },
+                            path,
+                        },
+                        before,
+                        after,
+                    });
+                }
+                2 if pods < 3 => {
+                    effects.push(Effect::ReplacePod {
+                        pod: object("Pod", &format!("p{pods}"), &format!("pod-{pods}")),
+                        owner: "x".into(),
+                        node: "n".into(),
+                    });
+                    pods += 1;
+                }
+                _ => {}
+            }
+        }
+        let verdict = match effects.is_empty() {
+            true if dice.once_in(2) => Verdict::Check {
+                expects: String::new(),
+                except: vec![],
+            },
+            true => Verdict::NoChange { why: String::new() },
+            false => change(effects),
+        };
+        plan.steps.push(step(&format!("s{n}"), scope, verdict));
+    }
+    (world, plan)
+}
+
+/// The plan of taking a run back, decided by the product's own rule.
+fn undo_of(record: &RunRecord, world: &World) -> Plan {
+    let mut undo = plan();
+    undo.kind = PlanKind::Undo { of: record.run };
+    for (n, done) in record.to_take_back().enumerate() {
+        if let Some(inverse) = done.effect.inverse() {
+            let now = world.now(&inverse);
+            let verdict = take_back(done, inverse, None, &now);
+            undo.steps
+                .push(step(&format!("u{n}"), done.id.scope.clone(), verdict));
+        }
+    }
+    undo
+}
+
+fn simulate(seed: u64, weather: Weather) {
+    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let (mut world, plan) = begin(&mut dice);
+    let before = world.owned();
+    let wanted = {
+        let (mut undisturbed, _) = begin(&mut Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1));
+        let start = start_of(RunId::generate(), plan.clone());
+        let (_, end) = carry_through(start, &mut undisturbed, QUIET, &mut Dice(7));
+        assert_eq!(end.ending, Ending::Done);
+        undisturbed.owned()
+    };
+
+    let start = start_of(RunId::generate(), plan.clone());
+    let (record, end) = carry_through(start, &mut world, weather, &mut dice);
+
+    // Resumed after any crash, it ends as if nothing had happened; where somebody else has written
+    // what is ours, it says so and stops.
+    let intruded = !world.intruded.is_empty();
+    assert!(
+        end.ending == Ending::Done || intruded,
+        "nobody disturbed it, and it ended {end:?}"
+    );
+    if !intruded {
+        assert_eq!(world.owned(), wanted, "it ended in another state");
+    }
+    // What reached the world is in the journal as done, or as not known.
+    for (effect, times) in &world.applied {
+        let known = record.effects.iter().find(|e| key(&e.effect) == *effect);
+        let known = known.expect("carried out, and not in the journal");
+        assert_ne!(
+            known.state,
+            EffectState::NotOurs,
+            "done, and said not to be: {effect}"
+        );
+        // Each rests on the state before: it cannot be done twice, unless somebody puts that back.
+        assert_eq!(*times, 1, "done {times} times: {effect}");
+    }
+    for done in record
+        .effects
+        .iter()
+        .filter(|e| e.state == EffectState::Done)
+    {
+        let theirs = intruded || matches!(done.effect, Effect::PutFile { .. });
+        assert!(
+            world.applied.contains_key(&key(&done.effect)) || theirs,
+            "said to be done, and it was not: {:?}",
+            done.effect
+        );
+    }
+
+    // A request that is on its way ends sooner than a person decides to take a run back.
+    while !world.late.is_empty() {
+        world.arrive(&mut dice);
+    }
+    let left = world.owned();
+    world.intruded.clear();
+    world.applied.clear();
+    let undo = undo_of(&record, &world);
+    let start = start_of(RunId::generate(), undo);
+    let (_, undone) = carry_through(start, &mut world, weather, &mut dice);
+    if world.intruded.is_empty() && !intruded {
+        assert_eq!((&undone.ending, undone.left), (&Ending::Done, 0));
+        assert_eq!(
+            world.owned(),
+            before,
+            "taken back, and not as it was before"
+        );
+    }
+    // What somebody else had written stays as they wrote it.
+    let after = world.owned();
+    for (path, state) in &left.1 {
+        if *state == file("intruder") {
+            assert_eq!(after.1[path], *state, "{path} was written over");
+        }
+    }
+    for (name, annotations) in &left.0 {
+        let ours = plan.effects().find_map(|effect| match effect {
+            Effect::SetFields { object, fields } if object.name == *name => Some(fields),
+            _ => None,
+        });
+        let theirs = |field: &FieldChange| {
+            let Some(Segment::Key(field)) = field.path.segments().last() else {
+                panic!()
+            };
+            annotations
+                .get(field)
+                .is_some_and(|value| value == "intruder")
+        };
+        // A change is taken back whole or not at all.
+        if ours.is_some_and(|fields| fields.iter().any(theirs)) && world.intruded.is_empty() {
+            assert_eq!(after.0[name], *annotations, "{name} was written over");
+        }
+    }
+}
+
+use crate::model::Segment;
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+fn storms(weather: Weather) {
+    if let Some(seed) = number("RUNBOOK_SIMULATOR_SEED") {
+        simulate(seed, weather);
+        return;
+    }
+    for seed in 1..=number("RUNBOOK_SIMULATOR_RUNS").unwrap_or(3000) {
+        let run = std::panic::catch_unwind(|| simulate(seed, weather));
+        if let Err(panic) = run {
+            eprintln!("repeat it with RUNBOOK_SIMULATOR_SEED={seed}");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+const STORM: Weather = Weather {
+    crash: 12,
+    lost: 4,
+    rejected: 10,
+    unreachable: 10,
+    timeout: 8,
+    neighbour: 3,
+    intruder: 0,
+};
+
+#[test]
+fn crashes_and_lost_answers_change_nothing_about_the_end() {
+    storms(STORM);
+}
+
+#[test]
+fn two_controllers_never_write_over_each_other() {
+    storms(Weather {
+        intruder: 15,
+        ..STORM
+    });
+}
+
+#[test]
+fn only_crashes_at_every_turn() {
+    storms(Weather { crash: 4, ..QUIET });
+}

@@ -1,0 +1,161 @@
+use super::*;
+use crate::fault::Fault;
+use crate::journal::test_events::{effect, plan, start, start_of};
+use crate::journal::{Ending, Journal, Outcome};
+use crate::model::{
+    Effect, FileRef, FileState, HostRef, PlannedStep, Scope, StepId, UndoClass, Verdict,
+};
+use proptest::prelude::*;
+
+fn state() -> (tempfile::TempDir, StateDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let state = StateDir::new(dir.path().join("state"));
+    (dir, state)
+}
+
+fn file() -> &'static Path {
+    Path::new("x.runbook-run")
+}
+
+/// A run with one file that it puts in the place of another.
+fn with_blobs(run: RunId) -> (Event, Blobs) {
+    let mut blobs = Blobs::default();
+    let mut put = |text: &str| FileState::Present {
+        mode: 0o644,
+        uid: 0,
+        gid: 0,
+        size: text.len() as u64,
+        content: blobs.insert(text.as_bytes().to_vec()),
+    };
+    let effect = Effect::PutFile {
+        file: FileRef {
+            host: HostRef {
+                node: "n".into(),
+                machine_id: String::new(),
+            },
+            path: "/x".into(),
+        },
+        before: put("old\n"),
+        after: put("new\n"),
+    };
+    let mut plan = plan();
+    plan.steps.push(PlannedStep {
+        id: StepId::new("one").unwrap(),
+        name: String::new(),
+        uses: String::new(),
+        with: serde_json::Value::Null,
+        scope: Scope::Run,
+        verdict: Verdict::Change {
+            effects: vec![effect],
+            details: vec![],
+            follows: vec![],
+            undo: UndoClass::Exact,
+            predicted: None,
+            heals: None,
+        },
+        notes: vec![],
+    });
+    (start_of(run, plan), blobs)
+}
+
+#[test]
+fn a_run_is_carried_over_whole_and_goes_on_in_one_place() {
+    let ((_here, here), (_there, there)) = (state(), state());
+    let run = RunId::generate();
+    let (first, blobs) = with_blobs(run);
+    let mut journal = Journal::create(&here, run, first, &blobs).unwrap();
+    let text = here.export(run).unwrap();
+    assert_eq!(there.import(&text, file()).unwrap(), (run, Imported::New));
+    assert_eq!(there.entries(run).unwrap(), here.entries(run).unwrap());
+    for (digest, bytes) in blobs.iter() {
+        assert_eq!(there.blob(run, digest).unwrap(), bytes);
+    }
+    assert_eq!(there.import(&text, file()).unwrap(), (run, Imported::Known));
+
+    // It goes on here, and what is new is added there.
+    let (id, e) = effect("one");
+    journal.intend(id.clone(), e).unwrap();
+    let longer = here.export(run).unwrap();
+    assert_eq!(
+        there.import(&longer, file()).unwrap(),
+        (run, Imported::Longer)
+    );
+    assert_eq!(there.entries(run).unwrap(), here.entries(run).unwrap());
+    assert_eq!(there.import(&text, file()).unwrap(), (run, Imported::Known));
+
+    // It goes on in both places: neither is lost.
+    journal.record(Event::Outcome {
+        id,
+        outcome: Outcome::Done,
+    });
+    journal.flush().unwrap();
+    let (mut other, _) = Journal::reopen(&there, run).unwrap();
+    other.record(Event::RunEnded {
+        ending: Ending::Failed,
+        fault: Some(Fault::definite("x", "x")),
+    });
+    other.flush().unwrap();
+    drop(other);
+    assert!(matches!(
+        there.import(&here.export(run).unwrap(), file()),
+        Err(JournalError::Diverged { .. })
+    ));
+}
+
+#[test]
+fn what_is_no_export_says_why() {
+    let (_dir, state) = state();
+    let run = RunId::generate();
+    let (first, blobs) = with_blobs(run);
+    Journal::create(&state, run, first, &blobs).unwrap();
+    let text = state.export(run).unwrap();
+    let sealed = |body: &str| {
+        let end = Line::End {
+            lines: body.lines().count(),
+            sha256: Digest::of(body.as_bytes()),
+        };
+        format!("{body}{}\n", serde_json::to_string(&end).unwrap())
+    };
+    let lines: Vec<&str> = text.lines().collect();
+    let body = |keep: &dyn Fn(usize, &str) -> bool| {
+        let kept: String = lines[..lines.len() - 1]
+            .iter()
+            .enumerate()
+            .filter(|(n, line)| keep(*n, line))
+            .map(|(_, line)| format!("{line}\n"))
+            .collect();
+        sealed(&kept)
+    };
+    let wrong = |text: &str| parse(text).map(|_| ()).unwrap_err();
+    assert!(parse(&body(&|_, _| true)).is_ok());
+    insta::assert_snapshot!(wrong(""), @"it is cut short: its last line does not end");
+    insta::assert_snapshot!(wrong("x\n"), @"it has one line only");
+    insta::assert_snapshot!(wrong(&text.replace("/x", "/y")), @"it was changed since it was made");
+    insta::assert_snapshot!(wrong(&body(&|n, _| n != 0)), @"it does not say which run it is");
+    insta::assert_snapshot!(wrong(&body(&|n, _| n != 1)), @"its first event is not the start of that run");
+    assert!(
+        wrong(&body(&|_, line| !line.contains("base64"))).starts_with("it lacks the file content")
+    );
+    insta::assert_snapshot!(wrong(&sealed(&lines[0].replace("run/v1", "run/v2").replace('}', "}\n"))), @"line 1: its form is `runbook.run/v2`, and this version reads `runbook.run/v1`");
+    let other = text.replace(&run.to_string(), &RunId::generate().to_string());
+    let other: Vec<&str> = other.lines().collect();
+    let mixed = format!("{}\n{}\n", other[0], lines[1..lines.len() - 1].join("\n"));
+    insta::assert_snapshot!(wrong(&sealed(&mixed)), @"its first event is not the start of that run");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    /// Cut or changed anywhere, it is never taken for a run.
+    #[test]
+    fn no_damage_goes_unnoticed(at in 0usize..100_000, with in "[a-z0-9{}\":]") {
+        let (_dir, state) = state();
+        let run = RunId::generate();
+        Journal::create(&state, run, start(run), &Blobs::default()).unwrap();
+        let text = state.export(run).unwrap();
+        let at = at % text.len();
+        prop_assert!(parse(&text[..at]).is_err());
+        let mut broken = text.clone();
+        broken.replace_range(at..=at, &with);
+        prop_assert!(broken == text || parse(&broken).is_err());
+    }
+}

@@ -1,0 +1,83 @@
+//! Events for tests.
+
+use super::event::{Entry, Event};
+use crate::model::{
+    Actor, ClusterId, Effect, EffectId, FieldChange, FieldPath, ObjectRef, Plan, PlanKind, Risk,
+    RunId, Scope, StepId,
+};
+use jiff::Timestamp;
+
+pub(crate) fn plan() -> Plan {
+    Plan {
+        schema: Plan::SCHEMA.into(),
+        engine: "0".into(),
+        kind: PlanKind::Apply,
+        runbook: "x".into(),
+        summary: String::new(),
+        runbook_digest: String::new(),
+        params: serde_json::Map::new(),
+        risk: Risk::Low,
+        cluster: ClusterId {
+            context: String::new(),
+            server: String::new(),
+            uid: String::new(),
+        },
+        actor: Actor {
+            user: String::new(),
+            host: String::new(),
+        },
+        targets: vec![],
+        steps: vec![],
+    }
+}
+
+pub(crate) fn start(run: RunId) -> Event {
+    start_of(run, plan())
+}
+
+pub(crate) fn start_of(run: RunId, plan: Plan) -> Event {
+    Event::RunStarted {
+        run,
+        plan: Box::new(plan),
+        reason: None,
+        runbook_text: String::new(),
+        allowed: Vec::new(),
+    }
+}
+
+/// Numbered in order, each at its own second.
+pub(crate) fn entries(events: Vec<Event>) -> Vec<Entry> {
+    (1..)
+        .zip(events)
+        .map(|(seq, event)| Entry {
+            seq,
+            at: Timestamp::from_second(seq).unwrap(),
+            event,
+        })
+        .collect()
+}
+
+pub(crate) fn effect(name: &str) -> (EffectId, Effect) {
+    let id = EffectId {
+        step: StepId::new(name).unwrap(),
+        scope: Scope::Run,
+        item: String::new(),
+        attempt: 1,
+    };
+    let effect = Effect::SetFields {
+        object: ObjectRef {
+            api_version: "v1".into(),
+            kind: "Node".into(),
+            resource: "nodes".into(),
+            namespace: None,
+            name: name.into(),
+            uid: "u".into(),
+        },
+        fields: vec![FieldChange {
+            path: FieldPath::annotation(name),
+            before: None,
+            after: Some("after".into()),
+        }],
+    };
+    (id, effect)
+}

@@ -1,0 +1,242 @@
+//! Whether a run that failed is taken back by itself: only where it is certain that it failed, and
+//! all that was done can be put back exactly.
+
+use crate::fault::{Class, TIMEOUT};
+use crate::journal::{EffectRecord, Ending, RunRecord, StepResult};
+use crate::model::{Plan, PlanKind, Scope, Target, UndoClass};
+
+/// What is taken back by itself after a failure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Automatic {
+    /// Nothing was done.
+    Nothing,
+    /// Nothing is; says why.
+    Not {
+        why: String,
+    },
+    All,
+    /// What was done at the one target where it failed; the other targets stay as they are.
+    Of(Target),
+}
+
+/// Decides it for a run that has ended.
+pub fn automatic(record: &RunRecord) -> Automatic {
+    let not = |why: &str| Automatic::Not {
+        why: why.to_owned(),
+    };
+    if record.to_take_back().next().is_none() {
+        return Automatic::Nothing;
+    }
+    if record.plan.kind != PlanKind::Apply {
+        return not("an undo is not undone by itself");
+    }
+    match &record.ending {
+        Some((Ending::Failed, Some(fault))) if fault.code == TIMEOUT => {
+            return not("it may yet come about by itself");
+        }
+        Some((Ending::Failed, Some(fault))) if fault.class == Class::Definite => {}
+        _ => return not("it is not certain that it failed"),
+    }
+    if record.has_open_intents() {
+        return not("it is not known of every change whether it happened");
+    }
+    let failed = record
+        .steps
+        .iter()
+        .rfind(|(.., result)| matches!(result, StepResult::Failed { .. }));
+    let extent = match failed {
+        None => return not("it is not known which step failed"),
+        Some((_, Scope::Run, _)) => Automatic::All,
+        Some((_, Scope::Target(target), _)) => {
+            let elsewhere = |effect: &EffectRecord| matches!(&effect.id.scope, Scope::Target(other) if other != target);
+            match record.to_take_back().any(elsewhere) {
+                true => Automatic::Of(target.clone()),
+                false => Automatic::All,
+            }
+        }
+    };
+    let within: Vec<&EffectRecord> = record
+        .to_take_back()
+        .filter(|effect| match (&extent, &effect.id.scope) {
+            (Automatic::Of(target), Scope::Target(at)) => target == at,
+            (Automatic::Of(_), Scope::Run) => false,
+            _ => true,
+        })
+        .collect();
+    if within.is_empty() {
+        return not("nothing was done where it failed; what was done elsewhere stays");
+    }
+    match within.iter().find(|effect| !is_exact(&record.plan, effect)) {
+        Some(effect) => not(&format!(
+            "what `{}` did cannot be put back exactly",
+            effect.id.step
+        )),
+        None => extent,
+    }
+}
+
+fn is_exact(plan: &Plan, effect: &EffectRecord) -> bool {
+    plan.steps
+        .iter()
+        .filter(|step| step.id == effect.id.step && step.scope == effect.id.scope)
+        .all(|step| step.verdict.undo() == Some(&UndoClass::Exact))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::Fault;
+    use crate::journal::test_events::{effect, entries, plan, start_of};
+    use crate::journal::{Event, Outcome};
+    use crate::model::{EffectId, PlannedStep, RunId, StepId, Verdict};
+
+    fn node(name: &str) -> Scope {
+        Scope::Target(Target::node(name, name))
+    }
+
+    /// Each step made its one effect, but for the last, which failed with `fault`.
+    fn decide(steps: &[(&str, Scope, UndoClass)], fault: Fault) -> Automatic {
+        let mut plan = plan();
+        let mut events = Vec::new();
+        for (n, (name, scope, undo)) in steps.iter().enumerate() {
+            let id = StepId::new(name).unwrap();
+            let (_, effect) = effect(name);
+            plan.steps.push(PlannedStep {
+                id: id.clone(),
+                name: String::new(),
+                uses: String::new(),
+                with: serde_json::Value::Null,
+                scope: scope.clone(),
+                verdict: Verdict::Change {
+                    effects: vec![effect.clone()],
+                    details: vec![],
+                    follows: vec![],
+                    undo: undo.clone(),
+                    predicted: None,
+                    heals: None,
+                },
+                notes: vec![],
+            });
+            let last = n + 1 == steps.len();
+            let effect_id = EffectId {
+                step: id.clone(),
+                scope: scope.clone(),
+                item: String::new(),
+                attempt: 1,
+            };
+            events.push(Event::Intent {
+                id: effect_id.clone(),
+                effect,
+            });
+            let outcome = match last {
+                true => Outcome::NotDone {
+                    fault: fault.clone(),
+                },
+                false => Outcome::Done,
+            };
+            events.push(Event::Outcome {
+                id: effect_id,
+                outcome,
+            });
+            events.push(Event::StepEnded {
+                step: id,
+                scope: scope.clone(),
+                result: match last {
+                    true => StepResult::Failed {
+                        fault: fault.clone(),
+                    },
+                    false => StepResult::Verified { changed: true },
+                },
+            });
+        }
+        events.push(Event::RunEnded {
+            ending: Ending::Failed,
+            fault: Some(fault),
+        });
+        events.insert(0, start_of(RunId::generate(), plan));
+        automatic(&RunRecord::fold(entries(events)).unwrap())
+    }
+
+    fn none() -> UndoClass {
+        UndoClass::None { why: "x".into() }
+    }
+
+    #[test]
+    fn only_a_certain_failure_after_exact_steps_is_taken_back() {
+        use UndoClass::Exact;
+        let definite = || Fault::definite("api_rejected", "x");
+        let of = |steps: &[(&str, Scope, UndoClass)], fault| decide(steps, fault);
+        let two = [("a", node("n1"), Exact), ("b", node("n1"), Exact)];
+        assert_eq!(of(&two, definite()), Automatic::All);
+        // The step that failed was not done, whatever its class.
+        assert_eq!(
+            of(
+                &[("a", node("n1"), Exact), ("b", node("n1"), none())],
+                definite()
+            ),
+            Automatic::All
+        );
+        assert_eq!(of(&two[..1], definite()), Automatic::Nothing);
+        for (steps, fault) in [
+            (two.to_vec(), Fault::definite(TIMEOUT, "x")),
+            (two.to_vec(), Fault::indeterminate("x", "x")),
+            (two.to_vec(), Fault::unreachable("x", "x")),
+            (two.to_vec(), Fault::refused("x", "x")),
+            (
+                vec![("a", node("n1"), none()), ("b", node("n1"), Exact)],
+                definite(),
+            ),
+            (
+                vec![
+                    ("a", node("n1"), UndoClass::BestEffort { lost: "x".into() }),
+                    ("b", node("n1"), Exact),
+                ],
+                definite(),
+            ),
+        ] {
+            assert!(
+                matches!(of(&steps, fault.clone()), Automatic::Not { .. }),
+                "{steps:?} {fault:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn other_targets_stay_and_a_step_of_the_run_concerns_all() {
+        use UndoClass::Exact;
+        let definite = || Fault::definite("api_rejected", "x");
+        let n2 = Target::node("n2", "n2");
+        assert_eq!(
+            decide(
+                &[
+                    ("a", node("n1"), none()),
+                    ("b", node("n2"), Exact),
+                    ("c", node("n2"), Exact)
+                ],
+                definite()
+            ),
+            Automatic::Of(n2)
+        );
+        assert!(matches!(
+            decide(
+                &[("a", node("n1"), Exact), ("b", node("n2"), Exact)],
+                definite()
+            ),
+            Automatic::Not { .. }
+        ));
+        assert_eq!(
+            decide(
+                &[("a", node("n1"), Exact), ("b", Scope::Run, Exact)],
+                definite()
+            ),
+            Automatic::All
+        );
+        assert_eq!(
+            decide(
+                &[("a", Scope::Run, Exact), ("b", node("n1"), Exact)],
+                definite()
+            ),
+            Automatic::All
+        );
+    }
+}

@@ -1,0 +1,53 @@
+# Arguments: mark, machine-id, path, state before, state after, who does it, seconds to wait for the
+# lock. The new content comes on standard input. Looks, compares, writes and looks again under the
+# lock, so that nothing is written over what was not expected.
+mark=$1 machine=$2 path=$3 before=$4 after=$5 holder=$6 patience=$7
+umask 077
+same_machine "$machine"
+take_lock "$patience"
+printf '%s\n' "$holder" >/run/runbook/holder
+
+folder=${path%/*}/
+content=/run/runbook/content
+new=$folder.${path##*/}.runbook-new
+trap 'rm -f -- "$content" "$new"; : >/run/runbook/holder' EXIT
+trap 'exit 1' HUP INT TERM
+rm -f -- "$content" "$new"
+
+# Runs a command; where it fails, nothing was changed yet.
+try() {
+    said=$("$@" 2>&1) || say failed "$said"
+}
+# Puts on the disk what is in a file or a folder.
+keep() {
+    sync -- "$1" 2>/dev/null || sync
+}
+
+set -- $after
+if [ "$1" = file ]; then
+    mode=$2 uid=$3 gid=$4 wanted=$6
+    cat >"$content" || say failed "$content cannot be written"
+    sum=$(sha256sum <"$content")
+    # A connection that broke cuts the input short.
+    [ "${sum%% *}" = "$wanted" ] || say cut
+fi
+now=$(look "$path")
+[ "$now" != "$after" ] || say already
+[ "$now" = "$before" ] || say drift "$now"
+if [ "$1" = file ]; then
+    # A copy of the old file brings its ACLs, labels and attributes along.
+    if [ "$before" != absent ]; then
+        try cp -a -- "$path" "$new"
+    fi
+    try sh -c 'cat <"$1" >"$2"' sh "$content" "$new"
+    try chown "$uid:$gid" "$new"
+    try chmod "$mode" "$new"
+    keep "$new"
+    try mv -f -- "$new" "$path"
+else
+    try rm -- "$path"
+fi
+keep "$folder"
+now=$(look "$path")
+[ "$now" = "$after" ] || say unverified "$now"
+say written

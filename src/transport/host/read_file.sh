@@ -1,0 +1,20 @@
+# Arguments: mark, machine-id, path, the most bytes that are printed. Only reads, and takes no lock.
+mark=$1 machine=$2 path=$3 most=$4
+same_machine "$machine"
+missing=
+for tool in cat chmod chown cp flock mkdir mv rm sha256sum sleep stat sync timeout tr; do
+    command -v "$tool" >/dev/null || missing="$missing $tool"
+done
+[ -z "$missing" ] || say tools "$missing"
+case $(stat -L -c %F -- "${path%/*}/" 2>/dev/null) in
+    directory) ;;
+    *) say folder "${path%/*}" ;;
+esac
+now=$(look "$path")
+set -- $now
+if [ "$1" = file ] && [ "$5" -le "$most" ]; then
+    printf '\n%s %s\n' "$mark" "is $now"
+    cat -- "$path"
+else
+    say "is $now"
+fi

@@ -1,0 +1,94 @@
+//! The last words of a run.
+
+use super::fault::render_fault;
+use super::text::{clean, seconds};
+use crate::engine::End;
+use crate::journal::Ending;
+use std::time::Duration;
+
+/// How a run ended. `took` is left out where the clock went back meanwhile.
+pub fn render_end(end: &End, took: Option<Duration>, seen: &str, done: &str) -> String {
+    let End {
+        ending,
+        fault,
+        made,
+        left,
+    } = end;
+    let changes = match made {
+        0 => "nothing was written".to_owned(),
+        1 => "1 change".to_owned(),
+        n => format!("{n} changes"),
+    };
+    let (inside, after) = match took.map(seconds) {
+        Some(took) => (format!(" in {took}"), format!(" after {took}")),
+        None => (String::new(), String::new()),
+    };
+    let sentence = match ending {
+        Ending::Done if *made == 0 => format!("Done{inside}: {changes}. {done}"),
+        Ending::Done => format!("Done{inside}: {changes}, {seen}. {done}"),
+        Ending::Unknown => format!(
+            "Stopped{after}. {changes} made; whether the last of them happened is not known."
+        ),
+        ending => {
+            let word = match ending {
+                Ending::Drifted => {
+                    format!("Stopped{after}, as the world has changed since the plan")
+                }
+                Ending::Stopped => format!("Stopped by you{after}"),
+                _ => format!("Failed{after}"),
+            };
+            match made {
+                0 => format!("{word}. Nothing was written."),
+                _ => format!("{word}. {changes} made, and not taken back."),
+            }
+        }
+    };
+    let mut text = clean(sentence.trim());
+    text.push('\n');
+    if let Some(fault) = fault {
+        text.push_str(&render_fault(fault));
+        text.push('\n');
+    }
+    if *left > 0 {
+        text.push_str(&format!("{left} left alone, as the plan shows.\n"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::Fault;
+
+    #[test]
+    fn every_ending_has_its_words() {
+        let shown = |ending, made, left, fault: Option<Fault>| {
+            let end = End {
+                ending,
+                fault,
+                made,
+                left,
+            };
+            render_end(&end, Some(Duration::from_secs(65)), "verified", "")
+        };
+        let fault = || Some(Fault::definite("x", "it broke").next("mend it"));
+        let all: Vec<String> = vec![
+            shown(Ending::Done, 2, 0, None),
+            shown(Ending::Done, 0, 0, None),
+            shown(Ending::Done, 1, 1, None),
+            shown(Ending::Failed, 0, 0, fault()),
+            shown(Ending::Failed, 1, 0, fault()),
+            shown(Ending::Drifted, 0, 0, fault()),
+            shown(Ending::Stopped, 3, 0, None),
+            shown(Ending::Unknown, 1, 0, fault()),
+        ];
+        insta::assert_snapshot!(all.join("\n"));
+        let end = End {
+            ending: Ending::Done,
+            fault: None,
+            made: 1,
+            left: 0,
+        };
+        insta::assert_snapshot!(render_end(&end, None, "verified", "So."), @"Done: 1 change, verified. So.");
+    }
+}

@@ -1,0 +1,110 @@
+//! A run's events as lines: the same for a run that happens and for one that is over.
+
+use super::text::{clean, paragraph, seconds, width};
+use crate::journal::{Event, Outcome, StepResult};
+use crate::model::{Plan, PlannedStep, Scope, StepId};
+use console::style;
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// What an event means for a reader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// A step has begun; its name.
+    Begun(String),
+    Line(String),
+    /// The run is over.
+    Over,
+}
+
+/// Follows a run through its events.
+pub struct Telling {
+    steps: Vec<PlannedStep>,
+    started: Option<Timestamp>,
+    width: usize,
+}
+
+impl Telling {
+    pub fn new(plan: &Plan) -> Self {
+        Self {
+            steps: plan.steps.clone(),
+            started: None,
+            width: width(),
+        }
+    }
+
+    pub fn on(&mut self, at: Timestamp, event: &Event) -> Vec<Told> {
+        match event {
+            Event::StepStarted { step, scope } => {
+                self.started = Some(at);
+                vec![Told::Begun(clean(&self.name(step, scope)))]
+            }
+            Event::StepEnded {
+                step,
+                scope,
+                result,
+            } => self.ended(at, step, scope, result),
+            Event::Outcome {
+                outcome: Outcome::NotDone { fault },
+                ..
+            } => vec![self.line("      ", &fault.message)],
+            Event::RunResumed { actor, .. } => {
+                vec![self.line("  ", &format!("↻ Resumed by {actor}"))]
+            }
+            Event::RunEnded { .. } => vec![Told::Over],
+            Event::RunStarted { .. } | Event::Intent { .. } | Event::Outcome { .. } => Vec::new(),
+        }
+    }
+
+    fn line(&self, first: &str, text: &str) -> Told {
+        Told::Line(paragraph(first, text, self.width))
+    }
+
+    fn step(&self, id: &StepId, scope: &Scope) -> Option<&PlannedStep> {
+        self.steps.iter().find(|s| &s.id == id && &s.scope == scope)
+    }
+
+    fn name(&self, id: &StepId, scope: &Scope) -> String {
+        let name = self.step(id, scope).map_or("", |s| s.name.as_str());
+        match scope {
+            Scope::Target(target) => format!("{}: {name}", target.name),
+            Scope::Run => name.to_owned(),
+        }
+    }
+
+    fn ended(
+        &mut self,
+        at: Timestamp,
+        id: &StepId,
+        scope: &Scope,
+        result: &StepResult,
+    ) -> Vec<Told> {
+        let name = clean(&self.name(id, scope));
+        // A clock may have been set back meanwhile; then there is nothing to say.
+        let took = self
+            .started
+            .take()
+            .and_then(|started| Duration::try_from(at.duration_since(started)).ok())
+            .filter(|took| *took >= Duration::from_secs(2))
+            .map_or_else(String::new, |took| format!(" ({})", seconds(took)));
+        match result {
+            StepResult::Unchanged { why } => vec![
+                Told::Line(format!("  {} {name}", style("=").for_stderr())),
+                self.line("      ", why),
+            ],
+            StepResult::Verified { changed } => {
+                let mark = style("✓").green().for_stderr();
+                let checks = self.step(id, scope).is_some_and(|s| !s.verdict.changes());
+                let note = match (changed, checks) {
+                    (false, false) => ": it was already so",
+                    _ => "",
+                };
+                vec![Told::Line(format!("  {mark} {name}{note}{took}"))]
+            }
+            StepResult::Failed { .. } => {
+                let mark = style("✗").red().for_stderr();
+                vec![Told::Line(format!("  {mark} {name}{took}"))]
+            }
+        }
+    }
+}
