@@ -1,5 +1,8 @@
 //! What Calico says about itself: addresses in the Node objects, sessions in `calicoctl node status`.
 
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
 use crate::Lab;
@@ -123,11 +126,19 @@ impl Lab {
             "n=0; until [ -S {BIRD} ] && birdc -s {BIRD} show protocols 2>/dev/null | awk '{awk}'; \
              do n=$((n+1)); [ $n -gt {seconds} ] && exit 9; sleep 1; done"
         );
-        let output = self.ssh(node, &script)?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let said = String::from_utf8_lossy(&output.stderr);
+        let start = Instant::now();
+        let said = loop {
+            let output = self.ssh(node, &script)?;
+            if output.status.success() {
+                return Ok(());
+            }
+            // ssh's own failure: the machine may just be booting.
+            let unreachable = output.status.code() == Some(255);
+            if !unreachable || start.elapsed() > Duration::from_secs(seconds) {
+                break String::from_utf8_lossy(&output.stderr).into_owned();
+            }
+            sleep(Duration::from_secs(1));
+        };
         Err(Error::Late {
             what: format!(
                 "the expected BGP sessions of {} {}",

@@ -42,6 +42,15 @@ pub fn feed(command: &mut Command, input: &str, doing: &str) -> Result<String> {
     checked(output, doing)
 }
 
+/// Like [`feed`], with the content of a file, which need not be text.
+pub fn feed_file(command: &mut Command, input: File, doing: &str) -> Result<String> {
+    let output = command
+        .stdin(input)
+        .output()
+        .map_err(|source| not_started(command, source))?;
+    checked(output, doing)
+}
+
 /// Runs to the end with all output in `log`, whose end is repeated if the program fails.
 pub fn logged(command: &mut Command, log: &Path, doing: &str) -> Result<()> {
     let file = File::create(log).map_err(Error::file("write", log))?;

@@ -13,8 +13,10 @@ mod image;
 mod lifecycle;
 pub mod machine;
 mod network;
+pub mod operator;
 mod packages;
 mod pki;
+mod power;
 mod process;
 pub mod progress;
 mod rootfs;
@@ -99,6 +101,10 @@ impl Lab {
 
     pub fn ssh_config(&self) -> PathBuf {
         self.dir.join("ssh_config")
+    }
+
+    fn known_hosts(&self) -> PathBuf {
+        self.dir.join("known_hosts")
     }
 
     /// What `lab exec` and `lab env` set.

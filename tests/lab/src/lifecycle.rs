@@ -298,28 +298,20 @@ impl Lab {
 
     /// What tests and people need to get in.
     fn write_access_files(&self) -> Result<()> {
-        let (key, known) = (
-            self.dir.join("pki/id_ed25519"),
-            self.dir.join("known_hosts"),
-        );
-        let (mut config, mut hosts) = (String::new(), String::new());
+        let (key, known) = (self.dir.join("pki/id_ed25519"), self.known_hosts());
+        let config =
+            Self::ssh_config_text(&key.display().to_string(), &known.display().to_string());
+        let mut hosts = String::new();
         let mut inventory =
             "apiVersion: runbook.inventory/v1\nssh_config: ssh_config\nhosts:\n".to_owned();
         for node in NODES {
             let (name, address) = (node.name(), node.address());
-            config += &format!("Host {name}\n  HostName {address}\n\n");
             inventory += &format!("  {name}: {{address: {address}, user: root}}\n");
             hosts += &format!(
                 "{name},{address} {}",
                 self.pki.read(&format!("host-{name}.pub"))?
             );
         }
-        config += &format!(
-            "Host *\n  User root\n  IdentityFile \"{}\"\n  IdentitiesOnly yes\n  UserKnownHostsFile \"{}\"\n  \
-             StrictHostKeyChecking yes\n  ConnectTimeout 10\n",
-            key.display(),
-            known.display()
-        );
         crate::write_private(&self.kubeconfig(), &self.pki.read("admin.conf")?)?;
         for (path, text) in [
             (self.ssh_config(), config),
@@ -329,6 +321,20 @@ impl Lab {
             fs::write(&path, text).map_err(Error::file("write", &path))?;
         }
         Ok(())
+    }
+
+    /// An OpenSSH client configuration for a place where the key and the known hosts have these paths.
+    pub(crate) fn ssh_config_text(key: &str, known: &str) -> String {
+        let mut config = String::new();
+        for node in NODES {
+            let (name, address) = (node.name(), node.address());
+            config += &format!("Host {name}\n  HostName {address}\n\n");
+        }
+        config += &format!(
+            "Host *\n  User root\n  IdentityFile \"{key}\"\n  IdentitiesOnly yes\n  \
+             UserKnownHostsFile \"{known}\"\n  StrictHostKeyChecking yes\n  ConnectTimeout 10\n"
+        );
+        config
     }
 
     fn api_is_ready(&self) -> bool {
@@ -376,7 +382,7 @@ impl Lab {
         Ok(())
     }
 
-    fn current_image(&self) -> Result<PathBuf> {
+    pub(crate) fn current_image(&self) -> Result<PathBuf> {
         let path = self.dir.join("run/image");
         fs::read_to_string(&path)
             .map(PathBuf::from)

@@ -1,6 +1,7 @@
 //! The lab's command line.
 
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -29,6 +30,16 @@ enum Word {
     Status,
     /// Fresh overlays and clean cluster objects, for all nodes or for one
     Reset { node: Option<String> },
+    /// Pull a node's plug: what it had not written to its disk is lost
+    Cut { node: String },
+    /// Power a node on, and wait until it is Ready
+    PowerOn { node: String },
+    /// Make a node a place from which the product can be run, in /root/operator there
+    Operator {
+        node: String,
+        /// The product's program
+        runbook: PathBuf,
+    },
     /// Log in to a node as root, or run a command there
     Ssh {
         node: String,
@@ -104,6 +115,9 @@ fn run(word: Word) -> Result<()> {
         Word::Down => lab.down(),
         Word::Status => lab.status().map(|text| print!("{text}")),
         Word::Reset { node } => lab.reset(node.as_deref().map(Node::named).transpose()?),
+        Word::Cut { node } => lab.cut_power(Node::named(&node)?),
+        Word::PowerOn { node } => lab.power_on(Node::named(&node)?),
+        Word::Operator { node, runbook } => lab.operator(Node::named(&node)?, &runbook),
         Word::Ssh { node, command } => {
             lab.need_up()?;
             let mut ssh = lab.ssh_command(Node::named(&node)?);

@@ -20,6 +20,11 @@ const NEEDED: &[(&str, &str)] = &[
     ("setpriv", "util-linux"),
     ("setsid", "util-linux"),
     ("tar", "tar"),
+    // To strip programs before they are copied to a node.
+    ("strip", "binutils"),
+    // Not the lab's own needs, but those of tests: faults in system calls, and a network file system.
+    ("strace", "strace"),
+    ("sshfs", "sshfs"),
 ];
 
 /// Installs what is missing and nothing else; says what it installed.

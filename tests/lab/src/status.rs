@@ -110,7 +110,7 @@ impl Lab {
     }
 }
 
-fn ready_condition(node: &Value) -> Option<&str> {
+pub(crate) fn ready_condition(node: &Value) -> Option<&str> {
     let conditions = node.pointer("/status/conditions")?.as_array()?;
     let ready = conditions
         .iter()

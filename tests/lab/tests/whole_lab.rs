@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -40,19 +40,11 @@ fn is_healthy(lab: &Lab) -> bool {
     addresses.iter().all(right) && NODES.iter().all(meshed)
 }
 
-fn boot_id(lab: &Lab, node: Node) -> Option<String> {
-    let output = lab.ssh(node, "cat /proc/sys/kernel/random/boot_id").ok()?;
-    output
-        .status
-        .success()
-        .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
 fn reboot(lab: &Lab, node: Node) {
-    let before = boot_id(lab, node).unwrap();
+    let before = lab.boot_id(node).unwrap().unwrap();
     let _ = lab.ssh(node, "systemctl reboot");
     let start = Instant::now();
-    while boot_id(lab, node).is_none_or(|now| now == before) {
+    while lab.boot_id(node).unwrap().is_none_or(|now| now == before) {
         assert!(
             start.elapsed() < Duration::from_secs(120),
             "{} did not come back",
@@ -60,6 +52,12 @@ fn reboot(lab: &Lab, node: Node) {
         );
         std::thread::sleep(Duration::from_millis(500));
     }
+}
+
+fn from_operator(lab: &Lab, node: Node, args: &[&str]) -> String {
+    let output = lab.operator_command(node, args).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 fn leftovers(lab: &Lab) -> String {
@@ -134,8 +132,33 @@ fn everything_once() {
             .contains("172.18.0.1/16")
     );
     lab.heal().unwrap();
-    reboot(lab, node);
+    // A program whose result shows what the product would meet there.
+    lab.operator(node, Path::new("/usr/bin/env")).unwrap();
+    lab.ssh_text(node, "echo 1 > /root/kept; sync; echo 1 > /root/lost")
+        .unwrap();
+    lab.cut_power(node).unwrap();
+    assert!(lab.cut_power(node).is_err(), "cut twice");
+    lab.power_on(node).unwrap();
     assert!(!lab.ssh(node, "ip link show ens9").unwrap().status.success());
+    lab.ssh_text(node, "[ -s /root/kept ] && ! [ -s /root/lost ]")
+        .unwrap();
+    assert_eq!(
+        from_operator(lab, node, &["printenv", "RUNBOOK_STATE_DIR"]),
+        "/root/operator/state\n"
+    );
+    assert_eq!(
+        from_operator(lab, node, &["printf", "%s", "a 'b'"]),
+        "a 'b'"
+    );
+    assert_eq!(
+        from_operator(lab, node, &["kubectl", "get", "--raw", "/readyz"]),
+        "ok"
+    );
+    from_operator(
+        lab,
+        node,
+        &["sh", "-c", "ssh -F $RUNBOOK_SSH_CONFIG node03 true"],
+    );
     lab.up(Profile::Full).unwrap();
     assert!(is_healthy(lab));
 

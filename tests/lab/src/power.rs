@@ -1,0 +1,64 @@
+//! Power cuts: a machine that is gone from one moment to the next, and comes back from what its disk holds.
+
+use serde_json::Value;
+
+use crate::Lab;
+use crate::error::{Error, Result};
+use crate::machine::Node;
+use crate::status::ready_condition;
+
+/// How long a boot, and then a kubelet, may take on a busy machine.
+const PATIENCE: u64 = 180;
+
+impl Lab {
+    /// Pulls a machine's plug. What its kernel had not yet written to the disk is lost; what it had written stays,
+    /// flushed or not: the disk's own cache is this machine's memory, which loses nothing.
+    pub fn cut_power(&self, node: Node) -> Result<()> {
+        self.need_up()?;
+        let _held = self.lock()?;
+        let (name, processes) = (node.name(), self.processes());
+        if !processes.is_running(&name) {
+            return Err(Error::state(
+                format!("the machine {name} is not running"),
+                format!("run `cargo run -p lab -- power-on {name}`"),
+            ));
+        }
+        processes.stop(&name)
+    }
+
+    /// Powers a machine on, unless it is on, and waits until ssh answers and its kubelet says Ready.
+    ///
+    /// It does not wait for the mesh, which a fault may keep from coming back; [`Lab::wait_for_mesh`] does.
+    pub fn power_on(&self, node: Node) -> Result<()> {
+        self.need_up()?;
+        let name = node.name();
+        // Not held any longer than this: several machines can boot side by side.
+        let held = self.lock()?;
+        if !self.processes().is_running(&name) {
+            let (image, dir) = (self.current_image()?, self.dir.join("nodes"));
+            self.machines(&image, &dir).start(node)?;
+        }
+        drop(held);
+        let boot = self.progress.part(&format!("{name} answers"), || {
+            self.until(&format!("an answer of {name} over ssh"), PATIENCE, || {
+                self.boot_id(node)
+            })
+        })?;
+        self.progress.part(&format!("{name} Ready"), || {
+            self.until(&format!("Ready from {name}'s kubelet"), PATIENCE, || {
+                let object = self.kubectl_json(&["get", "node", &name, "--ignore-not-found"])?;
+                // Ready stays in the object for a while after a cut; only with this boot's identity is it news.
+                let seen = object.pointer("/status/nodeInfo/bootID");
+                let of_this_boot = seen.and_then(Value::as_str) == Some(boot.as_str());
+                Ok((of_this_boot && ready_condition(&object) == Some("True")).then_some(()))
+            })
+        })
+    }
+
+    /// What tells one boot of a machine from the next; None while it does not answer.
+    pub fn boot_id(&self, node: Node) -> Result<Option<String>> {
+        let output = self.ssh(node, "cat /proc/sys/kernel/random/boot_id")?;
+        let id = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        Ok(output.status.success().then_some(id))
+    }
+}
