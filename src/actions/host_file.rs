@@ -235,13 +235,13 @@ fn lines(change: &Change) -> Vec<String> {
         FileState::Present { mode, .. } => mode & 0o004 != 0,
     };
     if !everybodys(&change.before.0) || !everybodys(&change.after.0) {
-        return Vec::new();
+        return vec!["  (not shown, as not everybody may read it)".to_owned()];
     }
     let (Ok(before), Ok(after)) = (
         std::str::from_utf8(&change.before.1),
         std::str::from_utf8(&change.after.1),
     ) else {
-        return Vec::new();
+        return vec!["  (not shown, as it is no text)".to_owned()];
     };
     let diff = TextDiff::from_lines(before, after);
     let mut all = Vec::new();
@@ -473,14 +473,14 @@ mod tests {
         - f
         + f  (no newline at its end)
         ");
-        assert_eq!(shown(&present(0o640, "secret\n"), "another\n"), "");
+        insta::assert_snapshot!(shown(&present(0o640, "secret\n"), "another\n"), @"  (not shown, as not everybody may read it)");
         let many: String = (0..100).map(|n| format!("{n}\n")).collect();
         let long = shown(&absent(), &many);
         assert_eq!(long.lines().count(), SHOWN_LINES + 1);
         assert!(long.ends_with("… and 60 lines more"), "{long}");
         let mut binary = present(0o644, "x");
         binary.reading.content = Some(vec![0xff, 0xfe]);
-        assert_eq!(shown(&binary, "a"), "");
+        insta::assert_snapshot!(shown(&binary, "a"), @"  (not shown, as it is no text)");
     }
 
     #[test]

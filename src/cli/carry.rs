@@ -7,7 +7,7 @@ use crate::fault::Fault;
 use crate::journal::{Ending, Event, Journal, RunRecord, StateDir};
 use crate::model::{Blobs, Plan, PlanKind, RunId, StepId, Verdict};
 use crate::plan::{Automatic, Extent, UndoPlan, actor, automatic, undo_plan};
-use crate::views::{Live, clean, render_end};
+use crate::views::{Live, Words, clean, render_end};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
@@ -93,7 +93,12 @@ impl Carried {
 
     /// The last words. `seen` and `done` say what a success means.
     pub fn summary(&self, seen: &str, done: &str) {
-        eprint!("\n{}", render_end(&self.end, Some(self.took), seen, done));
+        let words = Words {
+            seen,
+            done,
+            taken_back: false,
+        };
+        eprint!("\n{}", render_end(&self.end, Some(self.took), words));
     }
 
     /// The commands by which to go on, or back.
@@ -217,6 +222,16 @@ struct Undo {
     run: RunId,
     of: RunId,
     done: bool,
+    /// How much it left alone.
+    left: usize,
+}
+
+/// Which run takes another back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Undone {
+    pub by: RunId,
+    pub done: bool,
+    pub left: usize,
 }
 
 impl Undos {
@@ -234,6 +249,7 @@ impl Undos {
                         run: record.run,
                         of,
                         done: record.is_done(),
+                        left: End::of(&record).map_or(0, |end| end.left),
                     }),
                 })
                 .collect(),
@@ -242,12 +258,16 @@ impl Undos {
 
     /// The run that takes `run` back, if there is one that was not taken back itself, and whether it
     /// has come to its end.
-    pub fn of_run(&self, run: RunId) -> Option<(RunId, bool)> {
+    pub fn of_run(&self, run: RunId) -> Option<Undone> {
         self.0
             .iter()
             .filter(|undo| undo.of == run)
-            .find(|undo| !self.of_run(undo.run).is_some_and(|(_, done)| done))
-            .map(|undo| (undo.run, undo.done))
+            .find(|undo| !self.of_run(undo.run).is_some_and(|undone| undone.done))
+            .map(|undo| Undone {
+                by: undo.run,
+                done: undo.done,
+                left: undo.left,
+            })
     }
 }
 
@@ -258,16 +278,22 @@ mod tests {
     #[test]
     fn an_undo_that_was_taken_back_itself_takes_nothing_back() {
         let (a, b, c) = (RunId::generate(), RunId::generate(), RunId::generate());
-        let undo = |run, of, done| Undo { run, of, done };
-        assert_eq!(Undos(vec![]).of_run(a), None);
-        assert_eq!(Undos(vec![undo(b, a, true)]).of_run(a), Some((b, true)));
-        assert_eq!(Undos(vec![undo(b, a, false)]).of_run(a), Some((b, false)));
-        assert_eq!(Undos(vec![undo(b, a, true)]).of_run(b), None);
+        let undo = |run, of, done| Undo {
+            run,
+            of,
+            done,
+            left: 0,
+        };
+        let of = |undos: &Undos, run| undos.of_run(run).map(|undone| (undone.by, undone.done));
+        assert_eq!(of(&Undos(vec![]), a), None);
+        assert_eq!(of(&Undos(vec![undo(b, a, true)]), a), Some((b, true)));
+        assert_eq!(of(&Undos(vec![undo(b, a, false)]), a), Some((b, false)));
+        assert_eq!(of(&Undos(vec![undo(b, a, true)]), b), None);
         let twice = Undos(vec![undo(c, b, true), undo(b, a, true)]);
-        assert_eq!(twice.of_run(a), None);
-        assert_eq!(twice.of_run(b), Some((c, true)));
+        assert_eq!(of(&twice, a), None);
+        assert_eq!(of(&twice, b), Some((c, true)));
         // One that has only begun has not taken it back yet.
         let begun = Undos(vec![undo(c, b, false), undo(b, a, true)]);
-        assert_eq!(begun.of_run(a), Some((b, true)));
+        assert_eq!(of(&begun, a), Some((b, true)));
     }
 }

@@ -1,6 +1,6 @@
 //! `runbook history`
 
-use super::carry::Undos;
+use super::carry::{Undone, Undos};
 use super::exit::Exit;
 use super::{Global, say};
 use crate::fault::Fault;
@@ -93,7 +93,11 @@ fn standing(state: &StateDir, undos: &Undos, run: RunId) -> State {
         return State::UnderWay;
     }
     match undos.of_run(run) {
-        Some((by, true)) => State::TakenBack(by),
+        Some(Undone {
+            by,
+            done: true,
+            left,
+        }) => State::TakenBack { by, left },
         _ => State::Ended,
     }
 }

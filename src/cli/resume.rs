@@ -1,7 +1,7 @@
 //! `runbook resume`
 
 use super::Global;
-use super::carry::{Undos, conclude, go_on};
+use super::carry::{Undone, Undos, conclude, go_on};
 use super::exit::Exit;
 use super::plan::lacking;
 use super::undo::conclude_undo;
@@ -26,7 +26,7 @@ impl Resume {
             eprintln!("Run {run} has come to its end: there is nothing to go on with.");
             return Ok(Exit::Done);
         }
-        if let Some((by, done)) = Undos::of(&state)?.of_run(run) {
+        if let Some(Undone { by, done, .. }) = Undos::of(&state)?.of_run(run) {
             let fault = Fault::refused(
                 "taken_back",
                 match done {

@@ -144,6 +144,10 @@ pub async fn conclude_undo(
 
 /// Every change that was not put back, in which state it is, and how a person puts it back.
 async fn say_what_is_left(world: &World, state: &StateDir, undo: RunId, of: RunId, plan: &Plan) {
+    let carried_left = plan
+        .steps
+        .iter()
+        .any(|step| matches!(step.verdict, Verdict::Refused { .. }));
     let ended = state
         .read(undo)
         .map(|record| record.steps)
@@ -171,6 +175,9 @@ async fn say_what_is_left(world: &World, state: &StateDir, undo: RunId, of: RunI
     }
     if !lines.is_empty() {
         eprint!("Not taken back:\n{lines}");
+        if carried_left {
+            eprintln!("  To overwrite what is there now: runbook undo {of} --force");
+        }
         eprintln!("  What run {of} did: runbook history show {of}");
     }
 }

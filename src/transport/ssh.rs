@@ -156,9 +156,9 @@ impl Hosts {
         // The remote end has a clock of its own, since what runs there does not end with us; and sudo
         // sets a PATH of its own, so ours is set behind it.
         let wrapped = format!(
-            "run='export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C; \
-             exec timeout {} /bin/sh -c \"$@\"'\n\
-             if [ \"$(id -u)\" = 0 ]; then exec /bin/sh -c \"$run\" sh \"$@\"; fi\n\
+            "run='PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C; \
+             export PATH LC_ALL; exec timeout {} /bin/sh -c \"$@\"'\n\
+             if [ \"$(id -u)\" = 0 ]; then eval \"$run\"; fi\n\
              exec sudo -n -- /bin/sh -c \"$run\" sh \"$@\"",
             TIMEOUT.as_secs()
         );

@@ -6,8 +6,24 @@ use crate::engine::End;
 use crate::journal::Ending;
 use std::time::Duration;
 
+/// What is said besides how a run ended.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Words<'w> {
+    /// What a success means.
+    pub seen: &'w str,
+    /// What it brought.
+    pub done: &'w str,
+    /// It was taken back since.
+    pub taken_back: bool,
+}
+
 /// How a run ended. `took` is left out where the clock went back meanwhile.
-pub fn render_end(end: &End, took: Option<Duration>, seen: &str, done: &str) -> String {
+pub fn render_end(end: &End, took: Option<Duration>, words: Words<'_>) -> String {
+    let Words {
+        seen,
+        done,
+        taken_back,
+    } = words;
     let End {
         ending,
         fault,
@@ -39,6 +55,7 @@ pub fn render_end(end: &End, took: Option<Duration>, seen: &str, done: &str) -> 
             };
             match made {
                 0 => format!("{word}. Nothing was written."),
+                _ if taken_back => format!("{word}. {changes} made."),
                 _ => format!("{word}. {changes} made, and not taken back."),
             }
         }
@@ -62,6 +79,10 @@ mod tests {
 
     #[test]
     fn every_ending_has_its_words() {
+        let words = Words {
+            seen: "verified",
+            ..Words::default()
+        };
         let shown = |ending, made, left, fault: Option<Fault>| {
             let end = End {
                 ending,
@@ -69,7 +90,7 @@ mod tests {
                 made,
                 left,
             };
-            render_end(&end, Some(Duration::from_secs(65)), "verified", "")
+            render_end(&end, Some(Duration::from_secs(65)), words)
         };
         let fault = || Some(Fault::definite("x", "it broke").next("mend it"));
         let all: Vec<String> = vec![
@@ -89,6 +110,6 @@ mod tests {
             made: 1,
             left: 0,
         };
-        insta::assert_snapshot!(render_end(&end, None, "verified", "So."), @"Done: 1 change, verified. So.");
+        insta::assert_snapshot!(render_end(&end, None, Words { done: "So.", ..words }), @"Done: 1 change, verified. So.");
     }
 }

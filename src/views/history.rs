@@ -1,6 +1,6 @@
 //! Runs that were: in a list, and one of them as it happened.
 
-use super::end::render_end;
+use super::end::{Words, render_end};
 use super::tell::{Telling, Told};
 use super::text::{clean, paragraph, width};
 use crate::engine::End;
@@ -16,8 +16,11 @@ pub enum State {
     /// Somebody is carrying it out just now.
     UnderWay,
     Ended,
-    /// It was taken back by this run.
-    TakenBack(RunId),
+    /// It was taken back by this run, but for what was left alone.
+    TakenBack {
+        by: RunId,
+        left: usize,
+    },
 }
 
 /// One line of the list. `record` is `None` where the journal cannot be read.
@@ -54,7 +57,8 @@ fn standing(record: &RunRecord, state: State) -> String {
     };
     let word = match (&record.ending, state) {
         (_, State::UnderWay) => "under way",
-        (_, State::TakenBack(_)) => "taken back",
+        (_, State::TakenBack { left: 0, .. }) => "taken back",
+        (_, State::TakenBack { .. }) => "taken back in part",
         (None, _) => "cut short",
         (Some((Ending::Done, _)), _) => "done",
         (Some((Ending::Stopped, _)), _) => "stopped",
@@ -132,15 +136,23 @@ pub fn render_history(record: &RunRecord, entries: &[Entry], state: State) -> St
         (_, State::UnderWay) => line("It is under way."),
         (None, _) => line("It was cut short: its program ended before it did."),
         (Some(end), _) => {
-            let seen = match plan.kind {
-                PlanKind::Apply => "verified",
-                PlanKind::Undo { .. } => "written and read back",
+            let words = Words {
+                seen: match plan.kind {
+                    PlanKind::Apply => "verified",
+                    PlanKind::Undo { .. } => "written and read back",
+                },
+                done: "",
+                taken_back: matches!(state, State::TakenBack { .. }),
             };
-            line(&render_end(&end, took(record), seen, ""));
+            line(&render_end(&end, took(record), words));
         }
     }
-    if let State::TakenBack(by) = state {
-        line(&format!("It was taken back by run {by}."));
+    match state {
+        State::TakenBack { by, left: 0 } => line(&format!("It was taken back by run {by}.")),
+        State::TakenBack { by, left } => line(&format!(
+            "It was taken back by run {by}, but for {left} that it left alone."
+        )),
+        State::UnderWay | State::Ended => {}
     }
     text
 }
@@ -156,3 +168,6 @@ fn time(at: Timestamp) -> String {
         .strftime("%Y-%m-%d %H:%M")
         .to_string()
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use crate::program::{
     NAME, Program, Ran, advertised, all_advertise_their_own, calico_env, expect,
-    mesh_is_established, method, node,
+    mesh_is_established, method, node, wait_until,
 };
 use crate::surroundings::Surroundings;
 use crate::{Case, Dirties, Suite};
@@ -54,7 +54,7 @@ pub const CASES: &[Case] = &[
     },
 ];
 
-fn make(lab: &Lab, variant: Variant, number: usize, persistent: bool) -> Result<(), String> {
+pub fn make(lab: &Lab, variant: Variant, number: usize, persistent: bool) -> Result<(), String> {
     let node = node(number)?;
     lab.break_(Incident::BgpWrongIp, variant, node, persistent)
         .map(|_| ())
@@ -175,22 +175,6 @@ fn reboot(lab: &Lab, number: usize) -> Result<(), String> {
         ]);
         Ok(ready.is_ok() && mesh_is_established(lab).is_ok())
     })
-}
-
-/// Looks again and again; each look takes its own time.
-fn wait_until(
-    seconds: u64,
-    what: &str,
-    look: impl Fn() -> Result<bool, String>,
-) -> Result<(), String> {
-    let begun = std::time::Instant::now();
-    while begun.elapsed().as_secs() < seconds {
-        if look()? {
-            return Ok(());
-        }
-        std::thread::yield_now();
-    }
-    Err(format!("{what} did not come about within {seconds} s"))
 }
 
 fn previews_write_nothing(lab: &Lab) -> Result<(), String> {

@@ -7,9 +7,12 @@
 
 mod bgp_wrong_ip;
 mod connection;
+mod five;
 mod program;
+mod promises;
 mod refusals;
 mod surroundings;
+mod sweep;
 
 use lab::{Lab, Profile};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -89,11 +92,17 @@ fn main() -> ExitCode {
 }
 
 fn cases() -> Vec<Case> {
-    [bgp_wrong_ip::CASES, connection::CASES, refusals::CASES]
-        .into_iter()
-        .flatten()
-        .map(|case| Case { ..*case })
-        .collect()
+    [
+        bgp_wrong_ip::CASES,
+        connection::CASES,
+        promises::CASES,
+        refusals::CASES,
+        sweep::CASES,
+    ]
+    .into_iter()
+    .flatten()
+    .map(|case| Case { ..*case })
+    .collect()
 }
 
 /// Cleans what the test before left, runs this one, and holds that a clean test was one.

@@ -74,9 +74,15 @@ impl<'l> Program<'l> {
 
     /// Prepared, without a terminal.
     pub fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
-        let mut command = self.lab.command(env!("CARGO_BIN_EXE_runbook"));
+        let mut command = self.command_of(env!("CARGO_BIN_EXE_runbook"));
+        command.args(args);
         command
-            .args(args)
+    }
+
+    /// Another program in the same surroundings: one that runs this one.
+    pub fn command_of(&self, program: &str) -> Command {
+        let mut command = self.lab.command(program);
+        command
             .env("RUNBOOK_STATE_DIR", self.path().join("state"))
             .env("TMPDIR", self.path())
             .env_remove("XDG_RUNTIME_DIR")
@@ -92,16 +98,63 @@ impl<'l> Program<'l> {
         finish(self.command(args).envs(env.iter().copied()))
     }
 
+    /// On a pseudo-terminal: when it asks, `before` happens, and then `typed` is typed.
+    pub fn at_the_prompt(
+        &self,
+        args: &[&str],
+        typed: &str,
+        before: impl FnOnce() -> Result<(), String>,
+    ) -> Result<Ran, String> {
+        use std::io::{Read, Write};
+        let line = [&[env!("CARGO_BIN_EXE_runbook")], args].concat().join(" ");
+        let mut command = self.command_of("script");
+        command
+            .args(["-qec", &line, "/dev/null"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut child = command.spawn().map_err(|e| e.to_string())?;
+        let (mut stdin, mut stdout) = child
+            .stdin
+            .take()
+            .zip(child.stdout.take())
+            .ok_or("no pipes")?;
+        let mut said = Vec::new();
+        let mut buffer = [0; 4096];
+        while !String::from_utf8_lossy(&said).contains("[y/N]") {
+            let read = stdout.read(&mut buffer).map_err(|e| e.to_string())?;
+            if read == 0 {
+                let said = String::from_utf8_lossy(&said);
+                return Err(format!("it ended without asking:\n{said}"));
+            }
+            said.extend(&buffer[..read]);
+        }
+        before()?;
+        stdin
+            .write_all(typed.as_bytes())
+            .map_err(|e| e.to_string())?;
+        stdout.read_to_end(&mut said).map_err(|e| e.to_string())?;
+        let status = child.wait().map_err(|e| e.to_string())?;
+        Ok(Ran {
+            code: status.code().unwrap_or(-1),
+            stdout: String::new(),
+            stderr: String::from_utf8_lossy(&said).replace('\r', ""),
+        })
+    }
+
+    /// The latest run, as the program lists it.
+    pub fn latest(&self) -> Result<String, String> {
+        let list = self.run(&["history"])?.exits(0)?.stdout;
+        let run = list.split_whitespace().next().map(str::to_owned);
+        run.ok_or_else(|| "there are no runs".to_owned())
+    }
+
     /// On a pseudo-terminal, with `typed` typed into it.
     pub fn on_terminal(&self, args: &[&str], typed: &str) -> Result<Ran, String> {
         use std::io::Write;
         let line = [&[env!("CARGO_BIN_EXE_runbook")], args].concat().join(" ");
-        let mut command = self.lab.command("script");
+        let mut command = self.command_of("script");
         command
             .args(["-qec", &line, "/dev/null"])
-            .env("RUNBOOK_STATE_DIR", self.path().join("state"))
-            .env("TMPDIR", self.path())
-            .env_remove("XDG_RUNTIME_DIR")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -207,4 +260,20 @@ pub fn expect<T: PartialEq + std::fmt::Debug>(
         true => Ok(()),
         false => Err(format!("{what}: {found:?}, and not {wanted:?}")),
     }
+}
+
+/// Looks again and again until it is so; each look takes its own time.
+pub fn wait_until(
+    seconds: u64,
+    what: &str,
+    look: impl Fn() -> Result<bool, String>,
+) -> Result<(), String> {
+    let begun = std::time::Instant::now();
+    while begun.elapsed().as_secs() < seconds {
+        if look()? {
+            return Ok(());
+        }
+        std::thread::yield_now();
+    }
+    Err(format!("{what} did not come about within {seconds} s"))
 }

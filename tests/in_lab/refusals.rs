@@ -169,35 +169,36 @@ const READS: &[&str] = &[
     "get bgpconfigurations.crd.projectcalico.org",
 ];
 
+/// Does something as somebody who may read everything and write nothing.
+pub fn as_reader(
+    program: &Program<'_>,
+    work: impl FnOnce(&Path) -> Result<(), String>,
+) -> Result<(), String> {
+    let path = identity(program, "reader", READS)?;
+    let outcome = work(&path);
+    forget_identity(program, "reader", READS.len())?;
+    outcome
+}
+
 /// With a fault to heal: whoever may read gets the plan, and whoever may not write no run.
 pub fn missing_rights(program: &Program<'_>) -> Result<(), String> {
-    let path = identity(program, "reader", READS)?;
-    let outcome = with_kubeconfig(program, &["plan", NAME, "--node", "node02"], &path)
-        .and_then(|ran| ran.exits(0))
-        .and_then(|ran| {
-            ran.says(&[
+    as_reader(program, |path| {
+        with_kubeconfig(program, &["plan", NAME, "--node", "node02"], path)?
+            .exits(0)?
+            .says(&[
                 "172.18.0.1/16",
                 "Applying would be refused: this identity may not patch nodes `node02`",
-            ])
-        })
-        .and_then(|_| {
-            with_kubeconfig(
-                program,
-                &["apply", NAME, "--node", "node02", "--yes"],
-                &path,
-            )
-        })
-        .and_then(|ran| ran.exits(3))
-        .and_then(|ran| {
-            ran.says(&[
+            ])?;
+        with_kubeconfig(program, &["apply", NAME, "--node", "node02", "--yes"], path)?
+            .exits(3)?
+            .says(&[
                 "may not patch nodes `node02`",
                 "nor patch daemonsets.apps `calico-node` in kube-system",
                 "nor delete pods",
                 "[missing_rights]",
             ])
-        });
-    forget_identity(program, "reader", READS.len())?;
-    outcome.map(|_| ())
+            .map(|_| ())
+    })
 }
 
 fn may_not_read(lab: &Lab) -> Result<(), String> {

@@ -1,4 +1,5 @@
 # Read by the host, before one of the other scripts here. POSIX shell; dash and busybox run it too.
+# Every process counts on a small host: what the shell can do itself, it does.
 
 # What is at the path $1, in one line: `absent`, `file MODE UID GID BYTES SHA256`, or `other` and words.
 look() {
@@ -15,33 +16,37 @@ look() {
                 return
                 ;;
         esac
-        links=$(stat -c %h -- "$1")
-        if [ "$links" != 1 ]; then
-            printf 'other a file with %s hard links\n' "$links"
+        state=$(stat -c '%h %a %u %g %s' -- "$1")
+        if [ "${state%% *}" != 1 ]; then
+            printf 'other a file with %s hard links\n' "${state%% *}"
             return
         fi
         sum=$(sha256sum <"$1")
-        printf 'file %s %s\n' "$(stat -c '%a %u %g %s' -- "$1")" "${sum%% *}"
+        printf 'file %s %s\n' "${state#* }" "${sum%% *}"
     fi
 }
 
 # Ends with one line of an answer. What comes before it is not ours.
 say() {
-    answer=$(printf '%s' "$*" | tr '\n' ' ')
-    printf '\n%s %s\n' "$mark" "$answer"
+    # Split and put together again, so that it is one line.
+    set -f
+    # shellcheck disable=SC2048,SC2086
+    set -- $*
+    printf '\n%s %s\n' "$mark" "$*"
     exit 0
 }
 
 # Ends where this is not the host with the machine-id $1.
 same_machine() {
-    here=$(cat /etc/machine-id 2>/dev/null)
+    here=
+    { read -r here </etc/machine-id; } 2>/dev/null
     [ -z "$1" ] || [ -z "$here" ] || [ "$1" = "$here" ] || say another "$here"
 }
 
 # Takes the host's lock, or ends after $1 seconds of waiting. Whoever holds it says so in `holder`.
 # It is let go when this ends, however it ends.
 take_lock() {
-    mkdir -p -m 700 /run/runbook 2>/dev/null || say failed 'no folder /run/runbook can be made'
+    [ -d /run/runbook ] || mkdir -m 700 /run/runbook || say failed 'no folder /run/runbook can be made'
     exec 9>>/run/runbook/lock
     waited=0
     until flock -n 9; do

@@ -9,10 +9,14 @@ printf '%s\n' "$holder" >/run/runbook/holder
 
 folder=${path%/*}/
 content=/run/runbook/content
-new=$folder.${path##*/}.runbook-new
+old=$folder.${path##*/}.runbook-
+new=$old$mark
 trap 'rm -f -- "$content" "$new"; : >/run/runbook/holder' EXIT
 trap 'exit 1' HUP INT TERM
-rm -f -- "$content" "$new"
+# What an earlier attempt left that was killed; with the lock held, nobody uses it.
+for left in "$old"*; do
+    [ ! -e "$left" ] || rm -f -- "$left"
+done
 
 # Runs a command; where it fails, nothing was changed yet.
 try() {
@@ -23,9 +27,10 @@ keep() {
     sync -- "$1" 2>/dev/null || sync
 }
 
+# shellcheck disable=SC2086
 set -- $after
 if [ "$1" = file ]; then
-    mode=$2 uid=$3 gid=$4 wanted=$6
+    mode=$2 owner=$3:$4 wanted=$6
     cat >"$content" || say failed "$content cannot be written"
     sum=$(sha256sum <"$content")
     # A connection that broke cuts the input short.
@@ -35,13 +40,21 @@ now=$(look "$path")
 [ "$now" != "$after" ] || say already
 [ "$now" = "$before" ] || say drift "$now"
 if [ "$1" = file ]; then
-    # A copy of the old file brings its ACLs, labels and attributes along.
-    if [ "$before" != absent ]; then
+    # shellcheck disable=SC2086
+    set -- $before
+    old_mode=600 old_owner=0:0
+    if [ "$1" = file ]; then
+        # A copy of the old file brings its ACLs, labels and attributes along.
         try cp -a -- "$path" "$new"
+        old_mode=$2 old_owner=$3:$4
+    else
+        # Made here and nowhere else: what somebody put in its place is not followed.
+        (set -C && : >"$new") 2>/dev/null || say failed "$new cannot be made"
     fi
-    try sh -c 'cat <"$1" >"$2"' sh "$content" "$new"
-    try chown "$uid:$gid" "$new"
-    try chmod "$mode" "$new"
+    cat <"$content" >"$new" || say failed "$new cannot be written"
+    [ "$old_owner" = "$owner" ] || try chown "$owner" "$new"
+    # Changing the owner may have taken bits away.
+    [ "$old_mode $old_owner" = "$mode $owner" ] || try chmod "$mode" "$new"
     keep "$new"
     try mv -f -- "$new" "$path"
 else

@@ -2,15 +2,13 @@
 mark=$1 machine=$2 path=$3 most=$4
 same_machine "$machine"
 missing=
-for tool in cat chmod chown cp flock mkdir mv rm sha256sum sleep stat sync timeout tr; do
+for tool in cat chmod chown cp flock mkdir mv rm sha256sum sleep stat sync timeout; do
     command -v "$tool" >/dev/null || missing="$missing $tool"
 done
 [ -z "$missing" ] || say tools "$missing"
-case $(stat -L -c %F -- "${path%/*}/" 2>/dev/null) in
-    directory) ;;
-    *) say folder "${path%/*}" ;;
-esac
+[ -d "${path%/*}/" ] || say folder "${path%/*}"
 now=$(look "$path")
+# shellcheck disable=SC2086
 set -- $now
 if [ "$1" = file ] && [ "$5" -le "$most" ]; then
     printf '\n%s %s\n' "$mark" "is $now"
