@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use crate::Lab;
-use crate::calico::{Peer, SELECTOR};
+use crate::calico::{Peer, SELECTOR, items};
 use crate::error::{Error, Result};
 use crate::machine::{NODES, Node};
 
@@ -281,13 +281,6 @@ impl Lab {
             sleep(Duration::from_secs(1));
         }
     }
-}
-
-fn items(list: &Value) -> impl Iterator<Item = &Value> {
-    list.get("items")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
 }
 
 /// The addresses that a readiness message names, in order.

@@ -53,6 +53,14 @@ pub fn parse_status(text: &str) -> Vec<Peer> {
     peers
 }
 
+/// The objects of a list, as kubectl prints it.
+pub(crate) fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list.get("items")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+}
+
 impl Lab {
     /// The sessions of one node, as its own `calicoctl node status` shows them.
     pub fn peers(&self, node: Node) -> Result<Vec<Peer>> {
@@ -62,15 +70,10 @@ impl Lab {
     /// The address that each node advertises, with its prefix length, by the annotations.
     pub fn advertised(&self) -> Result<Vec<(Node, Option<String>)>> {
         let nodes = self.kubectl_json(&["get", "nodes"])?;
-        let items = nodes
-            .get("items")
-            .and_then(Value::as_array)
-            .cloned()
-            .unwrap_or_default();
         Ok(NODES
             .into_iter()
             .map(|node| {
-                let found = items.iter().find(|item| {
+                let found = items(&nodes).find(|item| {
                     item.pointer("/metadata/name").and_then(Value::as_str)
                         == Some(node.name().as_str())
                 });
@@ -171,11 +174,7 @@ impl Lab {
     pub fn restart_calico_node(&self, nodes: &[Node]) -> Result<()> {
         let pods = self.kubectl_json(&["-n", "kube-system", "get", "pods", "-l", SELECTOR])?;
         let mut delete = vec!["-n", "kube-system", "delete", "pod"];
-        let of_them: Vec<&str> = pods
-            .get("items")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
+        let of_them: Vec<&str> = items(&pods)
             .filter(|pod| {
                 let on = pod.pointer("/spec/nodeName").and_then(Value::as_str);
                 nodes.iter().any(|node| on == Some(node.name().as_str()))

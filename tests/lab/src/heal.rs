@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::Lab;
 use crate::breakage::{BOOT_FILES, BRIDGE, CONTAINER, NIC};
-use crate::calico::SELECTOR;
+use crate::calico::{SELECTOR, items};
 use crate::error::{Error, Result};
 use crate::machine::{NODES, Node};
 
@@ -99,8 +99,7 @@ impl Lab {
                 of("/data"),
             ])
         };
-        let items = list.get("items").and_then(Value::as_array);
-        Ok(items.into_iter().flatten().map(one).collect())
+        Ok(items(&list).map(one).collect())
     }
 
     fn remove_links(&self) -> Result<Vec<String>> {
@@ -129,35 +128,51 @@ impl Lab {
 
     /// Nodes with a wrong address, or whose calico-node was not made from the DaemonSet as it is now.
     fn nodes_to_restart(&self) -> Result<Vec<Node>> {
-        let daemonset =
-            self.kubectl_json(&["-n", "kube-system", "get", "daemonset", "calico-node"])?;
+        let newest = self.newest_revision()?;
         let pods = self.kubectl_json(&["-n", "kube-system", "get", "pods", "-l", SELECTOR])?;
-        let wanted = daemonset.pointer("/spec/template/spec/containers/0/env");
         let mut restart = self.wrong_nodes()?;
-        for pod in pods
-            .get("items")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-        {
-            if pod.pointer("/spec/containers/0/env") == wanted {
-                continue;
-            }
+        for pod in items(&pods).filter(|pod| revision_hash(pod) != newest.as_deref()) {
             let on = pod
                 .pointer("/spec/nodeName")
                 .and_then(Value::as_str)
                 .unwrap_or_default();
-            restart.extend(
-                NODES
-                    .into_iter()
-                    .filter(|node| node.name() == on && !restart.contains(node))
-                    .collect::<Vec<_>>(),
-            );
+            let node = NODES.into_iter().find(|node| node.name() == on);
+            restart.extend(node.filter(|node| !restart.contains(node)));
         }
         Ok(restart)
+    }
+
+    /// The hash of the DaemonSet's newest revision, once its controller has seen the newest specification.
+    fn newest_revision(&self) -> Result<Option<String>> {
+        self.until("the controller's look at the DaemonSet", 60, || {
+            let daemonset =
+                self.kubectl_json(&["-n", "kube-system", "get", "daemonset", "calico-node"])?;
+            if daemonset.pointer("/status/observedGeneration")
+                != daemonset.pointer("/metadata/generation")
+            {
+                return Ok(None);
+            }
+            let revisions = self.kubectl_json(&[
+                "-n",
+                "kube-system",
+                "get",
+                "controllerrevisions",
+                "-l",
+                SELECTOR,
+            ])?;
+            let newest = items(&revisions)
+                .max_by_key(|revision| revision.get("revision").and_then(Value::as_u64));
+            Ok(Some(newest.and_then(revision_hash).map(str::to_owned)))
+        })
     }
 
     fn applied_file(&self) -> PathBuf {
         self.run.join("applied.json")
     }
+}
+
+fn revision_hash(object: &Value) -> Option<&str> {
+    object
+        .pointer("/metadata/labels/controller-revision-hash")?
+        .as_str()
 }

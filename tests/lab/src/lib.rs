@@ -15,6 +15,7 @@ pub mod machine;
 mod network;
 pub mod operator;
 mod packages;
+mod parts;
 mod pki;
 mod power;
 mod process;

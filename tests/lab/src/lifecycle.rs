@@ -7,10 +7,9 @@ use std::thread;
 
 use crate::control_plane;
 use crate::error::{Error, Result};
-use crate::go::Builds;
-use crate::image::Ingredients;
 use crate::machine::{NODES, Node};
-use crate::{Lab, joined, packages, rootfs};
+use crate::parts::Parts;
+use crate::{Lab, joined, packages};
 
 /// How much of the lab is brought up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,13 +22,6 @@ pub enum Profile {
 /// Free space in MiB that building all parts needs, and that a run with built parts needs.
 const SPACE_TO_BUILD: u64 = 12 * 1024;
 const SPACE_TO_RUN: u64 = 2 * 1024;
-
-/// The built parts that a lab runs from.
-struct Parts {
-    kubernetes: PathBuf,
-    calico: PathBuf,
-    image: Option<PathBuf>,
-}
 
 impl Lab {
     /// Brings everything up that is not up yet, and waits until all of it is well.
@@ -200,85 +192,6 @@ impl Lab {
             }
         }
         Ok(())
-    }
-
-    /// Finds or builds all parts; compiling and the download of Debian go side by side.
-    fn parts(&self, profile: Profile) -> Result<Parts> {
-        let (source, cache, log) = (&self.source, &self.cache, &self.log);
-        let builds = Builds { source, cache, log };
-        let say = |what: &str| self.progress.say(what);
-        thread::scope(|scope| {
-            let kubernetes = scope.spawn(|| {
-                self.timed("Kubernetes and etcd built", |said| {
-                    builds.kubernetes(|version| {
-                        said.set(true);
-                        say(&format!("building Kubernetes {version} and its etcd from source: about six minutes …"));
-                    })
-                })
-            });
-            let calico = scope.spawn(|| {
-                self.timed("Calico built", |said| {
-                    builds.calico(|version| {
-                        said.set(true);
-                        say(&format!("building Calico {version} from source …"));
-                    })
-                })
-            });
-            let debian = scope.spawn(|| {
-                if profile == Profile::ControlPlane {
-                    return Ok(PathBuf::new());
-                }
-                self.timed("Debian installed", |said| {
-                    rootfs::build(source, cache, log, |suite| {
-                        said.set(true);
-                        say(&format!("installing Debian {suite} for the nodes …"));
-                    })
-                })
-            });
-            let (kubernetes, calico, debian) = (joined(kubernetes), joined(calico), joined(debian));
-            let (kubernetes, calico, debian) = (kubernetes?, calico?, debian?);
-            let image = match profile {
-                Profile::ControlPlane => None,
-                Profile::Full => {
-                    let (debian, kubernetes, calico) = (&debian, &kubernetes, &calico);
-                    let ingredients = Ingredients {
-                        source,
-                        cache,
-                        log,
-                        debian,
-                        kubernetes,
-                        calico,
-                        progress: &self.progress,
-                    };
-                    Some(self.timed("image made", |said| {
-                        ingredients.build(|| {
-                            said.set(true);
-                            say("making the nodes' image …");
-                        })
-                    })?)
-                }
-            };
-            Ok(Parts {
-                kubernetes,
-                calico,
-                image,
-            })
-        })
-    }
-
-    /// Says how long a part took, if it had to be built.
-    fn timed<T>(
-        &self,
-        name: &str,
-        work: impl FnOnce(&std::cell::Cell<bool>) -> Result<T>,
-    ) -> Result<T> {
-        let (built, start) = (std::cell::Cell::new(false), std::time::Instant::now());
-        let done = work(&built)?;
-        if built.get() {
-            self.progress
-                .say(&format!("{name} ({:.1} s)", start.elapsed().as_secs_f64()));
-        }
-        Ok(done)
     }
 
     /// Keys, the files for users and tests, and the network.

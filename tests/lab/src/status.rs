@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use crate::Lab;
+use crate::calico::items;
 use crate::control_plane::PROCESSES;
 use crate::error::Result;
 use crate::machine::NODES;
@@ -70,14 +71,9 @@ impl Lab {
         let peers = self.on_each(&running, |node| Ok((node, self.peers(node).ok())))?;
         for node in NODES {
             let name = node.name();
-            let ready = objects
-                .get("items")
-                .and_then(Value::as_array)
-                .into_iter()
-                .flatten()
-                .find(|object| {
-                    object.pointer("/metadata/name").and_then(Value::as_str) == Some(&name)
-                });
+            let ready = items(&objects).find(|object| {
+                object.pointer("/metadata/name").and_then(Value::as_str) == Some(&name)
+            });
             let ready = match ready.and_then(ready_condition) {
                 Some("True") => "Ready",
                 Some(_) => "NotReady",
