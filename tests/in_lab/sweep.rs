@@ -58,13 +58,7 @@ fn points(program: &Program<'_>, args: &[&str]) -> Result<Vec<Point>, String> {
     let trace = program.path().join("trace");
     let mut command = program.command_of("strace");
     command
-        .args([
-            "-f",
-            "-qq",
-            "-e",
-            &format!("trace={}", CALLS.join(",")),
-            "-o",
-        ])
+        .args(["-qq", "-e", &format!("trace={}", CALLS.join(",")), "-o"])
         .arg(&trace)
         .arg(env!("CARGO_BIN_EXE_runbook"))
         .args(args);
@@ -94,8 +88,11 @@ fn points(program: &Program<'_>, args: &[&str]) -> Result<Vec<Point>, String> {
 /// Runs it until it is killed at a point.
 fn kill_at(program: &Program<'_>, point: &Point, args: &[&str]) -> Result<(), String> {
     let mut command = program.command_of("strace");
+    // Without -f only the main thread is looked at. What is not traced is not killed either.
     command
-        .args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=none", "-e"])
+        .args(["-qq", "-o", "/dev/null", "-e"])
+        .arg(format!("trace={}", point.call))
+        .arg("-e")
         .arg(format!(
             "inject={}:signal=KILL:when={}",
             point.call, point.nth

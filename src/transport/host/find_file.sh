@@ -3,4 +3,8 @@
 mark=$1 machine=$2 path=$3 patience=$4
 same_machine "$machine"
 take_lock "$patience"
-say "is $(look "$path")"
+now=$(look "$path")
+case $now in
+    file*) not_immutable "$path" ;;
+esac
+say "is $now"

@@ -10,12 +10,6 @@ look() {
     elif [ ! -f "$1" ]; then
         printf 'other a %s\n' "$(stat -c %F -- "$1")"
     else
-        case $(lsattr -d -- "$1" 2>/dev/null) in
-            ????i*)
-                echo 'other an immutable file (chattr +i)'
-                return
-                ;;
-        esac
         state=$(stat -c '%h %a %u %g %s' -- "$1")
         if [ "${state%% *}" != 1 ]; then
             printf 'other a file with %s hard links\n' "${state%% *}"
@@ -24,6 +18,13 @@ look() {
         sum=$(sha256sum <"$1")
         printf 'file %s %s\n' "${state#* }" "${sum%% *}"
     fi
+}
+
+# Ends where the file $1 must not be touched by anybody.
+not_immutable() {
+    case $(lsattr -d -- "$1" 2>/dev/null) in
+        ????i*) say 'is other an immutable file (chattr +i)' ;;
+    esac
 }
 
 # Ends with one line of an answer. What comes before it is not ours.

@@ -11,7 +11,7 @@ folder=${path%/*}/
 content=/run/runbook/content
 old=$folder.${path##*/}.runbook-
 new=$old$mark
-trap 'rm -f -- "$content" "$new"; : >/run/runbook/holder' EXIT
+trap ': >"$content"; : >/run/runbook/holder; [ ! -e "$new" ] || rm -f -- "$new"' EXIT
 trap 'exit 1' HUP INT TERM
 # What an earlier attempt left that was killed; with the lock held, nobody uses it.
 for left in "$old"*; do

@@ -10,6 +10,7 @@ done
 now=$(look "$path")
 # shellcheck disable=SC2086
 set -- $now
+[ "$1" != file ] || not_immutable "$path"
 if [ "$1" = file ] && [ "$5" -le "$most" ]; then
     printf '\n%s %s\n' "$mark" "is $now"
     cat -- "$path"
