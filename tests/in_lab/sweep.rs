@@ -216,7 +216,7 @@ fn fix_bgp(lab: &Lab) -> Result<(), String> {
         // The first change is made, the second is not begun.
         "✓ node02: Advertise the node's own address",
         // The rollout is under way.
-        "of 3 pods are replaced",
+        "pods are replaced",
         // All is written; the mesh is watched.
         "… See every session of the mesh established",
     ] {

@@ -155,3 +155,43 @@ fn what_was_written_must_stay() {
     assert_eq!(code("old"), Err("taken_back".to_owned()));
     assert_eq!(code("else"), Err("overwritten".to_owned()));
 }
+
+/// A change of a DaemonSet's template is over when its pods are replaced; when a run is taken back,
+/// when its controller has seen it; any other change, when it is read back.
+#[test]
+fn a_template_is_written_when_its_pods_are_replaced() {
+    use crate::model::{FieldChange, FieldPath, ObjectRef};
+    use serde_json::json;
+    let set = |path: FieldPath| Effect::SetFields {
+        object: ObjectRef {
+            api_version: "apps/v1".into(),
+            kind: "DaemonSet".into(),
+            resource: "daemonsets".into(),
+            namespace: Some("kube-system".into()),
+            name: "calico-node".into(),
+            uid: "u".into(),
+        },
+        fields: vec![FieldChange {
+            path,
+            before: None,
+            after: Some("new".into()),
+        }],
+    };
+    let template = FieldPath::root().key("spec").key("template").key("a");
+    let now = |observed: i64, updated: i64| {
+        Now::Object(Some(json!({
+            "metadata": {"uid": "u", "generation": 2, "annotations": {"a": "new"}},
+            "spec": {"template": {"a": "new"}},
+            "status": {"observedGeneration": observed, "desiredNumberScheduled": 3,
+                       "updatedNumberScheduled": updated, "numberAvailable": 3},
+        })))
+    };
+    let over = |path: FieldPath, now: &Now, ready| {
+        matches!(written(&set(path), now, ready), Ok(Settled::Yes))
+    };
+    assert!(over(template.clone(), &now(2, 3), true));
+    assert!(!over(template.clone(), &now(2, 1), true));
+    assert!(over(template.clone(), &now(2, 1), false));
+    assert!(!over(template, &now(1, 1), false));
+    assert!(over(FieldPath::annotation("a"), &now(1, 1), true));
+}
