@@ -6,7 +6,7 @@ mod tests {
     use runbook::engine::End;
     use runbook::journal::{EffectState, Imported, RunRecord, StateDir};
     use runbook::model::RunId;
-    use runbook::plan::{Automatic, SavedPlan, automatic, digest};
+    use runbook::plan::{SavedPlan, automatic, digest};
     use runbook::views::{State, render_history, render_plan};
     use std::fs;
     use std::path::{Path, PathBuf};

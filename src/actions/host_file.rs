@@ -173,6 +173,7 @@ impl Action for HostFile {
                 blobs.insert(bytes.clone());
             }
         }
+        let after_is_absent = change.after.0 == FileState::Absent;
         let words = |state: &FileState| match state {
             FileState::Absent => None,
             state => Some(FileNow::Is(state.clone()).to_string()),
@@ -192,7 +193,13 @@ impl Action for HostFile {
             }],
             blobs,
             follows: Vec::new(),
-            undo: UndoClass::Exact,
+            undo: match after_is_absent {
+                true => UndoClass::BestEffort {
+                    lost: "content, mode and owner come back; an ACL, a label or other attributes do not"
+                        .to_owned(),
+                },
+                false => UndoClass::Exact,
+            },
             predicted: None,
             heals: None,
         }

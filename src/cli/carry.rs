@@ -1,13 +1,15 @@
 //! Carrying a plan out, from the confirmation to the last word: what apply, undo and resume share.
 
 use super::exit::Exit;
+use super::undo::say_what_is_left;
 use crate::actions::World;
 use crate::engine::{End, Machine, run};
 use crate::fault::Fault;
 use crate::journal::{Ending, Event, Journal, RunRecord, StateDir};
 use crate::model::{Blobs, Plan, PlanKind, RunId, StepId, Verdict};
 use crate::plan::{Automatic, Extent, UndoPlan, actor, automatic, undo_plan};
-use crate::views::{Live, Words, clean, render_end};
+use crate::views::{Live, Words, clean, render_end, render_fault};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
@@ -25,6 +27,8 @@ pub struct Carried {
     pub run: RunId,
     pub end: End,
     took: Duration,
+    /// Held until all is said and done: nobody goes on with it meanwhile.
+    _journal: Journal,
 }
 
 /// Opens a journal and carries the plan out.
@@ -57,33 +61,37 @@ async fn carry(world: &World, mut journal: Journal, machine: Machine) -> Carried
     let run_id = journal.run();
     let mut live = Live::new(machine.plan());
     eprintln!("\nRun {run_id}");
-    let end = run(world, &mut journal, machine, &mut live, stop_on_signal()).await;
+    let end = run(world, &mut journal, machine, &mut live, stop()).await;
     Carried {
         run: run_id,
         end,
         took: started.elapsed(),
+        _journal: journal,
     }
 }
 
-/// The first Ctrl-C lets the step under way end; the second ends the program at once.
-fn stop_on_signal() -> watch::Receiver<bool> {
-    let (sender, receiver) = watch::channel(false);
-    tokio::spawn(async move {
-        let mut asked = false;
-        while tokio::signal::ctrl_c().await.is_ok() {
-            if asked {
-                std::process::exit(Exit::Interrupted as i32);
+/// What the operator wants: one for the whole program, so that a stop holds for all that would come
+/// after. The first Ctrl-C lets the step under way end; the second ends the program at once.
+fn stop() -> watch::Receiver<bool> {
+    static STOP: OnceLock<watch::Receiver<bool>> = OnceLock::new();
+    STOP.get_or_init(|| {
+        let (sender, receiver) = watch::channel(false);
+        tokio::spawn(async move {
+            let mut asked = false;
+            while tokio::signal::ctrl_c().await.is_ok() {
+                if asked {
+                    std::process::exit(Exit::Interrupted as i32);
+                }
+                asked = true;
+                eprintln!(
+                    "Stopping: no further change is begun. Ctrl-C again ends the program at once."
+                );
+                sender.send_replace(true);
             }
-            asked = true;
-            eprintln!(
-                "Stopping: no further change is begun. Ctrl-C again ends the program at once."
-            );
-            if sender.send(true).is_err() {
-                return;
-            }
-        }
-    });
-    receiver
+        });
+        receiver
+    })
+    .clone()
 }
 
 impl Carried {
@@ -161,35 +169,52 @@ pub async fn conclude(
             return Ok(exit);
         }
     };
-    let taken_back = take_back(world, state, &record, &extent).await;
-    match taken_back {
-        Ok(true) if extent == Extent::All => {
+    if *stop().borrow() {
+        eprintln!("It is not taken back by itself: you stopped it.");
+        carried.ways();
+        return Ok(Exit::Interrupted);
+    }
+    match take_back(world, state, &record, &extent).await {
+        Ok(TakenBack::Whole) if extent == Extent::All => {
             eprintln!("Nothing of run {} remains.", carried.run);
             Ok(Exit::Failed)
         }
-        Ok(true) => {
+        Ok(TakenBack::Whole) => {
             eprintln!("What was done at the other nodes stays.");
-            carried.ways();
+            eprintln!("Take it back:   runbook undo {}", carried.run);
             Ok(Exit::Remains)
         }
-        Ok(false) => {
+        // Its own words have said how to go on.
+        Ok(TakenBack::InPart(exit)) => Ok(exit),
+        Ok(TakenBack::NotBegun) => {
             carried.ways();
             Ok(Exit::Remains)
         }
         Err(fault) => {
+            eprintln!(
+                "It could not be taken back by itself.\n{}",
+                render_fault(&fault)
+            );
             carried.ways();
-            Err(fault)
+            Ok(Exit::Remains)
         }
     }
 }
 
-/// Takes a run back without asking; whether all of it was.
+/// What came of taking a run back by itself.
+enum TakenBack {
+    Whole,
+    InPart(Exit),
+    NotBegun,
+}
+
+/// Takes a run back without asking.
 async fn take_back(
     world: &World,
     state: &StateDir,
     record: &RunRecord,
     extent: &Extent,
-) -> Result<bool, Fault> {
+) -> Result<TakenBack, Fault> {
     let UndoPlan { plan, blobs, .. } = undo_plan(world, state, record, extent, false).await?;
     let refused = |v: &Verdict| matches!(v, Verdict::Refused { .. });
     if let Some(step) = plan.steps.iter().find(|step| refused(&step.verdict)) {
@@ -197,11 +222,11 @@ async fn take_back(
             "It is not taken back by itself: what `{}` did is no longer as it left it.",
             step.id
         );
-        return Ok(false);
+        return Ok(TakenBack::NotBegun);
     }
     eprintln!("\nTaking it back, as every change can be put back exactly:");
     let start = Start {
-        plan,
+        plan: plan.clone(),
         blobs: &blobs,
         allowed: Vec::new(),
         reason: Some(format!("run {} failed", record.run)),
@@ -209,10 +234,15 @@ async fn take_back(
     };
     let carried = begin(world, state, start).await?;
     carried.summary("written and read back", "");
-    if !carried.succeeded() {
-        carried.ways();
+    if carried.succeeded() {
+        return Ok(TakenBack::Whole);
     }
-    Ok(carried.succeeded())
+    say_what_is_left(world, state, carried.run, record.run, &plan).await;
+    eprintln!("Go on with it:  runbook resume {}", carried.run);
+    Ok(TakenBack::InPart(match carried.end.ending {
+        Ending::Stopped => Exit::Interrupted,
+        _ => Exit::Remains,
+    }))
 }
 
 /// Which runs take others back.
@@ -222,8 +252,8 @@ struct Undo {
     run: RunId,
     of: RunId,
     done: bool,
-    /// How much it left alone.
-    left: usize,
+    /// It took all of it back, and left nothing alone.
+    whole: bool,
 }
 
 /// Which run takes another back.
@@ -231,7 +261,7 @@ struct Undo {
 pub struct Undone {
     pub by: RunId,
     pub done: bool,
-    pub left: usize,
+    pub whole: bool,
 }
 
 impl Undos {
@@ -245,15 +275,23 @@ impl Undos {
             records
                 .filter_map(|record| match record.plan.kind {
                     PlanKind::Apply => None,
-                    PlanKind::Undo { of } => Some(Undo {
+                    PlanKind::Undo { of, ref only } => Some(Undo {
                         run: record.run,
                         of,
                         done: record.is_done(),
-                        left: End::of(&record).map_or(0, |end| end.left),
+                        whole: only.is_none() && End::of(&record).is_some_and(|end| end.left == 0),
                     }),
                 })
                 .collect(),
         ))
+    }
+
+    /// The runs that take `run` back, whether they were taken back themselves or not.
+    pub fn all_of(&self, run: RunId) -> impl Iterator<Item = RunId> {
+        self.0
+            .iter()
+            .filter(move |undo| undo.of == run)
+            .map(|undo| undo.run)
     }
 
     /// The run that takes `run` back, if there is one that was not taken back itself, and whether it
@@ -266,7 +304,7 @@ impl Undos {
             .map(|undo| Undone {
                 by: undo.run,
                 done: undo.done,
-                left: undo.left,
+                whole: undo.whole,
             })
     }
 }
@@ -282,7 +320,7 @@ mod tests {
             run,
             of,
             done,
-            left: 0,
+            whole: true,
         };
         let of = |undos: &Undos, run| undos.of_run(run).map(|undone| (undone.by, undone.done));
         assert_eq!(of(&Undos(vec![]), a), None);

@@ -5,7 +5,7 @@ use super::exit::Exit;
 use super::{Global, say};
 use crate::fault::Fault;
 use crate::journal::{Imported, RunRecord, StateDir};
-use crate::model::RunId;
+use crate::model::{PlanKind, RunId};
 use crate::runbook::parse_duration;
 use crate::views::{State, render_history, render_run};
 use clap::{Args, Subcommand};
@@ -96,8 +96,8 @@ fn standing(state: &StateDir, undos: &Undos, run: RunId) -> State {
         Some(Undone {
             by,
             done: true,
-            left,
-        }) => State::TakenBack { by, left },
+            whole,
+        }) => State::TakenBack { by, whole },
         _ => State::Ended,
     }
 }
@@ -108,15 +108,26 @@ fn show(state: &StateDir, run: &str) -> Result<Exit, Fault> {
     let record = state.read(run)?;
     // Here the run is what was asked for, and so it is what goes to standard output.
     console::set_colors_enabled_stderr(console::colors_enabled());
-    let standing = standing(state, &Undos::of(state)?, run);
+    let undos = Undos::of(state)?;
+    let standing = standing(state, &undos, run);
     say(&render_history(&record, &entries, standing));
-    if standing == State::Ended {
-        if !record.is_done() {
+    let remains = match standing {
+        State::UnderWay | State::TakenBack { whole: true, .. } => false,
+        State::Ended | State::TakenBack { .. } => record.to_take_back().next().is_some(),
+    };
+    match undos.of_run(run) {
+        Some(Undone {
+            by, done: false, ..
+        }) if standing == State::Ended => {
+            say(&format!("It is being taken back: runbook resume {by}\n"));
+        }
+        None if standing == State::Ended && !record.is_done() => {
             say(&format!("Go on with it:  runbook resume {run}\n"));
         }
-        if record.to_take_back().next().is_some() {
-            say(&format!("Take it back:   runbook undo {run}\n"));
-        }
+        _ => {}
+    }
+    if remains {
+        say(&format!("Take it back:   runbook undo {run}\n"));
     }
     Ok(Exit::Done)
 }
@@ -163,23 +174,28 @@ fn prune(state: &StateDir, older_than: &str, dry_run: bool, yes: bool) -> Result
             format!("--older-than is a duration such as 720h, and `{older_than}` is not"),
         )
     })?;
-    let mut going = Vec::new();
-    for run in state.list()? {
+    state.sweep()?;
+    let undos = Undos::of(state)?;
+    let mut going: Vec<RunRecord> = Vec::new();
+    // The oldest first: a run stands before those that take it back.
+    let mut runs = state.list()?;
+    runs.reverse();
+    for run in runs {
         let Ok(record) = state.read(run) else {
             eprintln!("{run} stays: it cannot be read");
             continue;
         };
-        match stays(state, &record, age) {
-            None => going.push(run),
+        let gone = |run: RunId| going.iter().any(|r| r.run == run) || !has(state, run);
+        match stays(state, &undos, &record, age, gone) {
+            None => going.push(record),
             Some(Stays::Young) => {}
             Some(Stays::Because(why)) => eprintln!("{run} stays: {why}"),
         }
     }
-    for run in &going {
-        let record = state.read(*run).ok();
+    for record in &going {
         say(&format!(
             "{}\n",
-            render_run(*run, record.as_ref(), State::Ended)
+            render_run(record.run, Some(record), State::Ended)
         ));
     }
     let many = match going.len() {
@@ -200,12 +216,19 @@ fn prune(state: &StateDir, older_than: &str, dry_run: bool, yes: bool) -> Result
             "not confirmed: nothing was removed",
         ));
     }
-    for run in going {
-        state.remove(run)?;
+    let mut removed = 0;
+    for record in &going {
+        match state.remove(record)? {
+            true => removed += 1,
+            false => eprintln!("{} stays: it went on meanwhile", record.run),
+        }
     }
-    state.sweep()?;
-    eprintln!("{many} removed.");
+    eprintln!("{removed} of {many} removed.");
     Ok(Exit::Done)
+}
+
+fn has(state: &StateDir, run: RunId) -> bool {
+    state.list().is_ok_and(|runs| runs.contains(&run))
 }
 
 /// Why a run is not removed.
@@ -214,25 +237,48 @@ enum Stays {
     Because(&'static str),
 }
 
-fn stays(state: &StateDir, record: &RunRecord, age: Duration) -> Option<Stays> {
-    let since = Duration::try_from(jiff::Timestamp::now().duration_since(record.latest));
-    // A clock that went back says nothing about age.
-    if !since.is_ok_and(|since| since >= age) {
+/// `gone` says which runs are not there, or will not be.
+fn stays(
+    state: &StateDir,
+    undos: &Undos,
+    record: &RunRecord,
+    age: Duration,
+    gone: impl Fn(RunId) -> bool,
+) -> Option<Stays> {
+    let old = |record: &RunRecord| {
+        // A clock that went back says nothing about age.
+        Duration::try_from(jiff::Timestamp::now().duration_since(record.latest))
+            .is_ok_and(|since| since >= age)
+    };
+    if !old(record) {
         return Some(Stays::Young);
     }
-    if record.has_open_intents() {
+    if state.is_under_way(record.run) {
+        return Some(Stays::Because("it is under way"));
+    }
+    // Without the run that took it back, it would look as if it could be gone on with.
+    if let PlanKind::Undo { of, .. } = record.plan.kind
+        && !gone(of)
+    {
+        return Some(Stays::Because("it took back a run that stays"));
+    }
+    let settled = |run: RunId| state.read(run).is_ok_and(|r| r.is_done() && old(&r));
+    let taken_back = undos
+        .of_run(record.run)
+        .is_some_and(|undone| undone.done && undone.whole);
+    if !undos.all_of(record.run).all(settled) {
+        return Some(Stays::Because(
+            "a run that takes it back is younger, or has not ended",
+        ));
+    }
+    if record.has_open_intents() && !taken_back {
         return Some(Stays::Because(
             "it is not known of all of its changes whether they happened; resume it or undo it first",
         ));
     }
-    if record.ending.is_none() {
-        return Some(Stays::Because(
-            "it was cut short; resume it or undo it first",
-        ));
-    }
-    state
-        .is_under_way(record.run)
-        .then_some(Stays::Because("it is under way"))
+    (record.ending.is_none() && !taken_back).then_some(Stays::Because(
+        "it was cut short; resume it or undo it first",
+    ))
 }
 
 fn confirmed(many: &str) -> Result<bool, Fault> {

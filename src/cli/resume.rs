@@ -26,12 +26,14 @@ impl Resume {
             eprintln!("Run {run} has come to its end: there is nothing to go on with.");
             return Ok(Exit::Done);
         }
+        let (journal, record) = Journal::reopen(&state, run)?;
+        // With the journal held, nobody begins to take it back any more.
         if let Some(Undone { by, done, .. }) = Undos::of(&state)?.of_run(run) {
             let fault = Fault::refused(
                 "taken_back",
                 match done {
-                    true => format!("run {run} was taken back by run {by}"),
-                    false => format!("run {run} is being taken back by run {by}"),
+                    true => format!("what run {run} did was taken back by run {by}"),
+                    false => format!("what run {run} did is being taken back by run {by}"),
                 },
             );
             return Err(match done {
@@ -39,7 +41,6 @@ impl Resume {
                 false => fault.next(format!("go on with that: runbook resume {by}")),
             });
         }
-        let (journal, record) = Journal::reopen(&state, run)?;
         let world = global.world().await?;
         let outcome = resume(&world, &state, journal, &record).await;
         world.hosts.close().await;
@@ -75,6 +76,6 @@ async fn resume(
     let carried = go_on(world, journal, record).await;
     match plan.kind {
         PlanKind::Apply => conclude(world, state, &carried, plan).await,
-        PlanKind::Undo { of } => conclude_undo(world, state, &carried, plan, of, &[]).await,
+        PlanKind::Undo { of, .. } => conclude_undo(world, state, &carried, plan, of, &[]).await,
     }
 }

@@ -5,7 +5,7 @@ use super::plan::saved_path;
 use crate::fault::Fault;
 use crate::plan::{SavedPlan, digest};
 use crate::runbook::Library;
-use crate::views::render_plan;
+use crate::views::{clean, render_plan};
 use clap::Args;
 
 #[derive(Debug, Args)]
@@ -26,12 +26,12 @@ impl Show {
         super::say(&render_plan(&saved.plan));
         super::say(&format!(
             "Saved by {}, digest {}. It is applied as it is, or not at all: runbook apply {}\n",
-            saved.plan.actor,
+            clean(&saved.plan.actor.to_string()),
             digest(&saved.plan).short(),
             path.display()
         ));
         if let Err(fault) = saved.check_engine() {
-            super::say(&format!("But {}.\n", fault.message));
+            super::say(&format!("But {}.\n", clean(&fault.message)));
         }
         Ok(Exit::Done)
     }

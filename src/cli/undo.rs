@@ -59,10 +59,11 @@ impl Undo {
             faults,
         } = undo_plan(world, state, record, &Extent::All, self.force).await?;
         if plan.steps.is_empty() {
-            eprintln!(
-                "Run {} changed nothing: there is nothing to take back.",
-                record.run
-            );
+            let did = match record.to_take_back().count() {
+                0 => "changed nothing: there is nothing to take back",
+                _ => "did nothing that could be put back, as its plan said",
+            };
+            eprintln!("Run {} {did}.", record.run);
             return Ok(Exit::Done);
         }
         eprint!("{}", render_plan(&plan));
@@ -143,7 +144,13 @@ pub async fn conclude_undo(
 }
 
 /// Every change that was not put back, in which state it is, and how a person puts it back.
-async fn say_what_is_left(world: &World, state: &StateDir, undo: RunId, of: RunId, plan: &Plan) {
+pub async fn say_what_is_left(
+    world: &World,
+    state: &StateDir,
+    undo: RunId,
+    of: RunId,
+    plan: &Plan,
+) {
     let carried_left = plan
         .steps
         .iter()

@@ -315,12 +315,26 @@ impl Machine {
                 self.attempt = known.id.attempt + 1;
                 self.look(effect)
             }
+            // A later effect of the step has changed the same thing since: this one was over by then.
+            Some(known) if self.begun_on(&known) => {
+                self.step_changed = true;
+                self.effect += 1;
+                self.begin_effect(records)
+            }
             Some(known) => {
                 self.attempt = known.id.attempt;
                 self.doing = Doing::Recalling(known.state);
                 Ask::Find(effect)
             }
         }
+    }
+
+    /// Whether an earlier sitting began another effect of the same step on the same subject.
+    fn begun_on(&self, known: &EffectRecord) -> bool {
+        let place = |id: &EffectId| (id.step.clone(), id.scope.clone());
+        self.begun.iter().any(|other| {
+            place(&other.id) == place(&known.id) && other.effect.subject() == known.effect.subject()
+        })
     }
 
     /// An effect of an earlier sitting, by how the world stands to it now.
@@ -481,9 +495,13 @@ impl Machine {
     fn effect_id(&self) -> Option<EffectId> {
         let step = self.plan.steps.get(self.step)?;
         let effect = step.verdict.effects().get(self.effect)?;
-        let item = match step.verdict.effects().len() {
-            1 => String::new(),
-            _ => effect.subject().to_string(),
+        let effects = step.verdict.effects();
+        let same = |other: &&Effect| other.subject() == effect.subject();
+        let earlier = effects.iter().take(self.effect).filter(same).count();
+        let item = match (effects.len(), earlier) {
+            (1, _) => String::new(),
+            (_, 0) => effect.subject().to_string(),
+            (_, n) => format!("{} ({})", effect.subject(), n + 1),
         };
         Some(EffectId {
             step: step.id.clone(),

@@ -5,7 +5,7 @@ use super::error::JournalError;
 use super::event::{Entry, Event};
 use super::fold::RunRecord;
 use super::state_dir::StateDir;
-use super::store::{append, build, write_blob};
+use super::store::{append, build, sync, write_blob};
 use crate::model::{Blobs, Digest, RunId};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -115,6 +115,7 @@ impl StateDir {
                 for (digest, bytes) in blobs.iter() {
                     write_blob(&self.folder(run), digest, bytes)?;
                 }
+                sync(&self.blobs(run))?;
                 append(&self.database(run), more)?;
                 Ok((run, Imported::Longer))
             }

@@ -3,13 +3,14 @@
 use super::error::JournalError;
 use super::event::Entry;
 use super::fold::RunRecord;
-use super::store::{BLOBS, DATABASE, read_blob, read_entries};
+use super::store::{BEING_BUILT, BEING_REMOVED, BLOBS, DATABASE, read_blob, read_entries};
 use crate::model::{Digest, RunId};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 #[derive(Debug, Clone)]
 pub struct StateDir(PathBuf);
@@ -114,7 +115,18 @@ impl StateDir {
             .mode(0o600)
             .open(&path)
             .map_err(failed)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        // Somebody may just be looking whether it is held.
+        let mut tries = 0;
+        let taken = loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Err(rustix::io::Errno::WOULDBLOCK) if tries < 20 => {
+                    tries += 1;
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                other => break other,
+            }
+        };
+        match taken {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let holder = fs::read_to_string(&path).unwrap_or_default();
@@ -137,20 +149,35 @@ impl StateDir {
 
     /// Whether somebody is writing to a run's journal just now.
     pub fn is_under_way(&self, run: RunId) -> bool {
-        matches!(self.hold(run), Err(JournalError::Held { .. }))
+        // Shared, so that looking keeps nobody from looking.
+        let lock = File::open(self.folder(run).join("lock"));
+        lock.is_ok_and(|file| {
+            flock(&file, FlockOperation::NonBlockingLockShared)
+                == Err(rustix::io::Errno::WOULDBLOCK)
+        })
     }
 
-    /// Removes a run: what it did can no longer be taken back from here.
-    pub fn remove(&self, run: RunId) -> Result<(), JournalError> {
+    /// Removes a run, unless it went on since `seen` was read of it: what it did can no longer be
+    /// taken back from here. Whether it was removed.
+    pub fn remove(&self, seen: &RunRecord) -> Result<bool, JournalError> {
+        let run = seen.run;
         let _held = self.hold(run)?;
-        let (folder, going) = (self.folder(run), self.runs().join(format!(".old-{run}")));
+        let now = self.read(run)?;
+        if (now.latest, now.effects.len()) != (seen.latest, seen.effects.len()) {
+            return Ok(false);
+        }
+        let (folder, going) = (
+            self.folder(run),
+            self.runs().join(format!("{BEING_REMOVED}{run}")),
+        );
         let failed = |source| JournalError::Folder {
             path: folder.clone(),
             source,
         };
         // Gone as a whole at once, however long its files take.
         fs::rename(&folder, &going).map_err(failed)?;
-        fs::remove_dir_all(&going).map_err(failed)
+        fs::remove_dir_all(&going).map_err(failed)?;
+        Ok(true)
     }
 
     /// Removes what crashes left: folders of runs that never began, and of runs that were being
@@ -164,14 +191,13 @@ impl StateDir {
         for entry in entries.filter_map(Result::ok) {
             let name = entry.file_name();
             let Some(name) = name.to_str() else { continue };
-            let id = name
-                .strip_prefix(".new-")
-                .or_else(|| name.strip_prefix(".old-"));
-            let Some(run) = id.and_then(|id| id.parse::<RunId>().ok()) else {
+            let built = name.strip_prefix(BEING_BUILT);
+            let id = built.or_else(|| name.strip_prefix(BEING_REMOVED));
+            let Some(id) = id.and_then(|id| id.parse::<RunId>().ok()) else {
                 continue;
             };
-            // A run that is just beginning is not swept away; its id tells when it began.
-            if name.starts_with(".new-") && run.age() < std::time::Duration::from_secs(3600) {
+            // What is just being built is not swept away; its name tells since when.
+            if built.is_some() && id.age() < Duration::from_secs(3600) {
                 continue;
             }
             fs::remove_dir_all(entry.path()).map_err(|source| JournalError::Folder {

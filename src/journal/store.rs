@@ -27,6 +27,9 @@ const BASE: u64 = 256 << 10;
 
 pub(super) const DATABASE: &str = "journal.db";
 const RESERVE_FILE: &str = "reserve";
+/// Before the name of a run's folder that is not whole yet, and one that is on its way out.
+pub(super) const BEING_BUILT: &str = ".new-";
+pub(super) const BEING_REMOVED: &str = ".old-";
 pub(super) const BLOBS: &str = "blobs";
 
 /// The journal of the run that is under way.
@@ -188,16 +191,41 @@ pub(super) fn build(
     let runs = state.runs();
     make_dir(&runs)?;
     room::check(&runs, needed)?;
-    let folder = runs.join(format!(".new-{run}"));
+    // Of each attempt its own: what an earlier one left is in nobody's way.
+    let folder = runs.join(format!("{BEING_BUILT}{}", RunId::generate()));
+    let home = state.folder(run);
+    let built =
+        fill(&folder, entries, blobs).and_then(|()| fs::rename(&folder, &home).map_err(at(&home)));
+    if built.is_err() {
+        // The error counts; what is left of the attempt is swept up later.
+        let _ = fs::remove_dir_all(&folder);
+    }
+    built?;
+    // The names of the new folders must survive a power cut as well.
+    for dir in [
+        Some(runs.as_path()),
+        runs.parent(),
+        runs.parent().and_then(Path::parent),
+    ]
+    .into_iter()
+    .flatten()
+    {
+        sync(dir)?;
+    }
+    Ok(())
+}
+
+/// Writes all of a run's folder, down to the disk.
+fn fill(folder: &Path, entries: &[Entry], blobs: &Blobs) -> Result<(), JournalError> {
     make_dir(&folder.join(BLOBS))?;
     for (digest, bytes) in blobs.iter() {
-        write_blob(&folder, digest, bytes)?;
+        write_blob(folder, digest, bytes)?;
     }
     let path = folder.join(DATABASE);
     // Made here, so that no moment has it readable by others; SQLite gives its other files the
     // database's mode.
     private().create_new(true).open(&path).map_err(at(&path))?;
-    let fill = || -> rusqlite::Result<()> {
+    let write = || -> rusqlite::Result<()> {
         let mut db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         // It is synced as a whole below, before anybody can see it.
         db.pragma_update(None, "synchronous", "OFF")?;
@@ -219,24 +247,10 @@ pub(super) fn build(
         }
         transaction.commit()
     };
-    fill().map_err(|source| JournalError::of(&path, source))?;
+    write().map_err(|source| JournalError::of(&path, source))?;
     sync(&path)?;
     sync(&folder.join(BLOBS))?;
-    sync(&folder)?;
-    let home = state.folder(run);
-    fs::rename(&folder, &home).map_err(at(&home))?;
-    // The names of the new folders must survive a power cut as well.
-    for dir in [
-        Some(runs.as_path()),
-        runs.parent(),
-        runs.parent().and_then(Path::parent),
-    ]
-    .into_iter()
-    .flatten()
-    {
-        sync(dir)?;
-    }
-    Ok(())
+    sync(folder)
 }
 
 /// Opens a journal that is there.
@@ -319,16 +333,22 @@ pub(super) fn read_blob(folder: &Path, digest: &Digest) -> Result<Vec<u8>, Journ
     })
 }
 
+/// Puts bytes under their digest, down to the disk. What is there already and whole is left alone.
 pub(super) fn write_blob(folder: &Path, digest: &Digest, bytes: &[u8]) -> Result<(), JournalError> {
+    if read_blob(folder, digest).is_ok() {
+        return Ok(());
+    }
     let path = folder.join(BLOBS).join(digest.as_str());
+    let part = path.with_extension("part");
     let written = private()
         .create(true)
         .truncate(true)
-        .open(&path)
+        .open(&part)
         .and_then(|mut file| {
             file.write_all(bytes)?;
             file.sync_all()
-        });
+        })
+        .and_then(|()| fs::rename(&part, &path));
     written.map_err(at(&path))
 }
 
@@ -361,7 +381,7 @@ pub(super) fn make_dir(path: &Path) -> Result<(), JournalError> {
         .map_err(at(path))
 }
 
-fn sync(path: &Path) -> Result<(), JournalError> {
+pub(super) fn sync(path: &Path) -> Result<(), JournalError> {
     // A folder above that is not ours to read is not ours to sync.
     match File::open(path) {
         Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),

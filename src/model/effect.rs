@@ -2,7 +2,7 @@
 //! what is after, so whether it happened is decided by looking, not by remembering.
 
 use super::blob::Digest;
-use super::fields::{FieldChange, Segment};
+use super::fields::{FieldChange, FieldPath, Segment, with_changes};
 use super::file::{FileNow, FileRef, FileState};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -35,6 +35,11 @@ impl ObjectRef {
             ),
             None => format!("{root}/{}/{}", self.resource, self.name),
         }
+    }
+
+    /// Whether what was read is this object, and not another by its name.
+    pub fn is(&self, read: &Value) -> bool {
+        read.pointer("/metadata/uid").and_then(Value::as_str) == Some(self.uid.as_str())
     }
 
     /// The API group; empty for the core group.
@@ -177,9 +182,7 @@ impl Effect {
     pub fn over(&self, now: &Now) -> Option<Self> {
         match (self, now) {
             (Self::SetFields { object, fields }, Now::Object(Some(now))) => {
-                let same = now.pointer("/metadata/uid").and_then(Value::as_str)
-                    == Some(object.uid.as_str());
-                same.then(|| Self::SetFields {
+                object.is(now).then(|| Self::SetFields {
                     object: object.clone(),
                     fields: fields
                         .iter()
@@ -201,6 +204,50 @@ impl Effect {
             }
             _ => None,
         }
+    }
+
+    /// Its subject as it will be once this is done; as it is now, where this does not fit it.
+    pub fn done_to(&self, now: Now) -> Now {
+        match (self, now) {
+            (Self::SetFields { object, fields }, Now::Object(Some(now))) if object.is(&now) => {
+                let changed = with_changes(&now, fields);
+                Now::Object(Some(changed.unwrap_or(now)))
+            }
+            (Self::PutFile { before, after, .. }, Now::File(FileNow::Is(now)))
+                if now == *before =>
+            {
+                Now::File(FileNow::Is(after.clone()))
+            }
+            (_, now) => now,
+        }
+    }
+
+    /// The part of it that still fits what is there, and the fields that are neither before nor
+    /// after. `None` where all of it stands or falls together.
+    pub fn narrowed(&self, now: &Now) -> Option<(Self, Vec<FieldPath>)> {
+        let (Self::SetFields { object, fields }, Now::Object(Some(now))) = (self, now) else {
+            return None;
+        };
+        if !object.is(now) {
+            return None;
+        }
+        let is =
+            |field: &FieldChange, value: &Option<Value>| field.path.read(now) == value.as_ref();
+        let fits: Vec<FieldChange> = fields
+            .iter()
+            .filter(|field| is(field, &field.before))
+            .cloned()
+            .collect();
+        let strange: Vec<FieldPath> = fields
+            .iter()
+            .filter(|field| !is(field, &field.before) && !is(field, &field.after))
+            .map(|field| field.path.clone())
+            .collect();
+        let part = Self::SetFields {
+            object: object.clone(),
+            fields: fits,
+        };
+        (!strange.is_empty()).then_some((part, strange))
     }
 
     /// Whether it changes the template of a DaemonSet, whose controller then replaces its pods.
@@ -395,7 +442,6 @@ pub(crate) fn is_ready(object: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::FieldPath;
     use serde_json::json;
 
     fn node() -> ObjectRef {

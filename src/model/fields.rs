@@ -125,6 +125,16 @@ pub enum PatchError {
 /// API server if anything it rests on is no longer so: UID and resourceVersion are tested, and each
 /// field's before-image.
 pub fn json_patch(object: &Value, changes: &[FieldChange]) -> Result<Vec<Value>, PatchError> {
+    patched(object, changes).map(|(patch, _)| patch)
+}
+
+/// The object as it is once the changes are made.
+pub fn with_changes(object: &Value, changes: &[FieldChange]) -> Result<Value, PatchError> {
+    patched(object, changes).map(|(_, changed)| changed)
+}
+
+/// The patch, and the object after it.
+fn patched(object: &Value, changes: &[FieldChange]) -> Result<(Vec<Value>, Value), PatchError> {
     let mut patch = Vec::new();
     for name in ["uid", "resourceVersion"] {
         if let Some(value) = object.pointer(&format!("/metadata/{name}")) {
@@ -164,7 +174,7 @@ pub fn json_patch(object: &Value, changes: &[FieldChange]) -> Result<Vec<Value>,
             (None, Some(after)) => add(&mut scratch, &change.path, after, &mut patch)?,
         }
     }
-    Ok(patch)
+    Ok((patch, scratch))
 }
 
 fn shown(value: Option<&Value>) -> String {

@@ -55,8 +55,23 @@ impl From<RunId> for String {
 
 /// A step's `id`, or the slug of its name; unique within its runbook.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
 pub struct StepId(String);
+
+impl TryFrom<String> for StepId {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::new(&text)
+            .ok_or_else(|| format!("`{}` is not the id of a step", text.escape_default()))
+    }
+}
+
+impl From<StepId> for String {
+    fn from(id: StepId) -> Self {
+        id.0
+    }
+}
 
 impl StepId {
     /// Letters, digits and underscores, beginning with a letter: it must be usable as a name in a

@@ -12,7 +12,7 @@ pub use effect::{Effect, Now, ObjectRef, Settled, Standing, Subject};
 pub(crate) use effect::{
     is_ready, owned_by, rolled_out, seen_by_controller, succeeded, value_text,
 };
-pub use fields::{FieldChange, FieldPath, PatchError, Segment, json_patch};
+pub use fields::{FieldChange, FieldPath, PatchError, Segment, json_patch, with_changes};
 pub use file::{FileNow, FileRef, FileState, HostRef};
 pub use ids::{EffectId, RunId, Scope, StepId, Target};
 pub use plan::{

@@ -239,7 +239,12 @@ impl fmt::Display for Actor {
 #[serde(rename_all = "snake_case")]
 pub enum PlanKind {
     Apply,
-    Undo { of: RunId },
+    Undo {
+        of: RunId,
+        /// Only what it did at this target.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        only: Option<Target>,
+    },
 }
 
 /// What a run would do.

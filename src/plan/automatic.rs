@@ -35,6 +35,13 @@ pub fn automatic(record: &RunRecord) -> Automatic {
             return not("it may yet come about by itself");
         }
         Some((Ending::Failed, Some(fault))) if fault.class == Class::Definite => {}
+        Some((Ending::Stopped, _)) => return not("you stopped it"),
+        Some((Ending::Drifted, _)) => return not("somebody else changes the same things"),
+        Some((Ending::Failed, Some(fault)))
+            if matches!(fault.class, Class::Unreachable | Class::Refused) =>
+        {
+            return not("what kept it from going on may pass");
+        }
         _ => return not("it is not certain that it failed"),
     }
     if record.has_open_intents() {

@@ -8,9 +8,9 @@ mod undo;
 pub use apply::{Params, Planned, Request, plan};
 pub use automatic::{Automatic, automatic};
 pub use saved::{Difference, SavedPlan, differences, digest};
-#[cfg(test)]
-pub(crate) use undo::take_back;
 pub use undo::{Extent, UndoPlan, undo_plan};
+#[cfg(test)]
+pub(crate) use undo::{after, take_back};
 
 use crate::fault::Fault;
 use crate::model::{Actor, Plan};

@@ -2,7 +2,7 @@
 //! still what the run left.
 
 use crate::actions::{Look, World};
-use crate::fault::Fault;
+use crate::fault::{Class, Fault};
 use crate::journal::{EffectRecord, EffectState, RunRecord, StateDir};
 use crate::model::{
     Blobs, Detail, Digest, Effect, EffectId, FieldChange, FileNow, Now, ObjectRef, Plan, PlanKind,
@@ -71,33 +71,48 @@ pub async fn undo_plan(
         for digest in inverse.contents() {
             blobs.insert(state.blob(record.run, digest)?);
         }
-        let now = world.at_rest(&inverse).await?;
         let planned = planned(&record.plan, &done.id);
         let owner = match (inverse.rolls_pods(), inverse.subject()) {
             (true, Subject::Object(object)) => Some(object.clone()),
             _ => None,
         };
-        let forced = match (force, inverse.standing(&now)) {
-            (true, Standing::Other { .. }) => inverse.over(&now),
-            _ => None,
+        let verdicts = match world.at_rest(&inverse).await {
+            // One host that is away keeps nobody from taking back the rest.
+            Err(fault) if fault.class == Class::Unreachable => vec![Verdict::Refused {
+                why: format!("nobody knows how it stands: {}", fault.message),
+                next: fault.next,
+            }],
+            Err(fault) => return Err(fault),
+            Ok(now) => {
+                let now = after(now, &inverse, &steps);
+                let forced = match (force, inverse.standing(&now)) {
+                    (true, Standing::Other { .. }) => inverse.over(&now),
+                    _ => None,
+                };
+                if let Some(over) = &forced {
+                    keep_what_is_there(&look, over, &mut blobs).await?;
+                }
+                take_back(done, inverse, forced, &now)
+            }
         };
-        if let Some(over) = &forced {
-            keep_what_is_there(&look, over, &mut blobs).await?;
-        }
-        let verdict = take_back(done, inverse, forced, &now);
-        if !matches!(verdict, Verdict::Refused { .. }) {
+        let restored = verdicts.iter().any(Verdict::changes);
+        if verdicts
+            .iter()
+            .any(|v| !matches!(v, Verdict::Refused { .. }))
+        {
             faults.extend(planned.and_then(|p| p.verdict.heals()).map(str::to_owned));
         }
-        let restored = verdict.changes();
-        steps.push(PlannedStep {
-            id: unused(&steps, &done.id),
-            name: format!("Take back: {}", planned.map_or("", |p| p.name.as_str())),
-            uses: "undo".to_owned(),
-            with: Value::Null,
-            scope: done.id.scope.clone(),
-            verdict,
-            notes: Vec::new(),
-        });
+        for verdict in verdicts {
+            steps.push(PlannedStep {
+                id: unused(&steps, &done.id),
+                name: format!("Take back: {}", planned.map_or("", |p| p.name.as_str())),
+                uses: "undo".to_owned(),
+                with: Value::Null,
+                scope: done.id.scope.clone(),
+                verdict,
+                notes: Vec::new(),
+            });
+        }
         // What the run started anew must start again from what was put back.
         if let Some(owner) = owner.filter(|_| restored) {
             for mut step in restarts(&look, &record.plan, &owner).await? {
@@ -117,7 +132,13 @@ pub async fn undo_plan(
     let plan = Plan {
         schema: Plan::SCHEMA.to_owned(),
         engine: env!("CARGO_PKG_VERSION").to_owned(),
-        kind: PlanKind::Undo { of: record.run },
+        kind: PlanKind::Undo {
+            of: record.run,
+            only: match extent {
+                Extent::All => None,
+                Extent::Of(target) => Some(target.clone()),
+            },
+        },
         runbook: record.plan.runbook.clone(),
         summary: format!("Take run {} back", record.run),
         runbook_digest: record.plan.runbook_digest.clone(),
@@ -133,6 +154,16 @@ pub async fn undo_plan(
         blobs,
         faults,
     })
+}
+
+/// What is there once the earlier steps of the undo are done: a run may have written the same field
+/// twice, and each is taken back from what the other leaves.
+pub(crate) fn after(now: Now, inverse: &Effect, earlier: &[PlannedStep]) -> Now {
+    earlier
+        .iter()
+        .flat_map(|step| step.verdict.effects())
+        .filter(|effect| effect.subject() == inverse.subject())
+        .fold(now, |now, effect| effect.done_to(now))
 }
 
 /// What is overwritten by force can be put back as well.
@@ -153,10 +184,12 @@ async fn keep_what_is_there(
             Ok(())
         }
         _ => Err(Fault::refused(
-            "moving",
-            format!("{file} is being written by somebody else just now"),
+            "not_kept",
+            format!(
+                "{file} is too large to be kept, or is being written just now: it is not overwritten"
+            ),
         )
-        .next("look who writes it, and try again")),
+        .next("put that one right by hand, and take the rest back without --force")),
     }
 }
 
@@ -185,27 +218,41 @@ fn planned<'p>(plan: &'p Plan, id: &EffectId) -> Option<&'p PlannedStep> {
 }
 
 /// `inverse` puts back what was before the run; `forced` does so over a state that nobody expected.
+/// Fields that others have written since are left alone, and the rest is put back.
 pub(crate) fn take_back(
     done: &EffectRecord,
     inverse: Effect,
     forced: Option<Effect>,
     now: &Now,
-) -> Verdict {
-    match (inverse.standing(now), forced) {
-        (Standing::After, _) if done.state == EffectState::Open => Verdict::NoChange {
+) -> Vec<Verdict> {
+    let left = |why: String| Verdict::Refused {
+        why: format!("it is no longer what the run left, so it is left alone: {why}"),
+        next: None,
+    };
+    let narrowed = inverse.narrowed(now);
+    let verdict = match (inverse.standing(now), forced, narrowed) {
+        (Standing::After, ..) if done.state == EffectState::Open => Verdict::NoChange {
             why: "it is as it was before the run, which never learned whether it had changed it"
                 .to_owned(),
         },
-        (Standing::After, _) => Verdict::NoChange {
+        (Standing::After, ..) => Verdict::NoChange {
             why: "it is already as it was before the run".to_owned(),
         },
-        (Standing::Other { .. }, Some(forced)) => change(forced, now, "as somebody left it"),
-        (Standing::Other { now }, None) => Verdict::Refused {
-            why: format!("it is no longer what the run left, so it is left alone: {now}"),
-            next: None,
-        },
-        (Standing::Before, _) => change(inverse, now, "as the run left it"),
-    }
+        (Standing::Other { .. }, Some(forced), _) => change(forced, now, "as somebody left it"),
+        (Standing::Other { now: why }, None, Some((part, strange))) => {
+            let named: Vec<String> = strange.iter().map(ToString::to_string).collect();
+            let why = left(format!("{why} (left alone: {})", named.join(", ")));
+            return match &part {
+                Effect::SetFields { fields, .. } if !fields.is_empty() => {
+                    vec![change(part, now, "as the run left it"), why]
+                }
+                _ => vec![why],
+            };
+        }
+        (Standing::Other { now: why }, None, None) => left(why),
+        (Standing::Before, ..) => change(inverse, now, "as the run left it"),
+    };
+    vec![verdict]
 }
 
 fn change(effect: Effect, now: &Now, before_is: &str) -> Verdict {
@@ -392,16 +439,19 @@ mod tests {
 
     #[test]
     fn what_is_as_the_run_left_it_is_put_back() {
-        let Verdict::Change {
-            effects,
-            details,
-            follows,
-            ..
-        } = take_back(&done(), inverse(), None, &now("by the run"))
+        let verdicts = take_back(&done(), inverse(), None, &now("by the run"));
+        let [
+            Verdict::Change {
+                effects,
+                details,
+                follows,
+                ..
+            },
+        ] = verdicts.as_slice()
         else {
             panic!()
         };
-        assert_eq!(effects, [inverse()]);
+        assert_eq!(*effects, [inverse()]);
         insta::assert_json_snapshot!(details, @r#"
         [
           {
@@ -419,18 +469,95 @@ mod tests {
     #[test]
     fn what_is_as_before_needs_nothing_and_what_is_neither_is_left_alone() {
         assert!(matches!(
-            take_back(&done(), inverse(), None, &now("before")),
-            Verdict::NoChange { .. }
+            take_back(&done(), inverse(), None, &now("before")).as_slice(),
+            [Verdict::NoChange { .. }]
         ));
-        let Verdict::Refused { why, .. } = take_back(&done(), inverse(), None, &now("by someone"))
-        else {
+        let verdicts = take_back(&done(), inverse(), None, &now("by someone"));
+        let [Verdict::Refused { why, .. }] = verdicts.as_slice() else {
             panic!()
         };
-        insta::assert_snapshot!(why, @"it is no longer what the run left, so it is left alone: spec.template.spec.containers[name=calico-node].env[name=METHOD] is `by someone`");
+        insta::assert_snapshot!(why, @"it is no longer what the run left, so it is left alone: spec.template.spec.containers[name=calico-node].env[name=METHOD] is `by someone` (left alone: spec.template.spec.containers[name=calico-node].env[name=METHOD])");
         assert!(matches!(
-            take_back(&done(), inverse(), None, &Now::Object(None)),
-            Verdict::Refused { .. }
+            take_back(&done(), inverse(), None, &Now::Object(None)).as_slice(),
+            [Verdict::Refused { .. }]
         ));
+    }
+
+    /// Of two labels somebody has changed one: the other is put back.
+    #[test]
+    fn a_field_that_others_wrote_keeps_none_of_the_rest() {
+        let field = |name: &str| FieldChange {
+            path: FieldPath::annotation(name),
+            before: Some("run".into()),
+            after: Some("old".into()),
+        };
+        let inverse = Effect::SetFields {
+            object: daemonset(),
+            fields: vec![field("a"), field("b"), field("c")],
+        };
+        let now = Now::Object(Some(json!({"metadata": {
+            "uid": "ds", "annotations": {"a": "run", "b": "theirs", "c": "old"}}})));
+        let verdicts = take_back(&done(), inverse.clone(), None, &now);
+        let [
+            Verdict::Change { effects, .. },
+            Verdict::Refused { why, .. },
+        ] = verdicts.as_slice()
+        else {
+            panic!("{verdicts:?}")
+        };
+        let Effect::SetFields { fields, .. } = &effects[0] else {
+            panic!()
+        };
+        assert_eq!(*fields, [field("a")]);
+        insta::assert_snapshot!(why);
+        // All of it by others: nothing is put back.
+        let now = Now::Object(Some(json!({"metadata": {
+            "uid": "ds", "annotations": {"a": "x", "b": "y", "c": "z"}}})));
+        assert!(matches!(
+            take_back(&done(), inverse, None, &now).as_slice(),
+            [Verdict::Refused { .. }]
+        ));
+    }
+
+    /// Cordoned and uncordoned again: each is taken back from what the other leaves.
+    #[test]
+    fn what_was_written_twice_is_taken_back_twice() {
+        let path = || FieldPath::root().key("spec").key("unschedulable");
+        let set = |before: Option<bool>, after: Option<bool>| Effect::SetFields {
+            object: daemonset(),
+            fields: vec![FieldChange {
+                path: path(),
+                before: before.map(Value::Bool),
+                after: after.map(Value::Bool),
+            }],
+        };
+        let now = || Now::Object(Some(json!({"metadata": {"uid": "ds"}, "spec": {}})));
+        let second = set(Some(true), None).inverse().unwrap();
+        let first = set(None, Some(true)).inverse().unwrap();
+        let mut steps = Vec::new();
+        for inverse in [second, first] {
+            let now = after(now(), &inverse, &steps);
+            let verdicts = take_back(&done(), inverse.clone(), None, &now);
+            let [verdict @ Verdict::Change { effects, .. }] = verdicts.as_slice() else {
+                panic!("{verdicts:?}")
+            };
+            assert_eq!(*effects, [inverse]);
+            let mut step = restart(&earlier(), daemonset(), &daemonset(), "n");
+            step.verdict = verdict.clone();
+            steps.push(step);
+        }
+    }
+
+    fn earlier() -> PlannedStep {
+        PlannedStep {
+            id: StepId::new("again").unwrap(),
+            name: String::new(),
+            uses: String::new(),
+            with: Value::Null,
+            scope: Scope::Run,
+            verdict: Verdict::NoChange { why: String::new() },
+            notes: vec![],
+        }
     }
 
     #[test]

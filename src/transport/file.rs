@@ -75,6 +75,14 @@ impl Hosts {
                     host.name
                 ),
             )),
+            ("unsafe", folders) => Err(Fault::refused(
+                "unsafe_folder",
+                format!(
+                    "others than root can write to {folders} on {}: root writing {} could be led astray",
+                    host.name, file.path
+                ),
+            )
+            .next("write the file elsewhere, or give the folder to root alone")),
             (word, rest) => Err(refusal(host, file, word, rest)),
         }
     }

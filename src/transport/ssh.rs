@@ -207,7 +207,8 @@ impl Hosts {
         }
         let stderr = String::from_utf8_lossy(&output.stderr);
         let said = stderr.trim();
-        if said.starts_with("sudo:") {
+        // sudo also warns, and goes on: then the script has said something.
+        if said.starts_with("sudo:") && output.stdout.is_empty() {
             return Err(Lost::Before(
                 Fault::refused(
                     "no_root",

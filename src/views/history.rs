@@ -19,7 +19,7 @@ pub enum State {
     /// It was taken back by this run, but for what was left alone.
     TakenBack {
         by: RunId,
-        left: usize,
+        whole: bool,
     },
 }
 
@@ -57,7 +57,7 @@ fn standing(record: &RunRecord, state: State) -> String {
     };
     let word = match (&record.ending, state) {
         (_, State::UnderWay) => "under way",
-        (_, State::TakenBack { left: 0, .. }) => "taken back",
+        (_, State::TakenBack { whole: true, .. }) => "taken back",
         (_, State::TakenBack { .. }) => "taken back in part",
         (None, _) => "cut short",
         (Some((Ending::Done, _)), _) => "done",
@@ -80,7 +80,7 @@ pub fn render_history(record: &RunRecord, entries: &[Entry], state: State) -> St
     let plan = &record.plan;
     let what = match plan.kind {
         PlanKind::Apply => format!("{}: {}", plan.runbook, plan.summary),
-        PlanKind::Undo { of } => format!("undo of {of}: {}", plan.runbook),
+        PlanKind::Undo { of, .. } => format!("undo of {of}: {}", plan.runbook),
     };
     let targets: Vec<&str> = plan.targets.iter().map(|t| t.name.as_str()).collect();
     line(&format!("Run {}", record.run));
@@ -142,15 +142,17 @@ pub fn render_history(record: &RunRecord, entries: &[Entry], state: State) -> St
                     PlanKind::Undo { .. } => "written and read back",
                 },
                 done: "",
-                taken_back: matches!(state, State::TakenBack { .. }),
+                taken_back: matches!(state, State::TakenBack { whole: true, .. }),
             };
             line(&render_end(&end, took(record), words));
         }
     }
     match state {
-        State::TakenBack { by, left: 0 } => line(&format!("It was taken back by run {by}.")),
-        State::TakenBack { by, left } => line(&format!(
-            "It was taken back by run {by}, but for {left} that it left alone."
+        State::TakenBack { by, whole: true } => {
+            line(&format!("It was taken back by run {by}."));
+        }
+        State::TakenBack { by, .. } => line(&format!(
+            "It was taken back in part by run {by}: runbook history show {by}"
         )),
         State::UnderWay | State::Ended => {}
     }

@@ -220,6 +220,12 @@ impl Page {
                 );
             }
             self.paragraph("", &failure_words(plan));
+            let for_ever =
+                |s: &PlannedStep| matches!(s.verdict.undo(), Some(UndoClass::None { .. }));
+            let mut changing = plan.steps.iter().filter(|s| s.verdict.changes());
+            if changing.all(for_ever) {
+                return;
+            }
             self.paragraph(
                 "",
                 "It can be taken back for as long as its journal is kept: `runbook history prune` \
@@ -273,17 +279,23 @@ fn failure_words(plan: &Plan) -> String {
     let stops = "it stops there, and says what was done and how to go on or back";
     let exact = |step: &&PlannedStep| step.verdict.undo() == Some(&UndoClass::Exact);
     let changing: Vec<&PlannedStep> = plan.steps.iter().filter(|s| s.verdict.changes()).collect();
+    let back = match plan.targets.len() {
+        0 | 1 => "what was done is taken back by itself",
+        _ => {
+            "what was done at its node is taken back by itself (at all nodes, where it is a step of \
+             the whole run)"
+        }
+    };
     let until = changing.iter().position(|step| !exact(step));
     let beyond = until.and_then(|at| changing.get(at));
     match (until, beyond) {
         (None, _) => format!(
-            "If a step certainly fails, what was done at that node is taken back by itself. If that \
-             is not certain, or a wait runs out, {stops}."
+            "If a step certainly fails, {back}. If that is not certain, or a wait runs out, {stops}."
         ),
         (Some(0), _) | (_, None) => format!("If a step fails, {stops}."),
         (Some(_), Some(step)) => format!(
-            "If a step up to `{}` certainly fails, what was done at that node is taken back by \
-             itself. After that, or where it is not certain, or where a wait runs out, {stops}.",
+            "If a step up to `{}` certainly fails, {back}. After that, or where it is not certain, or \
+             where a wait runs out, {stops}.",
             step.id
         ),
     }

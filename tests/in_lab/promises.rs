@@ -392,7 +392,7 @@ fn colleague(lab: &Lab) -> Result<(), String> {
         .exits(3)?;
     mine.run(&["history", "prune", "--older-than", "1ms", "--yes"])?
         .exits(0)?
-        .says(&["2 runs removed"])?;
+        .says(&["2 of 2 runs removed"])?;
     expect("journals", &mine.journals(), &0)?;
     five::clear(lab)
 }

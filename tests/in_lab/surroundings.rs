@@ -48,23 +48,25 @@ pub struct Surroundings {
 
 impl Surroundings {
     pub fn of(lab: &Lab) -> Result<Self, String> {
-        let files = NODES
+        let pruned: Vec<String> = OWN_LIFE_FILES
             .iter()
-            .map(|node| {
-                let pruned: Vec<String> = OWN_LIFE_FILES
-                    .iter()
-                    .map(|path| format!("-path {path}"))
-                    .collect();
-                // A folder's own time changes with what comes and goes in it; its name stays.
-                let list = format!(
-                    "find / -xdev \\( {} \\) -prune -o -type d -printf '%p %m %U\\n' -o -printf '%p %s %T@ %m %U\\n' | sort; \
-                     ip -o link show | sed 's/ state .*//' | cut -d: -f2; ip -o -4 address show | awk '{{print $2, $4}}'",
-                    pruned.join(" -o ")
-                );
-                let text = lab.ssh_text(*node, &list).map_err(|e| e.to_string())?;
+            .map(|path| format!("-path {path}"))
+            .collect();
+        // A folder's own time changes with what comes and goes in it; its name stays.
+        let list = format!(
+            "find / -xdev \\( {} \\) -prune -o -type d -printf '%p %m %U\\n' -o -printf '%p %s %T@ %m %U\\n' | sort; \
+             ip -o link show | sed 's/ state .*//' | cut -d: -f2; ip -o -4 address show | awk '{{print $2, $4}}'",
+            pruned.join(" -o ")
+        );
+        // Of all nodes at once: most of it is waiting for them.
+        let files = lab
+            .on_each(&NODES, |node| {
+                let text = lab.ssh_text(node, &list)?;
                 Ok((node.name(), text.lines().map(str::to_owned).collect()))
             })
-            .collect::<Result<_, String>>()?;
+            .map_err(|e| e.to_string())?
+            .into_iter()
+            .collect();
         Ok(Self {
             objects: objects(lab)?,
             files,

@@ -17,13 +17,13 @@ pub const CASES: &[Case] = &[
         name: "sweep::killed_at_some_points_it_is_resumed",
         suite: Suite::Quick,
         dirties: Dirties::Nothing,
-        run: |lab| sweep(lab, 6),
+        run: |lab| sweep(lab, 6, 4),
     },
     Case {
         name: "sweep::killed_at_every_point_it_is_resumed",
         suite: Suite::Full,
         dirties: Dirties::Nothing,
-        run: |lab| sweep(lab, usize::MAX),
+        run: |lab| sweep(lab, usize::MAX, 16),
     },
     Case {
         name: "sweep::fix_bgp_wrong_ip_killed_at_three_points_is_resumed",
@@ -33,7 +33,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "sweep::after_a_power_cut_it_is_resumed",
-        suite: Suite::Full,
+        suite: Suite::Quick,
         dirties: Dirties::Mesh,
         run: power_cut,
     },
@@ -117,7 +117,8 @@ fn some(points: Vec<Point>, most: usize) -> Vec<Point> {
     points.into_iter().skip(offset).step_by(stride).collect()
 }
 
-fn sweep(lab: &Lab, most: usize) -> Result<(), String> {
+/// `most` points of a run, and `most_of_undo` of its undo.
+fn sweep(lab: &Lab, most: usize, most_of_undo: usize) -> Result<(), String> {
     let apply = ["apply", RUNBOOK, "--node", NODE, "--yes"];
     // Undisturbed, and traced.
     let program = Program::new(lab)?;
@@ -147,7 +148,7 @@ fn sweep(lab: &Lab, most: usize) -> Result<(), String> {
         expect("the host", &five::state(lab)?, &after).map_err(at)?;
         story_is_whole(&program).map_err(at)?;
     }
-    for point in some(undo_points, most) {
+    for point in some(undo_points, most_of_undo) {
         let at = |e: String| format!("its undo killed at {point:?}: {e}");
         let program = Program::new(lab)?;
         five::reset(lab)?;

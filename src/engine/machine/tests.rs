@@ -396,6 +396,7 @@ fn an_undo_leaves_alone_what_it_must_and_goes_on() {
     let mut script = Script::new();
     let kind = PlanKind::Undo {
         of: RunId::generate(),
+        only: None,
     };
     let end = script.run(&mut machine_of(kind, vec![refused(), change(&["b"])], &[]));
     assert_eq!((end.ending, end.made, end.left), (Ending::Done, 1, 1));
@@ -624,6 +625,7 @@ fn a_resumed_undo_counts_again_what_it_left_alone() {
     let plan = machine_of(
         PlanKind::Undo {
             of: RunId::generate(),
+            only: None,
         },
         vec![refused(), change(&["a"])],
         &[],
@@ -657,6 +659,7 @@ fn the_end_of_a_run_is_the_same_from_its_journal() {
     let undo = machine_of(
         PlanKind::Undo {
             of: RunId::generate(),
+            only: None,
         },
         vec![refused(), change(&["a"])],
         &[],

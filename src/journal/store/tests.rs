@@ -245,25 +245,59 @@ fn an_effect_whose_content_is_not_kept_is_not_begun() {
     assert!(state.blob(run, &kept).is_err());
 }
 
-/// The build leaves nothing by that name, wherever it breaks off: here, as its folder is in the way.
+/// What a crash left of a run's beginning, or of its removal, is no run and in nobody's way.
 #[test]
-fn a_run_that_cannot_begin_leaves_no_run_behind() {
+fn half_a_folder_is_no_run_and_is_swept_up() {
+    let (_dir, state) = state();
+    let young = state
+        .runs()
+        .join(format!("{BEING_BUILT}{}", RunId::generate()));
+    let old = state
+        .runs()
+        .join(format!("{BEING_BUILT}01ARZ3NDEKTSV4RRFFQ69G5FAV"));
+    let going = state
+        .runs()
+        .join(format!("{BEING_REMOVED}{}", RunId::generate()));
+    for folder in [&young, &old, &going] {
+        fs::create_dir_all(folder).unwrap();
+        fs::write(folder.join(DATABASE), "half of one").unwrap();
+    }
+    let run = RunId::generate();
+    Journal::create(&state, run, start(run), &Blobs::default()).unwrap();
+    assert_eq!(state.list().unwrap(), [run]);
+    // What is younger than an hour may be just beginning.
+    assert_eq!(state.sweep().unwrap(), 2);
+    assert!(young.exists() && !old.exists() && !going.exists());
+    assert_eq!(state.sweep().unwrap(), 0);
+}
+
+/// A run that cannot begin leaves nothing behind.
+#[test]
+fn a_failed_beginning_leaves_nothing() {
     let (_dir, state) = state();
     let run = RunId::generate();
-    let half = state.runs().join(format!(".new-{run}"));
-    fs::create_dir_all(&half).unwrap();
-    fs::write(half.join(DATABASE), "half of one").unwrap();
+    // In the way of the last step, the renaming.
+    fs::create_dir_all(state.folder(run)).unwrap();
+    fs::write(state.folder(run).join("x"), "").unwrap();
     assert!(Journal::create(&state, run, start(run), &Blobs::default()).is_err());
-    assert_eq!(state.list().unwrap(), []);
-    // It is younger than an hour: it may be just beginning.
-    assert_eq!(state.sweep().unwrap(), 0);
-    let old = state.runs().join(".new-01ARZ3NDEKTSV4RRFFQ69G5FAV");
-    let going = state.runs().join(format!(".old-{}", RunId::generate()));
-    for folder in [&old, &going] {
-        fs::create_dir_all(folder).unwrap();
-    }
-    assert_eq!(state.sweep().unwrap(), 2);
-    assert!(half.exists() && !old.exists() && !going.exists());
+    assert_eq!(fs::read_dir(state.runs()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_content_that_is_whole_is_not_written_again() {
+    let (dir, _) = state();
+    let folder = dir.path();
+    fs::create_dir_all(folder.join(BLOBS)).unwrap();
+    let digest = Digest::of(b"x");
+    let path = folder.join(BLOBS).join(digest.as_str());
+    write_blob(folder, &digest, b"x").unwrap();
+    let before = fs::metadata(&path).unwrap().modified().unwrap();
+    write_blob(folder, &digest, b"x").unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), before);
+    fs::write(&path, "spoilt").unwrap();
+    write_blob(folder, &digest, b"x").unwrap();
+    assert_eq!(read_blob(folder, &digest).unwrap(), b"x");
+    assert_eq!(fs::read_dir(folder.join(BLOBS)).unwrap().count(), 1);
 }
 
 #[test]
@@ -271,9 +305,20 @@ fn a_removed_run_is_gone_and_one_that_is_under_way_is_not_removed() {
     let (_dir, state) = state();
     let run = RunId::generate();
     let journal = Journal::create(&state, run, start(run), &Blobs::default()).unwrap();
-    assert!(matches!(state.remove(run), Err(JournalError::Held { .. })));
+    let seen = state.read(run).unwrap();
+    assert!(matches!(
+        state.remove(&seen),
+        Err(JournalError::Held { .. })
+    ));
     drop(journal);
-    state.remove(run).unwrap();
+    // It went on since it was looked at.
+    let (mut journal, _) = Journal::reopen(&state, run).unwrap();
+    let (id, e) = effect("one");
+    journal.intend(id, e).unwrap();
+    drop(journal);
+    assert!(!state.remove(&seen).unwrap());
+    assert_eq!(state.list().unwrap(), [run]);
+    assert!(state.remove(&state.read(run).unwrap()).unwrap());
     assert_eq!(state.list().unwrap(), []);
     assert_eq!(fs::read_dir(state.runs()).unwrap().count(), 0);
 }

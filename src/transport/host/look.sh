@@ -44,10 +44,31 @@ same_machine() {
     [ -z "$1" ] || [ -z "$here" ] || [ "$1" = "$here" ] || say another "$here"
 }
 
+# Ends where others than root can change a folder on the way to the file $1: whoever can, could lead
+# root astray to another file.
+only_roots() {
+    way=$1
+    set --
+    while [ -n "${way%/*}" ]; do
+        way=${way%/*}
+        set -- "$@" "$way"
+    done
+    unsafe=$(stat -L -c '%u %a %n' -- / "$@" | while read -r owner mode name; do
+        case $owner/$mode in
+            0/*[2367]? | 0/*[2367]) echo "$name" ;;
+            0/*) ;;
+            *) echo "$name" ;;
+        esac
+    done)
+    [ -z "$unsafe" ] || say unsafe "$unsafe"
+}
+
 # Takes the host's lock, or ends after $1 seconds of waiting. Whoever holds it says so in `holder`.
 # It is let go when this ends, however it ends.
 take_lock() {
-    [ -d /run/runbook ] || mkdir -m 700 /run/runbook || say failed 'no folder /run/runbook can be made'
+    # Somebody else may make it at the same moment.
+    [ -d /run/runbook ] || mkdir -m 700 /run/runbook 2>/dev/null || [ -d /run/runbook ] ||
+        say failed 'no folder /run/runbook can be made'
     exec 9>>/run/runbook/lock
     waited=0
     until flock -n 9; do

@@ -3,6 +3,7 @@
 # lock, so that nothing is written over what was not expected.
 mark=$1 machine=$2 path=$3 before=$4 after=$5 holder=$6 patience=$7
 umask 077
+echo begun
 same_machine "$machine"
 take_lock "$patience"
 printf '%s\n' "$holder" >/run/runbook/holder
@@ -42,7 +43,8 @@ now=$(look "$path")
 if [ "$1" = file ]; then
     # shellcheck disable=SC2086
     set -- $before
-    old_mode=600 old_owner=0:0
+    # Of a new file nothing is taken for granted: its folder may give it a group.
+    old_mode= old_owner=
     if [ "$1" = file ]; then
         # A copy of the old file brings its ACLs, labels and attributes along.
         try cp -a -- "$path" "$new"

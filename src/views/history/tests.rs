@@ -139,7 +139,10 @@ fn a_run_that_was_resumed_failed_and_was_taken_back() {
             },
         ),
     ]);
-    let by = State::TakenBack { by: run(), left: 0 };
+    let by = State::TakenBack {
+        by: run(),
+        whole: true,
+    };
     insta::assert_snapshot!(shown(events, by));
 }
 
@@ -179,7 +182,7 @@ fn each_state_has_its_words_in_the_list() {
         ));
         events
     };
-    let back = |left| State::TakenBack { by: run(), left };
+    let back = |whole| State::TakenBack { by: run(), whole };
     let all = [
         listed(vec![], State::UnderWay),
         listed(vec![], State::Ended),
@@ -187,8 +190,8 @@ fn each_state_has_its_words_in_the_list() {
         listed(over(Ending::Done), State::Ended),
         listed(over(Ending::Stopped), State::Ended),
         listed(over(Ending::Failed), State::Ended),
-        listed(over(Ending::Done), back(0)),
-        listed(over(Ending::Done), back(2)),
+        listed(over(Ending::Done), back(true)),
+        listed(over(Ending::Done), back(false)),
         render_run(run(), None, State::Ended),
     ];
     insta::assert_snapshot!(all.join("\n"));

@@ -159,9 +159,9 @@ fn a_plan_that_changes_things() {
     Undo brings the fault back as well: node02 advertises 172.18.0.1/16, which is not its own address;
     node02 advertises 172.18.0.1/16, which is not its own address; node02 advertises 172.18.0.1/16,
     which is not its own address.
-    If a step up to `method` certainly fails, what was done at that node is taken back by itself. After
-    that, or where it is not certain, or where a wait runs out, it stops there, and says what was done
-    and how to go on or back.
+    If a step up to `method` certainly fails, what was done is taken back by itself. After that, or
+    where it is not certain, or where a wait runs out, it stops there, and says what was done and how to
+    go on or back.
     It can be taken back for as long as its journal is kept: `runbook history prune` removes runs that
     are older than 90 days, unless told otherwise.
     ");
@@ -267,6 +267,7 @@ fn an_undo_says_what_it_leaves_alone() {
     ]);
     plan.kind = PlanKind::Undo {
         of: "01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap(),
+        only: None,
     };
     plan.targets.push(Target::node("node03", "u3"));
     insta::assert_snapshot!(rendered(&plan), @"
