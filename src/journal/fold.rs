@@ -127,11 +127,6 @@ impl RunRecord {
             .find(|known| known.id.same_effect(id))
     }
 
-    /// What is known of an effect, whichever attempt `id` names.
-    pub fn effect(&self, id: &EffectId) -> Option<&EffectRecord> {
-        self.effects.iter().find(|known| known.id.same_effect(id))
-    }
-
     /// The last word on a step.
     pub fn step(&self, id: &StepId, scope: &Scope) -> Option<&StepResult> {
         self.steps
@@ -164,11 +159,9 @@ impl EffectRecord {
         self.state = match outcome {
             Outcome::Done => EffectState::Done,
             Outcome::Unknown { .. } => EffectState::Open,
-            // It was so when it was looked at: by an earlier attempt of ours, if there was one.
-            Outcome::AlreadySo if self.unsure => EffectState::Done,
+            // It was so when it was looked at: by an attempt of ours, unless all were refused.
+            Outcome::AlreadySo if self.state != EffectState::NotOurs => EffectState::Done,
             Outcome::NotDone { .. } if self.unsure => EffectState::Open,
-            // A look after the attempt was cleared up says nothing new about it.
-            Outcome::AlreadySo if self.state == EffectState::Open => EffectState::Done,
             Outcome::AlreadySo | Outcome::NotDone { .. } => EffectState::NotOurs,
         };
     }
@@ -232,6 +225,7 @@ mod tests {
             // The answer was lost, and then it was found to be so.
             ("iua", Done),
             ("ia", Done),
+            ("ida", Done),
             // A second attempt after one that was never cleared up: a late first may still arrive.
             ("ii", Open),
             ("iin", Open),
