@@ -126,8 +126,8 @@ impl StateDir {
 /// The blobs that an event names.
 fn contents(event: &Event) -> Vec<&Digest> {
     match event {
+        // Whatever is done later is in the plan.
         Event::RunStarted { plan, .. } => plan.effects().flat_map(|e| e.contents()).collect(),
-        Event::Intent { effect, .. } => effect.contents().collect(),
         _ => Vec::new(),
     }
 }

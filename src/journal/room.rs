@@ -26,8 +26,10 @@ const NETWORK: &[(u64, &str)] = &[
     (0x0187, "autofs"),
 ];
 
-/// The name of a network file system.
-fn network(magic: u64) -> Option<&'static str> {
+/// The name of a network file system, by the type that `statfs` gives.
+fn network(f_type: i64) -> Option<&'static str> {
+    // Some of the numbers are negative in the kernel's signed type.
+    let magic = f_type.cast_unsigned() & 0xffff_ffff;
     NETWORK
         .iter()
         .find(|(known, _)| *known == magic)
@@ -45,9 +47,7 @@ pub(super) fn check(folder: &Path, needed: u64) -> Result<(), JournalError> {
         source,
     })?;
     let StatFs { f_type, .. } = fstatfs(&opened).map_err(wrong)?;
-    // Some of the numbers are negative in the kernel's signed type.
-    let magic = f_type.cast_unsigned() & 0xffff_ffff;
-    if let Some(kind) = network(magic) {
+    if let Some(kind) = network(f_type) {
         return Err(JournalError::Network {
             path: folder.to_owned(),
             kind,
@@ -80,6 +80,9 @@ mod tests {
         ] {
             assert_eq!(network(magic), Some(name));
         }
+        // As a machine of 32 bits gives it.
+        let negative = i64::from(0xff53_4d42_u32.cast_signed());
+        assert_eq!((negative < 0, network(negative)), (true, Some("CIFS")));
         // ext4, xfs, btrfs, tmpfs, overlayfs.
         for local in [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0x794c_7630] {
             assert_eq!(network(local), None);
@@ -90,10 +93,17 @@ mod tests {
     fn a_folder_without_room_is_refused_with_numbers() {
         let dir = tempfile::tempdir().unwrap();
         assert!(check(dir.path(), 4096).is_ok());
-        let Err(JournalError::NoRoom { needed, .. }) = check(dir.path(), u64::MAX - 1023) else {
+        let Err(JournalError::NoRoom { free, needed, .. }) = check(dir.path(), u64::MAX - 1023)
+        else {
             panic!()
         };
         assert_eq!(needed, u64::MAX / 1024);
+        // Others use the disk meanwhile.
+        let StatVfs {
+            f_bavail, f_frsize, ..
+        } = statvfs(dir.path()).unwrap();
+        let now = f_bavail * f_frsize / 1024;
+        assert!(free.abs_diff(now) < now / 2, "{free} KiB, and not {now}");
         assert!(matches!(
             check(&dir.path().join("none"), 0),
             Err(JournalError::Folder { .. })

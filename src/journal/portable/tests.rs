@@ -137,10 +137,32 @@ fn what_is_no_export_says_why() {
         wrong(&body(&|_, line| !line.contains("base64"))).starts_with("it lacks the file content")
     );
     insta::assert_snapshot!(wrong(&sealed(&lines[0].replace("run/v1", "run/v2").replace('}', "}\n"))), @"line 1: its form is `runbook.run/v2`, and this version reads `runbook.run/v1`");
+    insta::assert_snapshot!(wrong(&sealed(&format!("{0}\n{0}\n", lines[0]))), @"line 2: it does not belong there");
     let other = text.replace(&run.to_string(), &RunId::generate().to_string());
     let other: Vec<&str> = other.lines().collect();
     let mixed = format!("{}\n{}\n", other[0], lines[1..lines.len() - 1].join("\n"));
     insta::assert_snapshot!(wrong(&sealed(&mixed)), @"its first event is not the start of that run");
+}
+
+/// Every event follows the one before: what was taken out of the middle is missed.
+#[test]
+fn an_event_that_is_missing_is_missed() {
+    let (_dir, state) = state();
+    let run = RunId::generate();
+    let mut journal = Journal::create(&state, run, start(run), &Blobs::default()).unwrap();
+    for name in ["one", "two"] {
+        let (id, e) = effect(name);
+        journal.intend(id, e).unwrap();
+    }
+    let text = state.export(run).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let body = format!("{}\n{}\n{}\n", lines[0], lines[1], lines[3]);
+    let end = Line::End {
+        lines: 3,
+        sha256: Digest::of(body.as_bytes()),
+    };
+    let text = format!("{body}{}\n", serde_json::to_string(&end).unwrap());
+    insta::assert_snapshot!(parse(&text).unwrap_err(), @"line 3: it does not belong there");
 }
 
 proptest! {
