@@ -103,6 +103,10 @@ mod tests {
 
     /// Each step made its one effect, but for the last, which failed with `fault`.
     fn decide(steps: &[(&str, Scope, UndoClass)], fault: Fault) -> Automatic {
+        ended(steps, fault, Ending::Failed)
+    }
+
+    fn ended(steps: &[(&str, Scope, UndoClass)], fault: Fault, ending: Ending) -> Automatic {
         let mut plan = plan();
         let mut events = Vec::new();
         for (n, (name, scope, undo)) in steps.iter().enumerate() {
@@ -157,7 +161,7 @@ mod tests {
             });
         }
         events.push(Event::RunEnded {
-            ending: Ending::Failed,
+            ending,
             fault: Some(fault),
         });
         events.insert(0, start_of(RunId::generate(), plan));
@@ -206,6 +210,53 @@ mod tests {
                 "{steps:?} {fault:?}"
             );
         }
+    }
+
+    /// Why not, in words that an operator can use.
+    #[test]
+    fn the_reason_is_that_of_the_ending() {
+        let two = [
+            ("a", node("n1"), UndoClass::Exact),
+            ("b", node("n1"), UndoClass::Exact),
+        ];
+        let why = |fault, ending| match ended(&two, fault, ending) {
+            Automatic::Not { why } => why,
+            other => panic!("{other:?}"),
+        };
+        let fault = |class| Fault::new(class, "x", "x");
+        let all = [
+            why(fault(Class::Refused), Ending::Stopped),
+            why(fault(Class::Refused), Ending::Drifted),
+            why(fault(Class::Refused), Ending::Failed),
+            why(fault(Class::Unreachable), Ending::Failed),
+            why(fault(Class::Indeterminate), Ending::Failed),
+            why(fault(Class::Indeterminate), Ending::Unknown),
+            why(Fault::definite(TIMEOUT, "x"), Ending::Failed),
+        ];
+        insta::assert_snapshot!(all.join("\n"), @"
+        you stopped it
+        somebody else changes the same things
+        what kept it from going on may pass
+        what kept it from going on may pass
+        it is not certain that it failed
+        it is not certain that it failed
+        it may yet come about by itself
+        ");
+    }
+
+    /// What was done once for the run is not undone for one target, and so it may be inexact.
+    #[test]
+    fn a_step_of_the_run_keeps_no_target_from_being_taken_back() {
+        let steps = [
+            ("r", Scope::Run, none()),
+            ("a", node("n1"), UndoClass::Exact),
+            ("b", node("n2"), UndoClass::Exact),
+            ("c", node("n2"), UndoClass::Exact),
+        ];
+        assert_eq!(
+            decide(&steps, Fault::definite("api_rejected", "x")),
+            Automatic::Of(Target::node("n2", "n2"))
+        );
     }
 
     #[test]
