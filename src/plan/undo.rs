@@ -483,6 +483,16 @@ mod tests {
         ));
     }
 
+    #[test]
+    fn the_undo_of_one_target_has_nothing_of_the_others_nor_of_the_run() {
+        let (one, two) = (Target::node("n1", "1"), Target::node("n2", "2"));
+        let of = Extent::Of(one.clone());
+        assert!(of.has(&Scope::Target(one)));
+        assert!(!of.has(&Scope::Target(two.clone())));
+        assert!(!of.has(&Scope::Run));
+        assert!(Extent::All.has(&Scope::Target(two)) && Extent::All.has(&Scope::Run));
+    }
+
     /// Of two labels somebody has changed one: the other is put back.
     #[test]
     fn a_field_that_others_wrote_keeps_none_of_the_rest() {
