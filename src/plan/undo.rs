@@ -484,6 +484,28 @@ mod tests {
     }
 
     #[test]
+    fn an_effect_belongs_to_the_step_of_its_id_and_its_place() {
+        let mut plan = crate::journal::test_events::plan();
+        let places = [Scope::Run, Scope::Target(Target::node("n1", "1"))];
+        for (id, scope) in [("a", &places[0]), ("a", &places[1]), ("b", &places[1])] {
+            let mut step = earlier();
+            step.id = StepId::new(id).unwrap();
+            step.scope = scope.clone();
+            step.name = format!("{id} of {scope}");
+            plan.steps.push(step);
+        }
+        let name = |id: &str, scope: &Scope| {
+            let (mut effect_id, _) = effect(id);
+            effect_id.scope = scope.clone();
+            planned(&plan, &effect_id).map(|step| step.name.clone())
+        };
+        assert_eq!(name("a", &places[0]).as_deref(), Some("a of the run"));
+        assert_eq!(name("a", &places[1]).as_deref(), Some("a of n1"));
+        assert_eq!(name("b", &places[1]).as_deref(), Some("b of n1"));
+        assert_eq!(name("b", &places[0]), None);
+    }
+
+    #[test]
     fn the_undo_of_one_target_has_nothing_of_the_others_nor_of_the_run() {
         let (one, two) = (Target::node("n1", "1"), Target::node("n2", "2"));
         let of = Extent::Of(one.clone());
