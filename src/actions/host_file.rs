@@ -2,7 +2,9 @@
 
 use super::{Action, Compiled, Decision, Look, Place};
 use crate::fault::Fault;
-use crate::model::{Blobs, Detail, Digest, Effect, FileNow, FileRef, FileState, Prior, UndoClass};
+use crate::model::{
+    Blobs, Detail, Digest, Effect, FileNow, FileRef, FileState, Prior, Subject, UndoClass,
+};
 use crate::transport::{FileReading, MAX_FILE};
 use async_trait::async_trait;
 use serde::Deserialize;
@@ -122,7 +124,7 @@ impl Action for HostFile {
         let file = &seen.file;
         if prior
             .effects()
-            .any(|e| matches!(e, Effect::PutFile { file: other, .. } if other == file))
+            .any(|effect| effect.subject() == Subject::File(file))
         {
             return Decision::Refuse {
                 why: format!("an earlier step of this runbook writes {file} as well"),
@@ -174,15 +176,11 @@ impl Action for HostFile {
             }
         }
         let after_is_absent = change.after.0 == FileState::Absent;
-        let words = |state: &FileState| match state {
-            FileState::Absent => None,
-            state => Some(FileNow::Is(state.clone()).to_string()),
-        };
         Compiled {
             details: vec![Detail {
                 subject: change.file.to_string(),
-                before: words(&change.before.0),
-                after: words(&change.after.0),
+                before: change.before.0.words(),
+                after: change.after.0.words(),
                 lines: lines(&change),
                 ..Detail::default()
             }],

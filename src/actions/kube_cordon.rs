@@ -59,15 +59,7 @@ impl Action for Cordon {
     fn decide(&self, seen: &Seen, _: Place<'_>, prior: Prior<'_>) -> Decision<Change> {
         let path = FieldPath::root().key("spec").key("unschedulable");
         // An earlier step of the same plan may have changed it by then.
-        let earlier = prior
-            .effects()
-            .filter_map(|effect| match effect {
-                Effect::SetFields { object, fields } if *object == seen.object => Some(fields),
-                _ => None,
-            })
-            .flatten()
-            .filter(|change| change.path == path)
-            .last();
+        let earlier = prior.change_of(&seen.object, &path);
         let before = match earlier {
             Some(change) => change.after.clone(),
             None => seen.unschedulable.clone(),

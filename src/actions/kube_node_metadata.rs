@@ -81,14 +81,7 @@ impl Action for NodeMetadata {
     }
 
     fn decide(&self, seen: &Seen, _: Place<'_>, prior: Prior<'_>) -> Decision<Change> {
-        let written = |path: &FieldPath| {
-            prior.effects().any(|effect| match effect {
-                Effect::SetFields { object, fields } => {
-                    *object == seen.object && fields.iter().any(|change| change.path == *path)
-                }
-                _ => false,
-            })
-        };
+        let written = |path: &FieldPath| prior.change_of(&seen.object, path).is_some();
         if let Some((path, _)) = self.wanted.iter().find(|(path, _)| written(path)) {
             return Decision::Refuse {
                 why: format!("an earlier step of this runbook writes {path} as well"),

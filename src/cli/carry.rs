@@ -144,30 +144,14 @@ pub async fn conclude(
     }
     carried.summary("verified", &done.join(" "));
     let exit = Exit::of_run(&carried.end);
-    if carried.succeeded() || carried.end.made == 0 {
+    // Where the journal has failed, nothing more is done without it.
+    let failed = !carried.succeeded() && carried.end.made > 0;
+    let record = failed.then(|| state.read(carried.run).ok()).flatten();
+    let record = record.filter(|record| record.ending.is_some());
+    let Some((extent, record)) = record.and_then(|record| Some((by_itself(&record)?, record)))
+    else {
         carried.ways();
         return Ok(exit);
-    }
-    // Where the journal has failed, nothing more is done without it.
-    let record = match state.read(carried.run) {
-        Ok(record) if record.ending.is_some() => record,
-        _ => {
-            carried.ways();
-            return Ok(exit);
-        }
-    };
-    let extent = match automatic(&record) {
-        Automatic::All => Extent::All,
-        Automatic::Of(target) => Extent::Of(target),
-        Automatic::Nothing => {
-            carried.ways();
-            return Ok(exit);
-        }
-        Automatic::Not { why } => {
-            eprintln!("It is not taken back by itself: {}.", clean(&why));
-            carried.ways();
-            return Ok(exit);
-        }
     };
     if *stop().borrow() {
         eprintln!("It is not taken back by itself: you stopped it.");
@@ -197,6 +181,19 @@ pub async fn conclude(
             );
             carried.ways();
             Ok(Exit::Remains)
+        }
+    }
+}
+
+/// How much of a failed run is taken back without asking; where nothing is, it is said why.
+fn by_itself(record: &RunRecord) -> Option<Extent> {
+    match automatic(record) {
+        Automatic::All => Some(Extent::All),
+        Automatic::Of(target) => Some(Extent::Of(target)),
+        Automatic::Nothing => None,
+        Automatic::Not { why } => {
+            eprintln!("It is not taken back by itself: {}.", clean(&why));
+            None
         }
     }
 }
@@ -267,23 +264,27 @@ pub struct Undone {
 impl Undos {
     /// A broken journal blocks no other run: it is passed over.
     pub fn of(state: &StateDir) -> Result<Self, Fault> {
-        let records = state
-            .list()?
-            .into_iter()
-            .filter_map(|run| state.read(run).ok());
-        Ok(Self(
+        let runs = state.list()?.into_iter();
+        let records: Vec<RunRecord> = runs.filter_map(|run| state.read(run).ok()).collect();
+        Ok(Self::among(&records))
+    }
+
+    /// `records` are those of all runs, newest first.
+    pub fn among<'r>(records: impl IntoIterator<Item = &'r RunRecord>) -> Self {
+        Self(
             records
+                .into_iter()
                 .filter_map(|record| match record.plan.kind {
                     PlanKind::Apply => None,
                     PlanKind::Undo { of, ref only } => Some(Undo {
                         run: record.run,
                         of,
                         done: record.is_done(),
-                        whole: only.is_none() && End::of(&record).is_some_and(|end| end.left == 0),
+                        whole: only.is_none() && End::of(record).is_some_and(|end| end.left == 0),
                     }),
                 })
                 .collect(),
-        ))
+        )
     }
 
     /// The runs that take `run` back, whether they were taken back themselves or not.

@@ -22,7 +22,7 @@ impl Confirmation {
             PlanKind::Apply => "Apply this",
             PlanKind::Undo { .. } => "Take this back",
         };
-        let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+        let terminal = on_terminal();
         match plan.risk {
             Risk::Low | Risk::Medium if self.yes => Ok(true),
             Risk::Low | Risk::Medium if terminal => Ok(yes(&format!("{what}?"))),
@@ -45,6 +45,11 @@ impl Confirmation {
             }
         }
     }
+}
+
+/// Whether there is somebody to ask.
+pub fn on_terminal() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
 /// Asks on the terminal; whatever is not a yes is a no.

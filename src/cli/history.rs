@@ -2,6 +2,7 @@
 
 use super::carry::{Undone, Undos};
 use super::exit::Exit;
+use super::private_file::write_private;
 use super::{Global, say};
 use crate::fault::Fault;
 use crate::journal::{Imported, RunRecord, StateDir};
@@ -9,8 +10,6 @@ use crate::model::{PlanKind, RunId};
 use crate::runbook::parse_duration;
 use crate::views::{State, render_history, render_run};
 use clap::{Args, Subcommand};
-use std::io::{IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -79,10 +78,13 @@ fn list(state: &StateDir) -> Result<Exit, Fault> {
     if runs.is_empty() {
         eprintln!("There are no runs yet.");
     }
-    let undos = Undos::of(state)?;
-    for run in runs {
-        let record = state.read(run).ok();
-        let line = render_run(run, record.as_ref(), standing(state, &undos, run));
+    let records: Vec<(RunId, Option<RunRecord>)> = runs
+        .into_iter()
+        .map(|run| (run, state.read(run).ok()))
+        .collect();
+    let undos = Undos::among(records.iter().filter_map(|(_, record)| record.as_ref()));
+    for (run, record) in &records {
+        let line = render_run(*run, record.as_ref(), standing(state, &undos, *run));
         say(&format!("{line}\n"));
     }
     Ok(Exit::Done)
@@ -175,21 +177,28 @@ fn prune(state: &StateDir, older_than: &str, dry_run: bool, yes: bool) -> Result
         )
     })?;
     state.sweep()?;
-    let undos = Undos::of(state)?;
-    let mut going: Vec<RunRecord> = Vec::new();
+    let runs = state.list()?;
+    let mut records: Vec<RunRecord> = Vec::new();
+    for run in &runs {
+        match state.read(*run) {
+            Ok(record) => records.push(record),
+            Err(_) => eprintln!("{run} stays: it cannot be read"),
+        }
+    }
+    let undos = Undos::among(&records);
+    let mut going: Vec<&RunRecord> = Vec::new();
     // The oldest first: a run stands before those that take it back.
-    let mut runs = state.list()?;
-    runs.reverse();
-    for run in runs {
-        let Ok(record) = state.read(run) else {
-            eprintln!("{run} stays: it cannot be read");
-            continue;
+    for record in records.iter().rev() {
+        let gone = |run: RunId| going.iter().any(|r| r.run == run) || !runs.contains(&run);
+        // One that cannot be read has not settled.
+        let settled = |run: RunId| {
+            let record = records.iter().find(|record| record.run == run);
+            record.is_some_and(|record| record.is_done() && is_older(record, age))
         };
-        let gone = |run: RunId| going.iter().any(|r| r.run == run) || !has(state, run);
-        match stays(state, &undos, &record, age, gone) {
+        match stays(state, &undos, record, age, gone, settled) {
             None => going.push(record),
             Some(Stays::Young) => {}
-            Some(Stays::Because(why)) => eprintln!("{run} stays: {why}"),
+            Some(Stays::Because(why)) => eprintln!("{} stays: {why}", record.run),
         }
     }
     for record in &going {
@@ -227,8 +236,10 @@ fn prune(state: &StateDir, older_than: &str, dry_run: bool, yes: bool) -> Result
     Ok(Exit::Done)
 }
 
-fn has(state: &StateDir, run: RunId) -> bool {
-    state.list().is_ok_and(|runs| runs.contains(&run))
+/// Whether nothing was written to its journal for so long. A clock that went back says nothing.
+fn is_older(record: &RunRecord, age: Duration) -> bool {
+    Duration::try_from(jiff::Timestamp::now().duration_since(record.latest))
+        .is_ok_and(|since| since >= age)
 }
 
 /// Why a run is not removed.
@@ -237,20 +248,16 @@ enum Stays {
     Because(&'static str),
 }
 
-/// `gone` says which runs are not there, or will not be.
+/// `gone` says which runs are not there, or will not be; `settled` which have ended well long ago.
 fn stays(
     state: &StateDir,
     undos: &Undos,
     record: &RunRecord,
     age: Duration,
     gone: impl Fn(RunId) -> bool,
+    settled: impl Fn(RunId) -> bool,
 ) -> Option<Stays> {
-    let old = |record: &RunRecord| {
-        // A clock that went back says nothing about age.
-        Duration::try_from(jiff::Timestamp::now().duration_since(record.latest))
-            .is_ok_and(|since| since >= age)
-    };
-    if !old(record) {
+    if !is_older(record, age) {
         return Some(Stays::Young);
     }
     if state.is_under_way(record.run) {
@@ -262,7 +269,6 @@ fn stays(
     {
         return Some(Stays::Because("it took back a run that stays"));
     }
-    let settled = |run: RunId| state.read(run).is_ok_and(|r| r.is_done() && old(&r));
     let taken_back = undos
         .of_run(record.run)
         .is_some_and(|undone| undone.done && undone.whole);
@@ -282,7 +288,7 @@ fn stays(
 }
 
 fn confirmed(many: &str) -> Result<bool, Fault> {
-    if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+    if !super::confirm::on_terminal() {
         return Err(Fault::refused(
             "not_confirmed",
             "this must be confirmed, and there is no terminal to ask on: nothing was removed",
@@ -292,30 +298,4 @@ fn confirmed(many: &str) -> Result<bool, Fault> {
     Ok(super::confirm::yes(&format!(
         "Remove {many}? What they did can then no longer be taken back."
     )))
-}
-
-/// Writes a file that only its owner may read, whole or not at all.
-pub fn write_private(path: &Path, text: &str) -> Result<(), Fault> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".part");
-    let part = path.with_file_name(name);
-    let written = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&part)
-        .and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.sync_all()
-        })
-        .and_then(|()| std::fs::rename(&part, path));
-    written.map_err(|e| {
-        // What is left of the attempt is of no use.
-        let _ = std::fs::remove_file(&part);
-        Fault::input(
-            "unwritable",
-            format!("{} cannot be written: {e}", path.display()),
-        )
-    })
 }

@@ -7,6 +7,7 @@ mod exit;
 mod history;
 mod list;
 mod plan;
+mod private_file;
 mod resume;
 mod show;
 mod undo;

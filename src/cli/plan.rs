@@ -1,7 +1,7 @@
 //! `runbook plan`
 
 use super::exit::Exit;
-use super::history::write_private;
+use super::private_file::write_private;
 use super::{Global, Subject, say};
 use crate::actions::World;
 use crate::fault::Fault;

@@ -9,6 +9,7 @@ use crate::actions::World;
 use crate::fault::Fault;
 use crate::journal::{Journal, RunRecord, StateDir};
 use crate::model::PlanKind;
+use crate::plan::same_cluster;
 use clap::Args;
 
 #[derive(Debug, Args)]
@@ -54,22 +55,8 @@ async fn resume(
     journal: Journal,
     record: &RunRecord,
 ) -> Result<Exit, Fault> {
-    let cluster = world.cluster.identity().await?;
+    same_cluster(&world.cluster, record).await?;
     let plan = &record.plan;
-    if cluster.uid != plan.cluster.uid {
-        return Err(Fault::refused(
-            "another_cluster",
-            format!(
-                "run {} is on another cluster ({}, context {}) than context {} ({})",
-                record.run,
-                plan.cluster.server,
-                plan.cluster.context,
-                cluster.context,
-                cluster.server
-            ),
-        )
-        .next("name its context with --context"));
-    }
     if let Some(fault) = lacking(world, plan).await? {
         return Err(fault);
     }

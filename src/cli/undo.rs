@@ -195,12 +195,6 @@ fn latest(state: &StateDir) -> Result<Fault, Fault> {
     for run in state.list()?.into_iter().take(5) {
         lines.push(match state.read(run) {
             Ok(record) => {
-                let nodes: Vec<&str> = record
-                    .plan
-                    .targets
-                    .iter()
-                    .map(|t| t.name.as_str())
-                    .collect();
                 let kind = match record.plan.kind {
                     PlanKind::Apply => "",
                     PlanKind::Undo { .. } => "undo of ",
@@ -208,7 +202,7 @@ fn latest(state: &StateDir) -> Result<Fault, Fault> {
                 format!(
                     "{run} ({kind}{} on {})",
                     record.plan.runbook,
-                    nodes.join(", ")
+                    record.plan.target_names()
                 )
             }
             Err(e) => format!("{run} (cannot be read: {e})"),

@@ -331,9 +331,9 @@ impl Machine {
 
     /// Whether an earlier sitting began another effect of the same step on the same subject.
     fn begun_on(&self, known: &EffectRecord) -> bool {
-        let place = |id: &EffectId| (id.step.clone(), id.scope.clone());
         self.begun.iter().any(|other| {
-            place(&other.id) == place(&known.id) && other.effect.subject() == known.effect.subject()
+            (&other.id.step, &other.id.scope) == (&known.id.step, &known.id.scope)
+                && other.effect.subject() == known.effect.subject()
         })
     }
 

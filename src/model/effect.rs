@@ -283,18 +283,12 @@ impl Effect {
 
     /// How an object stands to this effect; `None`: there is none.
     fn standing_of(&self, now: Option<&Value>) -> Standing {
-        let uid = |object: &Value| {
-            object
-                .pointer("/metadata/uid")
-                .and_then(Value::as_str)
-                .map(str::to_owned)
-        };
         match (self, now) {
             (Self::SetFields { object, .. }, None) => Standing::Other {
                 now: format!("{object} is gone"),
             },
             (Self::SetFields { object, fields }, Some(now)) => {
-                if uid(now).as_deref() != Some(object.uid.as_str()) {
+                if !object.is(now) {
                     return Standing::Other {
                         now: format!("{object} was deleted and made again"),
                     };
@@ -319,9 +313,8 @@ impl Effect {
             },
             (Self::ReplacePod { .. }, None) => Standing::After,
             (Self::ReplacePod { pod, .. }, Some(now)) => {
-                let same = uid(now).as_deref() == Some(pod.uid.as_str());
                 let ending = now.pointer("/metadata/deletionTimestamp").is_some();
-                if same && !ending {
+                if pod.is(now) && !ending {
                     Standing::Before
                 } else {
                     Standing::After

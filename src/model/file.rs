@@ -43,6 +43,12 @@ pub enum FileState {
 }
 
 impl FileState {
+    /// For people; nothing where it is absent.
+    pub fn words(&self) -> Option<String> {
+        self.content()
+            .map(|_| FileNow::Is(self.clone()).to_string())
+    }
+
     /// The digest of its content.
     pub fn content(&self) -> Option<&Digest> {
         match self {

@@ -1,7 +1,8 @@
 //! A plan: what each step would do, where, and how it could be taken back. Data that is shown,
 //! confirmed, recorded and then carried out, and nothing else is.
 
-use super::effect::Effect;
+use super::effect::{Effect, ObjectRef};
+use super::fields::{FieldChange, FieldPath};
 use super::ids::{RunId, Scope, StepId, Target};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -194,6 +195,18 @@ impl<'a> Prior<'a> {
         self.steps.iter().flat_map(|step| step.verdict.effects())
     }
 
+    /// What these steps do to one field last, if they change it.
+    pub fn change_of(self, object: &ObjectRef, path: &FieldPath) -> Option<&'a FieldChange> {
+        self.effects()
+            .filter_map(|effect| match effect {
+                Effect::SetFields { object: of, fields } if of == object => Some(fields),
+                _ => None,
+            })
+            .flatten()
+            .filter(|change| change.path == *path)
+            .last()
+    }
+
     pub fn changes_anything(self) -> bool {
         self.effects().next().is_some()
     }
@@ -269,6 +282,12 @@ pub struct Plan {
 
 impl Plan {
     pub const SCHEMA: &'static str = "runbook.plan/v1";
+
+    /// The names of its targets, for people.
+    pub fn target_names(&self) -> String {
+        let names: Vec<&str> = self.targets.iter().map(|t| t.name.as_str()).collect();
+        names.join(", ")
+    }
 
     pub fn changes(&self) -> usize {
         self.steps.iter().filter(|s| s.verdict.changes()).count()

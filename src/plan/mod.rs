@@ -13,9 +13,26 @@ pub use undo::{Extent, UndoPlan, undo_plan};
 pub(crate) use undo::{after, take_back};
 
 use crate::fault::Fault;
-use crate::model::{Actor, Plan};
+use crate::journal::RunRecord;
+use crate::model::{Actor, ClusterId, Plan};
 use crate::transport::{Cluster, Right};
 use std::collections::HashSet;
+
+/// Holds that a run is taken up where it was: the cluster's identity, if so.
+pub async fn same_cluster(cluster: &Cluster, record: &RunRecord) -> Result<ClusterId, Fault> {
+    let (then, now) = (&record.plan.cluster, cluster.identity().await?);
+    match now.uid == then.uid {
+        true => Ok(now),
+        false => Err(Fault::refused(
+            "another_cluster",
+            format!(
+                "run {} was on another cluster (context {}, {}) than context {} ({})",
+                record.run, then.context, then.server, now.context, now.server
+            ),
+        )
+        .next("name its context with --context")),
+    }
+}
 
 /// The rights that the plan's effects need and this identity lacks.
 pub async fn missing_rights(cluster: &Cluster, plan: &Plan) -> Result<Vec<Right>, Fault> {

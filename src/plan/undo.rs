@@ -5,7 +5,7 @@ use crate::actions::{Look, World};
 use crate::fault::{Class, Fault};
 use crate::journal::{EffectRecord, EffectState, RunRecord, StateDir};
 use crate::model::{
-    Blobs, Detail, Digest, Effect, EffectId, FieldChange, FileNow, Now, ObjectRef, Plan, PlanKind,
+    Blobs, Detail, Digest, Effect, EffectId, FieldChange, Now, ObjectRef, Plan, PlanKind,
     PlannedStep, Scope, Standing, StepId, Subject, Target, UndoClass, Verdict,
 };
 use serde_json::Value;
@@ -45,21 +45,7 @@ pub async fn undo_plan(
     extent: &Extent,
     force: bool,
 ) -> Result<UndoPlan, Fault> {
-    let cluster = world.cluster.identity().await?;
-    if cluster.uid != record.plan.cluster.uid {
-        return Err(Fault::refused(
-            "another_cluster",
-            format!(
-                "run {} was on another cluster (context {}, {}) than context {} ({})",
-                record.run,
-                record.plan.cluster.context,
-                record.plan.cluster.server,
-                cluster.context,
-                cluster.server
-            ),
-        )
-        .next("name its context with --context"));
-    }
+    let cluster = super::same_cluster(&world.cluster, record).await?;
     let look = Look::new(world);
     let mut steps: Vec<PlannedStep> = Vec::new();
     let mut blobs = Blobs::default();
@@ -104,7 +90,7 @@ pub async fn undo_plan(
         }
         for verdict in verdicts {
             steps.push(PlannedStep {
-                id: unused(&steps, &done.id),
+                id: unused(&steps, &done.id.step, &done.id.scope),
                 name: format!("Take back: {}", planned.map_or("", |p| p.name.as_str())),
                 uses: "undo".to_owned(),
                 with: Value::Null,
@@ -116,15 +102,7 @@ pub async fn undo_plan(
         // What the run started anew must start again from what was put back.
         if let Some(owner) = owner.filter(|_| restored) {
             for mut step in restarts(&look, &record.plan, &owner).await? {
-                step.id = unused(
-                    &steps,
-                    &EffectId {
-                        step: step.id.clone(),
-                        scope: step.scope.clone(),
-                        item: String::new(),
-                        attempt: 1,
-                    },
-                );
+                step.id = unused(&steps, &step.id, &step.scope);
                 steps.push(step);
             }
         }
@@ -195,16 +173,16 @@ async fn keep_what_is_there(
 
 /// A step's id that no earlier step at the same place has: one step may have had several effects,
 /// and each is taken back by itself.
-fn unused(steps: &[PlannedStep], id: &EffectId) -> StepId {
+fn unused(steps: &[PlannedStep], id: &StepId, scope: &Scope) -> StepId {
     let taken = |name: &StepId| {
         steps
             .iter()
-            .any(|step| step.id == *name && step.scope == id.scope)
+            .any(|step| step.id == *name && step.scope == *scope)
     };
-    let mut name = id.step.clone();
+    let mut name = id.clone();
     let mut n = 2;
     while taken(&name) {
-        name = StepId::new(&format!("{}_{n}", id.step)).unwrap_or(name);
+        name = StepId::new(&format!("{id}_{n}")).unwrap_or(name);
         n += 1;
     }
     name
@@ -309,12 +287,7 @@ fn details(effect: &Effect, before_is: &str) -> Vec<Detail> {
             before,
             after,
         } => {
-            let shown = |state: &crate::model::FileState| {
-                state
-                    .content()
-                    .map(|_| FileNow::Is(state.clone()).to_string())
-            };
-            vec![detail(file.to_string(), shown(before), shown(after))]
+            vec![detail(file.to_string(), before.words(), after.words())]
         }
         Effect::ReplacePod { .. } => Vec::new(),
     }

@@ -1,7 +1,7 @@
 //! The last words of a run.
 
 use super::fault::render_fault;
-use super::text::{clean, seconds};
+use super::text::{changes, clean, seconds};
 use crate::engine::End;
 use crate::journal::Ending;
 use std::time::Duration;
@@ -30,11 +30,7 @@ pub fn render_end(end: &End, took: Option<Duration>, words: Words<'_>) -> String
         made,
         left,
     } = end;
-    let changes = match made {
-        0 => "nothing was written".to_owned(),
-        1 => "1 change".to_owned(),
-        n => format!("{n} changes"),
-    };
+    let changes = changes(*made);
     let (inside, after) = match took.map(seconds) {
         Some(took) => (format!(" in {took}"), format!(" after {took}")),
         None => (String::new(), String::new()),

@@ -2,7 +2,7 @@
 
 use super::end::{Words, render_end};
 use super::tell::{Telling, Told};
-use super::text::{clean, paragraph, width};
+use super::text::{changes, clean, paragraph, width};
 use crate::engine::End;
 use crate::journal::{EffectState, Ending, Entry, RunRecord};
 use crate::model::{PlanKind, RunId};
@@ -28,12 +28,6 @@ pub fn render_run(run: RunId, record: Option<&RunRecord>, state: State) -> Strin
     let Some(record) = record else {
         return format!("{run}  cannot be read: `runbook history show {run}` says why");
     };
-    let targets: Vec<&str> = record
-        .plan
-        .targets
-        .iter()
-        .map(|t| t.name.as_str())
-        .collect();
     let what = match record.plan.kind {
         PlanKind::Apply => record.plan.runbook.clone(),
         PlanKind::Undo { .. } => format!("undo of {}", record.plan.runbook),
@@ -41,20 +35,15 @@ pub fn render_run(run: RunId, record: Option<&RunRecord>, state: State) -> Strin
     clean(&format!(
         "{run}  {}  {what} on {}: {}",
         time(record.started),
-        targets.join(", "),
+        record.plan.target_names(),
         standing(record, state)
     ))
 }
 
 /// A run's state in a few words.
 fn standing(record: &RunRecord, state: State) -> String {
-    let made = record.to_take_back().count();
     let open = record.has_open_intents();
-    let changes = match made {
-        0 => "nothing was written".to_owned(),
-        1 => "1 change".to_owned(),
-        n => format!("{n} changes"),
-    };
+    let changes = changes(record.to_take_back().count());
     let word = match (&record.ending, state) {
         (_, State::UnderWay) => "under way",
         (_, State::TakenBack { whole: true, .. }) => "taken back",
@@ -82,11 +71,10 @@ pub fn render_history(record: &RunRecord, entries: &[Entry], state: State) -> St
         PlanKind::Apply => format!("{}: {}", plan.runbook, plan.summary),
         PlanKind::Undo { of, .. } => format!("undo of {of}: {}", plan.runbook),
     };
-    let targets: Vec<&str> = plan.targets.iter().map(|t| t.name.as_str()).collect();
     line(&format!("Run {}", record.run));
     let mut facts = vec![
         ("runbook", what),
-        ("nodes", targets.join(", ")),
+        ("nodes", plan.target_names()),
         (
             "cluster",
             format!("{} ({})", plan.cluster.context, plan.cluster.server),

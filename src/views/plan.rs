@@ -65,10 +65,9 @@ impl Page {
             clean(&plan.summary)
         ));
         self.line("");
-        let nodes: Vec<&str> = plan.targets.iter().map(|t| t.name.as_str()).collect();
         let cluster = &plan.cluster;
         for (name, value) in [
-            ("nodes", nodes.join(", ")),
+            ("nodes", plan.target_names()),
             (
                 "cluster",
                 format!(

@@ -38,6 +38,15 @@ pub(super) fn width() -> usize {
         .map_or(100, |(_, columns)| usize::from(columns).clamp(40, 120))
 }
 
+/// How many changes were made.
+pub(super) fn changes(made: usize) -> String {
+    match made {
+        0 => "nothing was written".to_owned(),
+        1 => "1 change".to_owned(),
+        n => format!("{n} changes"),
+    }
+}
+
 /// `8 s`, `1 min 5 s`.
 pub fn seconds(duration: Duration) -> String {
     let all = duration.as_secs();
