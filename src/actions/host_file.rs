@@ -281,7 +281,8 @@ fn lines(change: &Change) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{HostRef, PlannedStep, Scope, StepId, Verdict};
+    use crate::journal::test_events::{change as change_of, step as step_of};
+    use crate::model::{HostRef, Scope};
     use serde_json::{Value, json};
 
     fn made(args: Value) -> Result<HostFile, String> {
@@ -433,22 +434,7 @@ mod tests {
         };
         let step = made(json!({"path": "/etc/x.conf", "state": "absent"})).unwrap();
         let compiled = step.compile(change);
-        let earlier = [PlannedStep {
-            id: StepId::new("one").unwrap(),
-            name: String::new(),
-            uses: String::new(),
-            with: Value::Null,
-            scope: Scope::Run,
-            verdict: Verdict::Change {
-                effects: compiled.effects,
-                details: vec![],
-                follows: vec![],
-                undo: UndoClass::Exact,
-                predicted: None,
-                heals: None,
-            },
-            notes: vec![],
-        }];
+        let earlier = [step_of("one", Scope::Run, change_of(compiled.effects))];
         let place = Place {
             scope: &Scope::Run,
             targets: &[],

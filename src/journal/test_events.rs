@@ -2,10 +2,11 @@
 
 use super::event::{Entry, Event};
 use crate::model::{
-    Actor, ClusterId, Effect, EffectId, FieldChange, FieldPath, ObjectRef, Plan, PlanKind, Risk,
-    RunId, Scope, StepId,
+    Actor, ClusterId, Effect, EffectId, FieldChange, FieldPath, ObjectRef, Plan, PlanKind,
+    PlannedStep, Risk, RunId, Scope, StepId, UndoClass, Verdict,
 };
 use jiff::Timestamp;
+use serde_json::Value;
 
 pub(crate) fn plan() -> Plan {
     Plan {
@@ -28,6 +29,31 @@ pub(crate) fn plan() -> Plan {
         },
         targets: vec![],
         steps: vec![],
+    }
+}
+
+/// A step with nothing but what its verdict says.
+pub(crate) fn step(id: &str, scope: Scope, verdict: Verdict) -> PlannedStep {
+    PlannedStep {
+        id: StepId::new(id).unwrap(),
+        name: String::new(),
+        uses: String::new(),
+        with: Value::Null,
+        scope,
+        verdict,
+        notes: vec![],
+    }
+}
+
+/// A change that can be taken back exactly.
+pub(crate) fn change(effects: Vec<Effect>) -> Verdict {
+    Verdict::Change {
+        effects,
+        details: vec![],
+        follows: vec![],
+        undo: UndoClass::Exact,
+        predicted: None,
+        heals: None,
     }
 }
 

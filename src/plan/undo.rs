@@ -356,7 +356,7 @@ fn restart(step: &PlannedStep, pod: ObjectRef, owner: &ObjectRef, node: &str) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::test_events::{effect, entries, start};
+    use crate::journal::test_events::{effect, entries, start, step};
     use crate::journal::{Event, Outcome};
     use crate::model::FieldPath;
     use serde_json::json;
@@ -554,28 +554,16 @@ mod tests {
     }
 
     fn earlier() -> PlannedStep {
-        PlannedStep {
-            id: StepId::new("again").unwrap(),
-            name: String::new(),
-            uses: String::new(),
-            with: Value::Null,
-            scope: Scope::Run,
-            verdict: Verdict::NoChange { why: String::new() },
-            notes: vec![],
-        }
+        step(
+            "again",
+            Scope::Run,
+            Verdict::NoChange { why: String::new() },
+        )
     }
 
     #[test]
     fn a_restart_is_that_of_the_successor_under_the_same_step() {
-        let step = PlannedStep {
-            id: crate::model::StepId::new("again").unwrap(),
-            name: String::new(),
-            uses: String::new(),
-            with: Value::Null,
-            scope: crate::model::Scope::Run,
-            verdict: Verdict::NoChange { why: String::new() },
-            notes: vec![],
-        };
+        let step = earlier();
         let pod = ObjectRef {
             kind: "Pod".into(),
             uid: "p2".into(),

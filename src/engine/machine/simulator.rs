@@ -7,10 +7,10 @@
 
 use super::*;
 use crate::journal::Entry;
-use crate::journal::test_events::{plan, start_of};
+use crate::journal::test_events::{change, plan, start_of, step};
 use crate::model::{
     Digest, FieldChange, FieldPath, FileNow, FileRef, FileState, HostRef, Now, ObjectRef, RunId,
-    Target, UndoClass,
+    Target,
 };
 use crate::plan::{after, take_back};
 use jiff::Timestamp;
@@ -391,29 +391,6 @@ fn carry_through(
 
 fn plan_actor() -> crate::model::Actor {
     plan().actor
-}
-
-fn step(id: &str, scope: Scope, verdict: Verdict) -> PlannedStep {
-    PlannedStep {
-        id: StepId::new(id).unwrap(),
-        name: String::new(),
-        uses: String::new(),
-        with: Value::Null,
-        scope,
-        verdict,
-        notes: vec![],
-    }
-}
-
-fn change(effects: Vec<Effect>) -> Verdict {
-    Verdict::Change {
-        effects,
-        details: vec![],
-        follows: vec![],
-        undo: UndoClass::Exact,
-        predicted: None,
-        heals: None,
-    }
 }
 
 /// A world with a few objects, files and pods, and a plan that changes some of them.

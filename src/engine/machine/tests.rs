@@ -1,7 +1,6 @@
 use super::*;
-use crate::model::{
-    Actor, ClusterId, FieldChange, FieldPath, ObjectRef, Risk, RunId, Scope, UndoClass,
-};
+use crate::journal::test_events::{self, step};
+use crate::model::{FieldChange, FieldPath, ObjectRef, RunId, Scope};
 use serde_json::Value;
 
 fn effect(name: &str) -> Effect {
@@ -23,14 +22,7 @@ fn effect(name: &str) -> Effect {
 }
 
 fn change(effects: &[&str]) -> Verdict {
-    Verdict::Change {
-        effects: effects.iter().map(|e| effect(e)).collect(),
-        details: vec![],
-        follows: vec![],
-        undo: UndoClass::Exact,
-        predicted: None,
-        heals: None,
-    }
+    test_events::change(effects.iter().map(|e| effect(e)).collect())
 }
 
 fn refused() -> Verdict {
@@ -55,36 +47,12 @@ fn machine_of(kind: PlanKind, verdicts: Vec<Verdict>, allowed: &[&str]) -> Machi
     let steps = verdicts
         .into_iter()
         .enumerate()
-        .map(|(n, verdict)| PlannedStep {
-            id: StepId::new(&format!("s{n}")).unwrap(),
-            name: String::new(),
-            uses: String::new(),
-            with: Value::Null,
-            scope: Scope::Run,
-            verdict,
-            notes: vec![],
-        })
+        .map(|(n, verdict)| step(&format!("s{n}"), Scope::Run, verdict))
         .collect();
     let plan = Plan {
-        schema: Plan::SCHEMA.into(),
-        engine: "0".into(),
         kind,
-        runbook: "x".into(),
-        summary: String::new(),
-        runbook_digest: String::new(),
-        params: serde_json::Map::new(),
-        risk: Risk::Low,
-        cluster: ClusterId {
-            context: String::new(),
-            server: String::new(),
-            uid: String::new(),
-        },
-        actor: Actor {
-            user: String::new(),
-            host: String::new(),
-        },
-        targets: vec![],
         steps,
+        ..test_events::plan()
     };
     let allowed = allowed.iter().map(|a| StepId::new(a).unwrap()).collect();
     Machine::new(plan, allowed)

@@ -1,10 +1,8 @@
 use super::*;
 use crate::fault::Fault;
-use crate::journal::test_events::{effect, plan, start, start_of};
+use crate::journal::test_events::{change, effect, plan, start, start_of, step};
 use crate::journal::{Ending, Journal, Outcome};
-use crate::model::{
-    Effect, FileRef, FileState, HostRef, PlannedStep, Scope, StepId, UndoClass, Verdict,
-};
+use crate::model::{Effect, FileRef, FileState, HostRef, Scope};
 use proptest::prelude::*;
 
 fn state() -> (tempfile::TempDir, StateDir) {
@@ -39,22 +37,8 @@ fn with_blobs(run: RunId) -> (Event, Blobs) {
         after: put("new\n"),
     };
     let mut plan = plan();
-    plan.steps.push(PlannedStep {
-        id: StepId::new("one").unwrap(),
-        name: String::new(),
-        uses: String::new(),
-        with: serde_json::Value::Null,
-        scope: Scope::Run,
-        verdict: Verdict::Change {
-            effects: vec![effect],
-            details: vec![],
-            follows: vec![],
-            undo: UndoClass::Exact,
-            predicted: None,
-            heals: None,
-        },
-        notes: vec![],
-    });
+    plan.steps
+        .push(step("one", Scope::Run, change(vec![effect])));
     (start_of(run, plan), blobs)
 }
 

@@ -1,8 +1,8 @@
 use super::*;
 use crate::fault::Fault;
-use crate::journal::test_events::{effect, plan, start_of};
+use crate::journal::test_events::{self, change, effect, plan, start_of};
 use crate::journal::{Event, Outcome, StepResult};
-use crate::model::{PlannedStep, Scope, StepId, Target, UndoClass, Verdict};
+use crate::model::{PlannedStep, Scope, StepId, Target};
 
 fn run() -> RunId {
     "01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap()
@@ -11,20 +11,8 @@ fn run() -> RunId {
 fn step(id: &str, scope: Scope) -> PlannedStep {
     let (_, effect) = effect(id);
     PlannedStep {
-        id: StepId::new(id).unwrap(),
         name: format!("Do {id}"),
-        uses: "x.y".into(),
-        with: serde_json::Value::Null,
-        scope,
-        verdict: Verdict::Change {
-            effects: vec![effect],
-            details: vec![],
-            follows: vec![],
-            undo: UndoClass::Exact,
-            predicted: None,
-            heals: None,
-        },
-        notes: vec![],
+        ..test_events::step(id, scope, change(vec![effect]))
     }
 }
 
