@@ -300,7 +300,11 @@ fn power_cut(lab: &Lab) -> Result<(), String> {
         .spawn()
         .map_err(|e| e.to_string())?;
     wait_until(60, "an effect under way", || {
-        let waits = lab.ssh_text(node(3)?, "pgrep -fc '[/]etc/five/created.conf' || true");
+        // Not the look of the plan, which takes no lock: what waits has the lock open as its own.
+        let waits = lab.ssh_text(
+            node(3)?,
+            "readlink /proc/[0-9]*/fd/9 | grep -cx /run/runbook/lock || true",
+        );
         Ok(waits.map_err(|e| e.to_string())?.trim() != "0")
     })?;
     lab.cut_power(here).map_err(|e| e.to_string())?;
