@@ -353,6 +353,8 @@ mod tests {
         let place = Place {
             scope: &Scope::Run,
             targets: &[],
+            identity: &crate::model::Identity::root(),
+            untrusted: None,
         };
         action().decide(seen, place, Prior { steps: &[] })
     }

@@ -347,6 +347,7 @@ mod tests {
     /// An earlier step that gives node02 its address back.
     fn heals_node02() -> Vec<PlannedStep> {
         vec![PlannedStep {
+            identity: crate::model::Identity::root(),
             id: StepId::new("address").unwrap(),
             name: String::new(),
             uses: String::new(),
@@ -378,6 +379,8 @@ mod tests {
         let place = Place {
             scope: &Scope::Run,
             targets: &[],
+            identity: &crate::model::Identity::root(),
+            untrusted: None,
         };
         match action().decide(seen, place, Prior { steps }) {
             Decision::NoChange { why } => format!("no change: {why}"),

@@ -238,6 +238,8 @@ mod tests {
         let place = Place {
             scope: &Scope::Run,
             targets: &[],
+            identity: &crate::model::Identity::root(),
+            untrusted: None,
         };
         NodeAddress.decide(seen, place, Prior { steps: &[] })
     }

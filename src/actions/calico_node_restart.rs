@@ -120,12 +120,15 @@ mod tests {
         let place = Place {
             scope: &Scope::Run,
             targets: &[],
+            identity: &crate::model::Identity::root(),
+            untrusted: None,
         };
         NodeRestart.decide(&seen, place, Prior { steps })
     }
 
     fn rollout_of(uid: &str) -> PlannedStep {
         PlannedStep {
+            identity: crate::model::Identity::root(),
             id: StepId::new("method").unwrap(),
             name: String::new(),
             uses: String::new(),

@@ -1,11 +1,11 @@
-//! `host.file`: the content and the mode of a file of a host, or its absence.
+//! `host.file`: the content, the mode and the owner of a file of a host, or its absence.
 
 use super::{Action, Compiled, Decision, Look, Place};
 use crate::fault::Fault;
 use crate::model::{
     Blobs, Detail, Digest, Effect, FileNow, FileRef, FileState, Prior, Subject, UndoClass,
 };
-use crate::transport::{FileReading, MAX_FILE};
+use crate::transport::{FileReading, MAX_FILE, OwnerNames};
 use async_trait::async_trait;
 use serde::Deserialize;
 use similar::{ChangeTag, TextDiff};
@@ -30,11 +30,19 @@ pub struct Args {
     content: Option<String>,
     /// Octal, such as `"0644"`; a new file gets 0644, an old one keeps its own.
     mode: Option<String>,
+    /// Name or number; a new file gets root's or that of the identity, an old one keeps its own.
+    owner: Option<String>,
+    group: Option<String>,
+    /// What is in it is never shown.
+    #[serde(default)]
+    sensitive: bool,
 }
 
 pub struct HostFile {
     path: String,
     wanted: Wanted,
+    owner: OwnerNames,
+    sensitive: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +65,7 @@ pub struct Change {
     file: FileRef,
     before: (FileState, Vec<u8>),
     after: (FileState, Vec<u8>),
+    keeps_attributes: bool,
 }
 
 fn check_path(path: &str) -> Result<(), String> {
@@ -79,6 +88,23 @@ fn check_path(path: &str) -> Result<(), String> {
     }
 }
 
+/// The name of a user or a group, or its number.
+fn check_name(what: &str, name: Option<String>) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-$".contains(c);
+    match name {
+        None => Ok(String::new()),
+        Some(name) if name.is_empty() || name.starts_with('-') || !name.chars().all(plain) => Err(
+            format!("`{what}` is a name or a number, and `{name}` is neither"),
+        ),
+        Some(name) => Ok(name),
+    }
+}
+
+/// Whether both are the same file, whoever reads it.
+fn same_place(one: &FileRef, other: &FileRef) -> bool {
+    (&one.host.node, &one.path) == (&other.host.node, &other.path)
+}
+
 fn parse_mode(text: &str) -> Result<u32, String> {
     u32::from_str_radix(text, 8)
         .ok()
@@ -96,13 +122,22 @@ impl Action for HostFile {
     fn new(args: Args) -> Result<Self, String> {
         check_path(&args.path)?;
         let mode = args.mode.as_deref().map(parse_mode).transpose()?;
+        let owned = args.owner.is_some() || args.group.is_some();
+        let owner = OwnerNames {
+            user: check_name("owner", args.owner)?,
+            group: check_name("group", args.group)?,
+        };
         let wanted = match (args.state, args.content, mode) {
-            (State::Absent, None, None) => Wanted::Absent,
+            (State::Absent, None, None) if !owned => Wanted::Absent,
             (State::Absent, ..) => {
-                return Err("an absent file has neither `content` nor `mode`".to_owned());
+                return Err(
+                    "an absent file has no `content`, `mode`, `owner` or `group`".to_owned(),
+                );
             }
-            (State::Present, None, None) => {
-                return Err("give `content` or `mode`, or `state: absent`".to_owned());
+            (State::Present, None, None) if !owned => {
+                return Err(
+                    "give `content`, `mode`, `owner` or `group`, or `state: absent`".to_owned(),
+                );
             }
             (State::Present, Some(content), _) if content.len() as u64 > MAX_FILE => {
                 return Err(format!("`content` has more than {MAX_FILE} bytes"));
@@ -112,20 +147,25 @@ impl Action for HostFile {
         Ok(Self {
             path: args.path,
             wanted,
+            owner,
+            sensitive: args.sensitive,
         })
     }
 
     async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
-        let (file, reading) = look.file(&place.target()?.name, &self.path).await?;
+        let file = FileRef {
+            host: look.host(&place.target()?.name, place.identity).await?,
+            path: self.path.clone(),
+        };
+        let reading = look.file(&file, &self.owner).await?;
         Ok(Seen { file, reading })
     }
 
     fn decide(&self, seen: &Seen, _: Place<'_>, prior: Prior<'_>) -> Decision<Change> {
         let file = &seen.file;
-        if prior
-            .effects()
-            .any(|effect| effect.subject() == Subject::File(file))
-        {
+        if prior.effects().any(
+            |effect| matches!(effect.subject(), Subject::File(other) if same_place(other, file)),
+        ) {
             return Decision::Refuse {
                 why: format!("an earlier step of this runbook writes {file} as well"),
                 next: Some("make one step of the two".to_owned()),
@@ -149,7 +189,7 @@ impl Action for HostFile {
                 };
             }
         };
-        match self.after(&before, &content) {
+        match self.after(&before, &content, &seen.reading) {
             Ok((after, _)) if after == before => Decision::NoChange {
                 why: match after {
                     FileState::Absent => format!("{file} is absent already"),
@@ -160,6 +200,7 @@ impl Action for HostFile {
                 file: file.clone(),
                 before: (before, content),
                 after,
+                keeps_attributes: seen.reading.keeps_attributes,
             }),
             Err(why) => Decision::Refuse {
                 why: format!("{file} {why}"),
@@ -175,13 +216,31 @@ impl Action for HostFile {
                 blobs.insert(bytes.clone());
             }
         }
-        let after_is_absent = change.after.0 == FileState::Absent;
+        let words = |state: &FileState| match self.sensitive {
+            true => state.words_without_content(),
+            false => state.words(),
+        };
+        let undo = match (&change.before.0, &change.after.0) {
+            (_, FileState::Absent) => UndoClass::BestEffort {
+                lost: "content, mode and owner come back; an ACL, a label or other attributes do not"
+                    .to_owned(),
+            },
+            (FileState::Present { .. }, _) if !change.keeps_attributes => UndoClass::BestEffort {
+                lost: "content, mode and owner come back; an ACL, a label or other attributes are lost \
+                       when it is written, as this host's busybox does not keep them"
+                    .to_owned(),
+            },
+            _ => UndoClass::Exact,
+        };
         Compiled {
             details: vec![Detail {
                 subject: change.file.to_string(),
-                before: change.before.0.words(),
-                after: change.after.0.words(),
-                lines: lines(&change),
+                before: words(&change.before.0),
+                after: words(&change.after.0),
+                lines: match self.sensitive {
+                    true => vec!["  (not shown, as it is sensitive)".to_owned()],
+                    false => lines(&change),
+                },
                 ..Detail::default()
             }],
             effects: vec![Effect::PutFile {
@@ -191,13 +250,7 @@ impl Action for HostFile {
             }],
             blobs,
             follows: Vec::new(),
-            undo: match after_is_absent {
-                true => UndoClass::BestEffort {
-                    lost: "content, mode and owner come back; an ACL, a label or other attributes do not"
-                        .to_owned(),
-                },
-                false => UndoClass::Exact,
-            },
+            undo,
             predicted: None,
             heals: None,
         }
@@ -206,7 +259,12 @@ impl Action for HostFile {
 
 impl HostFile {
     /// What the file becomes, from what it is.
-    fn after(&self, before: &FileState, now: &[u8]) -> Result<(FileState, Vec<u8>), &'static str> {
+    fn after(
+        &self,
+        before: &FileState,
+        now: &[u8],
+        reading: &FileReading,
+    ) -> Result<(FileState, Vec<u8>), &'static str> {
         let Wanted::Present { content, mode } = &self.wanted else {
             return Ok((FileState::Absent, Vec::new()));
         };
@@ -218,9 +276,13 @@ impl HostFile {
             }
         };
         let (old_mode, uid, gid) = match before {
-            FileState::Absent => (0o644, 0, 0),
+            FileState::Absent => (0o644, reading.reader, reading.reader_group),
             FileState::Present { mode, uid, gid, .. } => (*mode, *uid, *gid),
         };
+        let (uid, gid) = (reading.uid.unwrap_or(uid), reading.gid.unwrap_or(gid));
+        if reading.reader != 0 && uid != reading.reader {
+            return Err("would belong to another user, and only root can give files away");
+        }
         let state = FileState::Present {
             mode: mode.unwrap_or(old_mode),
             uid,
@@ -294,6 +356,7 @@ mod tests {
             host: HostRef {
                 node: "node02".into(),
                 machine_id: "m".into(),
+                identity: crate::model::Identity::root(),
             },
             path: "/etc/x.conf".into(),
         }
@@ -311,6 +374,11 @@ mod tests {
                     content: Digest::of(content.as_bytes()),
                 }),
                 content: Some(content.as_bytes().to_vec()),
+                reader: 0,
+                reader_group: 0,
+                uid: None,
+                gid: None,
+                keeps_attributes: true,
             },
         }
     }
@@ -321,6 +389,11 @@ mod tests {
             reading: FileReading {
                 now: FileNow::Is(FileState::Absent),
                 content: Some(Vec::new()),
+                reader: 0,
+                reader_group: 0,
+                uid: None,
+                gid: None,
+                keeps_attributes: true,
             },
         }
     }
@@ -329,6 +402,8 @@ mod tests {
         let place = Place {
             scope: &Scope::Run,
             targets: &[],
+            identity: &crate::model::Identity::root(),
+            untrusted: None,
         };
         made(args)
             .unwrap()
@@ -438,6 +513,8 @@ mod tests {
         let place = Place {
             scope: &Scope::Run,
             targets: &[],
+            identity: &crate::model::Identity::root(),
+            untrusted: None,
         };
         assert!(matches!(
             step.decide(&present(0o644, "x"), place, Prior { steps: &earlier }),

@@ -140,6 +140,8 @@ mod tests {
         let place = Place {
             scope: &Scope::Run,
             targets: &[],
+            identity: &crate::model::Identity::root(),
+            untrusted: None,
         };
         Cordon(state).decide(&seen, place, Prior { steps: &[] })
     }

@@ -165,6 +165,8 @@ mod tests {
         let place = Place {
             scope: &Scope::Run,
             targets: &[],
+            identity: &crate::model::Identity::root(),
+            untrusted: None,
         };
         let decide = |args: Value| {
             made(args)

@@ -6,8 +6,8 @@ use crate::calico::{
     CalicoNode, EnvValue, Mesh, MeshNode, Reading, parse_links, parse_node_status,
 };
 use crate::fault::Fault;
-use crate::model::{FileRef, HostRef, ObjectRef, owned_by};
-use crate::transport::FileReading;
+use crate::model::{FileRef, HostRef, Identity, ObjectRef, Program, Ran, owned_by};
+use crate::transport::{FileReading, OwnerNames, another_host};
 use futures::{StreamExt, stream};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -289,14 +289,7 @@ impl<'w> Look<'w> {
             |what: String| Fault::refused("host_read", format!("reading from {node}: {what}"));
         let found = part("machine").unwrap_or_default().trim();
         if !found.is_empty() && !machine_id.is_empty() && found != machine_id {
-            return Err(Fault::refused(
-                "another_host",
-                format!(
-                    "{} ({}) is not the host of node {node}: its machine-id is {found}, and the node's {machine_id}",
-                    host.name, host.address
-                ),
-            )
-            .next("put the node's right address into the inventory"));
+            return Err(another_host(&host, node, found, machine_id));
         }
         let links = part("links").ok_or_else(|| unreadable("it printed no links".to_owned()))?;
         if text.contains(&format!("{mark} absent")) {
@@ -316,18 +309,26 @@ impl<'w> Look<'w> {
         })
     }
 
-    /// A file on the host of a node, with its content.
-    pub async fn file(&self, node: &str, path: &str) -> Result<(FileRef, FileReading), Fault> {
-        let file = FileRef {
-            host: HostRef {
-                node: node.to_owned(),
-                machine_id: self.node(node).await?.machine_id.clone(),
-            },
-            path: path.to_owned(),
-        };
-        let host = self.world.inventory.destination(node);
-        let reading = self.world.hosts.read_file(&host, &file).await?;
-        Ok((file, reading))
+    /// The host of a node, as an identity.
+    pub async fn host(&self, node: &str, identity: &Identity) -> Result<HostRef, Fault> {
+        Ok(HostRef {
+            node: node.to_owned(),
+            machine_id: self.node(node).await?.machine_id.clone(),
+            identity: identity.clone(),
+        })
+    }
+
+    /// A file of a host, with its content.
+    pub async fn file(&self, file: &FileRef, owner: &OwnerNames) -> Result<FileReading, Fault> {
+        let host = self.world.inventory.destination(&file.host.node);
+        self.world.hosts.read_file(&host, file, owner).await
+    }
+
+    /// What a program that only reads gives, for at most `limit` seconds.
+    pub async fn program(&self, of: &HostRef, program: &Program, limit: u64) -> Result<Ran, Fault> {
+        let host = self.world.inventory.destination(&of.node);
+        let read = self.world.hosts.read_program(&host, of, program, limit);
+        read.await
     }
 
     /// A node's object, whole.

@@ -4,7 +4,11 @@ mod calico_autodetection;
 mod calico_mesh;
 mod calico_node_address;
 mod calico_node_restart;
+mod host_assert;
+mod host_command;
 mod host_file;
+mod host_program;
+mod host_script;
 mod kube_cordon;
 mod kube_node_metadata;
 mod look;
@@ -15,7 +19,7 @@ pub use world::World;
 
 use crate::fault::{Fault, nearest};
 use crate::model::{
-    Blobs, Detail, Effect, Exception, Prior, Scope, Settled, Target, UndoClass, Verdict,
+    Blobs, Detail, Effect, Exception, Identity, Prior, Scope, Settled, Target, UndoClass, Verdict,
 };
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
@@ -27,6 +31,10 @@ use std::time::Duration;
 pub struct Place<'a> {
     pub scope: &'a Scope,
     pub targets: &'a [Target],
+    /// As whom hosts are read and changed.
+    pub identity: &'a Identity,
+    /// Why programs of the runbook are not run in a plan, although they only read; `None`: they are.
+    pub untrusted: Option<&'a str>,
 }
 
 impl<'a> Place<'a> {
@@ -247,7 +255,10 @@ const KINDS: &[(&str, Maker)] = &[
     entry::<calico_mesh::MeshEstablished>(),
     entry::<calico_node_address::NodeAddress>(),
     entry::<calico_node_restart::NodeRestart>(),
+    entry::<host_assert::HostAssert>(),
+    entry::<host_command::HostCommand>(),
     entry::<host_file::HostFile>(),
+    entry::<host_script::HostScript>(),
     entry::<kube_cordon::Cordon>(),
     entry::<kube_node_metadata::NodeMetadata>(),
 ];

@@ -3,8 +3,8 @@
 use crate::fault::Fault;
 use crate::inventory::Inventory;
 use crate::journal::Permit;
-use crate::model::{Effect, Now, Subject};
-use crate::transport::{Cluster, Hosts};
+use crate::model::{Effect, Exit, Now, ProgramNow, Programs, Ran};
+use crate::transport::{Cluster, Hosts, OwnerNames, check_failed};
 
 pub struct World {
     pub cluster: Cluster,
@@ -13,49 +13,89 @@ pub struct World {
 }
 
 impl World {
-    /// The subject of an effect, as it is now.
+    /// The subject of an effect that is yet to begin, as it is now.
     pub async fn now(&self, effect: &Effect) -> Result<Now, Fault> {
-        match effect.subject() {
-            Subject::Object(object) => Ok(Now::Object(self.cluster.object(object).await?)),
-            Subject::File(file) => {
+        match effect {
+            Effect::SetFields { object, .. } | Effect::ReplacePod { pod: object, .. } => {
+                Ok(Now::Object(self.cluster.object(object).await?))
+            }
+            Effect::PutFile { file, .. } => {
                 let host = self.inventory.destination(&file.host.node);
-                Ok(Now::File(self.hosts.read_file(&host, file).await?.now))
+                let as_it_is = OwnerNames::default();
+                let reading = self.hosts.read_file(&host, file, &as_it_is).await?;
+                Ok(Now::File(reading.now))
+            }
+            Effect::RunProgram { programs } => {
+                let Programs {
+                    host: of,
+                    check: Some(check),
+                    limit,
+                    ..
+                } = &**programs
+                else {
+                    // Nothing tells how it stands but that it has not begun.
+                    return Ok(Now::Program(ProgramNow::Is {
+                        done: programs.back,
+                    }));
+                };
+                if programs.blind {
+                    return Ok(Now::Program(ProgramNow::Begun));
+                }
+                let host = self.inventory.destination(&of.node);
+                let ran = self.hosts.read_program(&host, of, check, *limit).await?;
+                match ran.exit {
+                    Exit::Code(0) => Ok(Now::Program(ProgramNow::Is { done: true })),
+                    Exit::Code(1) => Ok(Now::Program(ProgramNow::Is { done: false })),
+                    exit => Err(check_failed(programs, exit, &ran)),
+                }
             }
         }
     }
 
-    /// Like [`Self::now`], after what was begun on a host has ended. A cluster has no such moment: a
-    /// request may still be on its way to it.
-    pub async fn at_rest(&self, effect: &Effect) -> Result<Now, Fault> {
-        match effect.subject() {
-            Subject::Object(_) => self.now(effect).await,
-            Subject::File(file) => {
+    /// The subject of an effect after what was begun of it has ended. On a host, the attempt `key` does
+    /// not begin any more after this. A cluster has no such moment: a request may still be on its way.
+    pub async fn at_rest(&self, effect: &Effect, key: &str) -> Result<Now, Fault> {
+        match effect {
+            Effect::SetFields { .. } | Effect::ReplacePod { .. } => self.now(effect).await,
+            Effect::PutFile { file, .. } => {
                 let host = self.inventory.destination(&file.host.node);
-                Ok(Now::File(self.hosts.find_file(&host, file).await?))
+                Ok(Now::File(self.hosts.find_file(&host, file, key).await?))
+            }
+            Effect::RunProgram { programs } => {
+                let host = self.inventory.destination(&programs.host.node);
+                let found = self.hosts.find_program(&host, programs, key).await?;
+                Ok(Now::Program(found))
             }
         }
     }
 
-    /// Carries an effect out, once. `now` is its subject as it was just read, `content` the bytes that
-    /// it puts there, `who` what others are told while it is under way.
+    /// Carries an effect out, once, and gives what programs printed meanwhile. `now` is its subject as it
+    /// was just read, `content` the bytes that it puts there, `key` what tells this attempt from all
+    /// others, `who` what others are told while it is under way.
     pub async fn perform(
         &self,
         permit: Permit,
         now: Option<&Now>,
         content: &[u8],
+        key: &str,
         who: &str,
-    ) -> Result<(), Fault> {
+    ) -> (Result<(), Fault>, Vec<Ran>) {
         match permit.effect() {
             Effect::PutFile { file, .. } => {
                 let host = self.inventory.destination(&file.host.node);
-                self.hosts.put_file(&host, permit, content, who).await
+                let put = self.hosts.put_file(&host, permit, content, key, who);
+                (put.await, Vec::new())
+            }
+            Effect::RunProgram { programs } => {
+                let host = self.inventory.destination(&programs.host.node);
+                self.hosts.run_program(&host, permit, key, who).await
             }
             Effect::SetFields { .. } | Effect::ReplacePod { .. } => {
                 let object = match now {
                     Some(Now::Object(object)) => object.as_ref(),
-                    Some(Now::File(_)) | None => None,
+                    Some(Now::File(_) | Now::Program(_)) | None => None,
                 };
-                self.cluster.perform(permit, object).await
+                (self.cluster.perform(permit, object).await, Vec::new())
             }
         }
     }

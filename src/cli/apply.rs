@@ -10,7 +10,7 @@ use crate::fault::Fault;
 use crate::journal::StateDir;
 use crate::model::{StepId, Verdict};
 use crate::plan::{Params, Request, SavedPlan, differences, plan};
-use crate::runbook::read;
+use crate::runbook::{read, untrusted};
 use crate::views::{render_differences, render_plan};
 use clap::Args;
 use std::path::Path;
@@ -73,9 +73,11 @@ impl Apply {
         }
         let saved = SavedPlan::read(path)?;
         saved.check_engine()?;
+        let mut runbook = read(&saved.runbook_text, &saved.plan.runbook)?;
+        runbook.untrusted = untrusted(path);
         Ok(Wanted {
             request: Request {
-                runbook: read(&saved.runbook_text, &saved.plan.runbook)?,
+                runbook,
                 nodes: saved.plan.targets.iter().map(|t| t.name.clone()).collect(),
                 params: Params::Bound(saved.plan.params.clone()),
             },

@@ -8,7 +8,7 @@ use crate::fault::Fault;
 use crate::journal::{Ending, Event, Journal, RunRecord, StateDir};
 use crate::model::{Blobs, Plan, PlanKind, RunId, StepId, Verdict};
 use crate::plan::{Automatic, Extent, UndoPlan, actor, automatic, undo_plan};
-use crate::views::{Live, Words, clean, render_end, render_fault};
+use crate::views::{Live, Words, clean, render_end, render_fault, what_was_seen};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -99,10 +99,10 @@ impl Carried {
         self.end.ending == Ending::Done
     }
 
-    /// The last words. `seen` and `done` say what a success means.
-    pub fn summary(&self, seen: &str, done: &str) {
+    /// The last words. `done` says what a success means.
+    pub fn summary(&self, plan: &Plan, done: &str) {
         let words = Words {
-            seen,
+            seen: &what_was_seen(plan),
             done,
             taken_back: false,
         };
@@ -142,7 +142,7 @@ pub async fn conclude(
     if !except.is_empty() {
         done.push(format!("Not looked at: {}.", except.join(", ")));
     }
-    carried.summary("verified", &done.join(" "));
+    carried.summary(plan, &done.join(" "));
     let exit = Exit::of_run(&carried.end);
     // Where the journal has failed, nothing more is done without it.
     let failed = !carried.succeeded() && carried.end.made > 0;
@@ -230,7 +230,7 @@ async fn take_back(
         runbook_text: &record.runbook_text,
     };
     let carried = begin(world, state, start).await?;
-    carried.summary("written and read back", "");
+    carried.summary(&plan, "");
     if carried.succeeded() {
         return Ok(TakenBack::Whole);
     }

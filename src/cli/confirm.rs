@@ -2,6 +2,8 @@
 
 use crate::fault::Fault;
 use crate::model::{Plan, PlanKind, Risk};
+use crate::transport::Secret;
+use crate::views::clean;
 use clap::Args;
 use std::io::{IsTerminal, Write};
 
@@ -71,6 +73,19 @@ fn answer(question: &str) -> String {
             line.trim().to_owned()
         }
         Err(_) => String::new(),
+    }
+}
+
+/// Asks for a password, which is not shown as it is typed.
+pub fn ask_password(what: &str) -> Result<Secret, Fault> {
+    let terminal = console::Term::stderr();
+    let typed = write!(&terminal, "{}: ", clean(what)).and_then(|()| terminal.read_secure_line());
+    match typed {
+        Ok(line) if !line.is_empty() => Ok(Secret::new(line)),
+        _ => Err(Fault::refused(
+            "no_password",
+            "no password was typed, and without it nothing can be done there",
+        )),
     }
 }
 

@@ -16,10 +16,11 @@ use crate::actions::World;
 use crate::fault::Fault;
 use crate::inventory::Inventory;
 use crate::journal::StateDir;
-use crate::transport::{Cluster, ClusterOptions, Hosts, SshOptions};
+use crate::transport::{Cluster, ClusterOptions, Hosts, PasswordSource, Secret, SshOptions};
 use crate::views::render_fault;
 use clap::{Args, Parser, Subcommand};
 use exit::Exit;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -51,6 +52,14 @@ struct Global {
     /// Accept the SSH keys of hosts never seen before; a changed key is always refused
     #[arg(long, global = true)]
     accept_new: bool,
+    /// File whose first line is the password for `become`; without it, it is asked for where needed
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "RUNBOOK_BECOME_PASSWORD_FILE"
+    )]
+    become_password_file: Option<PathBuf>,
     /// Where journals are kept (~/.local/state/runbook)
     #[arg(long, global = true, value_name = "DIR", env = "RUNBOOK_STATE_DIR")]
     state_dir: Option<PathBuf>,
@@ -175,9 +184,38 @@ impl Global {
             hosts: Hosts::new(SshOptions {
                 config,
                 accept_new: self.accept_new,
+                password: self.password()?,
             }),
             inventory,
         })
+    }
+
+    /// Where the password for becoming another user comes from: a file, or whoever sits here.
+    fn password(&self) -> Result<PasswordSource, Fault> {
+        let Some(path) = &self.become_password_file else {
+            return Ok(match confirm::on_terminal() {
+                true => PasswordSource::Ask(Box::new(confirm::ask_password)),
+                false => PasswordSource::None,
+            });
+        };
+        let unreadable = |why: String| {
+            Fault::input(
+                "password_file",
+                format!("the password file {} cannot be used: {why}", path.display()),
+            )
+        };
+        let text = std::fs::read_to_string(path).map_err(|e| unreadable(e.to_string()))?;
+        let line = text.lines().next().unwrap_or_default();
+        if line.is_empty() {
+            return Err(unreadable("its first line is empty".to_owned()));
+        }
+        let found = std::fs::metadata(path).map_err(|e| unreadable(e.to_string()))?;
+        // A pipe is nobody else's to read.
+        if found.is_file() && found.mode() & 0o077 != 0 {
+            return Err(unreadable("others than its owner can read it".to_owned())
+                .next("chmod 600 FILE, or give a pipe"));
+        }
+        Ok(PasswordSource::Given(Secret::new(line.to_owned())))
     }
 
     fn inventory(&self) -> Result<Inventory, Fault> {

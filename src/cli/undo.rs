@@ -8,7 +8,7 @@ use super::plan::lacking;
 use crate::actions::World;
 use crate::fault::Fault;
 use crate::journal::{RunRecord, StateDir, StepResult};
-use crate::model::{Plan, PlanKind, RunId, Verdict};
+use crate::model::{Effect, Now, Plan, PlanKind, ProgramNow, RunId, Verdict};
 use crate::plan::{Extent, UndoPlan, undo_plan};
 use crate::views::{clean, render_by_hand, render_plan};
 use clap::Args;
@@ -76,9 +76,11 @@ impl Undo {
             if refused > 0 {
                 return Err(Fault::refused(
                     "undo_left",
-                    "nothing is still as the run left it: everything was left alone",
+                    "nothing can be taken back: everything was left alone, as the plan shows",
                 )
-                .next("look at what is there now; --force overwrites it"));
+                .next(
+                    "look at what is there now; --force overwrites what others have changed since",
+                ));
             }
             eprintln!("Everything is as it was before the run. Nothing was written.");
             return Ok(Exit::Done);
@@ -126,10 +128,7 @@ pub async fn conclude_undo(
         0 => "",
         _ => " in part",
     };
-    carried.summary(
-        "written and read back",
-        &format!("Run {of} is taken back{part}."),
-    );
+    carried.summary(plan, &format!("Run {of} is taken back{part}."));
     if carried.succeeded() && !faults.is_empty() {
         eprintln!(
             "The fault that it had healed is back: {}.",
@@ -167,7 +166,13 @@ pub async fn say_what_is_left(
     let mut lines = String::new();
     for step in plan.steps.iter().filter(|step| !put_back(step)) {
         for effect in step.verdict.effects() {
-            let now = world.now(effect).await;
+            let now = match effect {
+                Effect::RunProgram { programs } if programs.check.is_none() => {
+                    let why = "it has no `check`".to_owned();
+                    Ok(Now::Program(ProgramNow::Unclear(why)))
+                }
+                effect => world.now(effect).await,
+            };
             let now = now.as_ref().map_err(|fault| fault.message.as_str());
             lines.push_str(&render_by_hand(effect, now, &state.blobs(undo)));
         }

@@ -85,7 +85,10 @@ async fn drive(
         };
         input = match turn.ask {
             Ask::Look(effect) => seen(&effect, world.now(&effect).await),
-            Ask::Find(effect) => seen(&effect, world.at_rest(&effect).await),
+            Ask::Find(id, effect) => {
+                let key = id.key(journal.run());
+                seen(&effect, world.at_rest(&effect, &key).await)
+            }
             Ask::Intend(id, effect) => {
                 let event = Event::Intent {
                     id: id.clone(),
@@ -98,13 +101,31 @@ async fn drive(
             Ask::Perform(permit) => {
                 let content = match permit.effect() {
                     Effect::PutFile { after, .. } => after.content(),
-                    Effect::SetFields { .. } | Effect::ReplacePod { .. } => None,
+                    Effect::SetFields { .. }
+                    | Effect::ReplacePod { .. }
+                    | Effect::RunProgram { .. } => None,
                 };
                 let content = match content {
                     Some(digest) => journal.blob(digest)?,
                     None => Vec::new(),
                 };
-                Input::Performed(world.perform(*permit, now.as_ref(), &content, &who).await)
+                let id = permit.id().clone();
+                let key = id.key(journal.run());
+                let who = format!("{who}, step {}", id.step);
+                let sensitive = matches!(permit.effect(),
+                    Effect::RunProgram { programs } if programs.sensitive);
+                let (performed, printed) = world
+                    .perform(*permit, now.as_ref(), &content, &key, &who)
+                    .await;
+                for ran in printed.into_iter().filter(|_| !sensitive) {
+                    let event = Event::Printed {
+                        id: id.clone(),
+                        ran,
+                    };
+                    observer.event(&event);
+                    journal.record(event);
+                }
+                Input::Performed(performed)
             }
             Ask::Settle(effect) => {
                 journal.flush()?;
@@ -140,8 +161,8 @@ async fn settle(
     };
     wait(limits, observer, stop, async || {
         match effect {
-            // It was read again under the same lock under which it was written.
-            Effect::PutFile { .. } => Ok(Settled::Yes),
+            // It was looked at again under the same lock under which it was done.
+            Effect::PutFile { .. } | Effect::RunProgram { .. } => Ok(Settled::Yes),
             Effect::ReplacePod { pod, owner, node } => {
                 let namespace = pod.namespace.as_deref().unwrap_or("default");
                 let pods = world.cluster.pods_on(namespace, node).await?;
@@ -171,7 +192,7 @@ fn written(effect: &Effect, now: &Now, ready: bool) -> Result<Settled, Fault> {
             ),
         )
         .next(look)),
-        (Standing::Other { now }, _) => Err(Fault::definite(
+        (Standing::Other { now } | Standing::Unclear { why: now }, _) => Err(Fault::definite(
             "overwritten",
             format!("{object} was written, and something else wrote over it: {now}"),
         )
@@ -203,6 +224,9 @@ async fn watch_step(
         let place = Place {
             scope: &planned.scope,
             targets: &plan.targets,
+            identity: &planned.identity,
+            // What runs now was confirmed.
+            untrusted: None,
         };
         let prior = Prior { steps: earlier };
         made.verify(&look, place, prior, except).await
@@ -236,7 +260,16 @@ async fn wait(
     let mut holds_since: Option<Instant> = None;
     let mut longest = Duration::ZERO;
     loop {
-        let settled = match read().await {
+        let stopped = || {
+            Fault::refused("stopped", "stopped by the operator while waiting")
+                .next("what was begun goes on by itself")
+        };
+        // What only reads can be broken off at any moment.
+        let looked = tokio::select! {
+            looked = read() => looked,
+            Ok(_) = stop.wait_for(|stop| *stop) => return Err(stopped()),
+        };
+        let settled = match looked {
             Ok(settled) => settled,
             // An API server that has just started does not know all rights yet.
             Err(fault) if fault.class == Class::Unreachable || fault.code == "api_forbidden" => {
@@ -273,10 +306,7 @@ async fn wait(
         });
         tokio::select! {
             () = tokio::time::sleep(limits.every) => {}
-            Ok(_) = stop.wait_for(|stop| *stop) => {
-                return Err(Fault::refused("stopped", "stopped by the operator while waiting")
-                    .next("what was begun goes on by itself"));
-            }
+            Ok(_) = stop.wait_for(|stop| *stop) => return Err(stopped()),
         }
     }
 }

@@ -30,8 +30,8 @@ pub enum Input {
 pub enum Ask {
     /// Read the effect's subject again.
     Look(Effect),
-    /// Read it once all that was begun has ended, as far as that can be known.
-    Find(Effect),
+    /// Read it once all that was begun of this attempt has ended, as far as that can be known.
+    Find(EffectId, Effect),
     /// Make the intent durable.
     Intend(EffectId, Effect),
     Perform(Box<Permit>),
@@ -191,6 +191,7 @@ impl Machine {
                     self.settle()
                 }
                 Ok(Standing::Other { now }) => self.drifted(&now, records),
+                Ok(Standing::Unclear { why }) => self.unclear(&why, records),
                 Err(fault) => self.fail(Ending::Failed, fault, records),
             },
             (Doing::Intending, Input::Permitted(permit)) => {
@@ -201,6 +202,20 @@ impl Machine {
             (Doing::Performing, Input::Performed(Err(fault))) => self.not_done(fault, records),
             (Doing::Finding(fault), Input::Looked(looked)) => match looked {
                 Ok(Standing::After) => self.done(records),
+                // It was found under the host's lock, after which that attempt cannot begin any more.
+                Ok(Standing::Before) if self.may_begin_anew(&fault) => {
+                    // A program may have done some of it.
+                    let whole = self
+                        .current_effect()
+                        .is_some_and(|effect| matches!(effect, Effect::PutFile { .. }));
+                    if whole {
+                        self.outcome(Outcome::NotDone { fault }, records);
+                    } else {
+                        self.count();
+                    }
+                    self.attempt += 1;
+                    self.intend()
+                }
                 // The request may still be on its way.
                 _ => {
                     self.count();
@@ -324,7 +339,7 @@ impl Machine {
             Some(known) => {
                 self.attempt = known.id.attempt;
                 self.doing = Doing::Recalling(known.state);
-                Ask::Find(effect)
+                Ask::Find(known.id, effect)
             }
         }
     }
@@ -360,6 +375,7 @@ impl Machine {
             }
             Ok(Standing::Before) => self.drifted("it was changed, and is as before again", records),
             Ok(Standing::Other { now }) => self.drifted(&now, records),
+            Ok(Standing::Unclear { why }) => self.unclear(&why, records),
             Err(fault) if state == EffectState::Open => self.fail(Ending::Unknown, fault, records),
             Err(fault) => self.fail(Ending::Failed, fault, records),
         }
@@ -375,6 +391,27 @@ impl Machine {
         )
         .next("make a new plan, and look what changed it");
         self.fail(Ending::Drifted, fault, records)
+    }
+
+    /// Nobody can tell whether the effect under way has happened.
+    fn unclear(&mut self, why: &str, records: &mut Vec<Event>) -> Ask {
+        let what = self
+            .current_effect()
+            .map_or_else(String::new, |e| e.subject().to_string());
+        let fault = Fault::indeterminate(
+            "unclear",
+            format!("nobody can tell how much of {what} was done: {why}"),
+        )
+        .next("look there, and then take the run back, or put it right by hand");
+        self.fail(Ending::Unknown, fault, records)
+    }
+
+    /// Whether an effect of which the answer was lost is simply begun again, where it did not happen.
+    fn may_begin_anew(&self, fault: &Fault) -> bool {
+        let fenced = self
+            .current_effect()
+            .is_some_and(|effect| effect.on_host().is_some());
+        fenced && fault.code == "host_lost" && self.attempt < ATTEMPTS
     }
 
     /// Counts the effect under way among those that may have to be taken back.
@@ -432,12 +469,12 @@ impl Machine {
 
     fn not_done(&mut self, fault: Fault, records: &mut Vec<Event>) -> Ask {
         if fault.class == Class::Indeterminate {
-            return match self.current_effect() {
-                Some(effect) => {
+            return match (self.effect_id(), self.current_effect()) {
+                (Some(id), Some(effect)) => {
                     self.doing = Doing::Finding(fault);
-                    Ask::Find(effect)
+                    Ask::Find(id, effect)
                 }
-                None => self.lost(),
+                _ => self.lost(),
             };
         }
         let outcome = Outcome::NotDone {
@@ -496,12 +533,14 @@ impl Machine {
         let step = self.plan.steps.get(self.step)?;
         let effect = step.verdict.effects().get(self.effect)?;
         let effects = step.verdict.effects();
-        let same = |other: &&Effect| other.subject() == effect.subject();
+        // By what they are called: an id must be unique as it is written.
+        let called = effect.subject().to_string();
+        let same = |other: &&Effect| other.subject().to_string() == called;
         let earlier = effects.iter().take(self.effect).filter(same).count();
         let item = match (effects.len(), earlier) {
             (1, _) => String::new(),
-            (_, 0) => effect.subject().to_string(),
-            (_, n) => format!("{} ({})", effect.subject(), n + 1),
+            (_, 0) => called,
+            (_, n) => format!("{called} ({})", n + 1),
         };
         Some(EffectId {
             step: step.id.clone(),

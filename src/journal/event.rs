@@ -2,7 +2,7 @@
 //! earlier ones wrote.
 
 use crate::fault::Fault;
-use crate::model::{Actor, Effect, EffectId, Plan, RunId, Scope, StepId};
+use crate::model::{Actor, Effect, EffectId, Plan, Ran, RunId, Scope, StepId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +90,11 @@ pub enum Event {
         id: EffectId,
         effect: Effect,
     },
+    /// A program of the runbook's author has run, and printed something.
+    Printed {
+        id: EffectId,
+        ran: Ran,
+    },
     Outcome {
         id: EffectId,
         outcome: Outcome,
@@ -117,6 +122,7 @@ impl Event {
             Self::RunResumed { .. } => "run_resumed",
             Self::StepStarted { .. } => "step_started",
             Self::Intent { .. } => "intent",
+            Self::Printed { .. } => "printed",
             Self::Outcome { .. } => "outcome",
             Self::StepEnded { .. } => "step_ended",
             Self::RunEnded { .. } => "run_ended",
@@ -126,7 +132,9 @@ impl Event {
     /// The effect it is about.
     pub fn effect(&self) -> Option<&EffectId> {
         match self {
-            Self::Intent { id, .. } | Self::Outcome { id, .. } => Some(id),
+            Self::Intent { id, .. } | Self::Printed { id, .. } | Self::Outcome { id, .. } => {
+                Some(id)
+            }
             _ => None,
         }
     }

@@ -117,7 +117,7 @@ impl RunRecord {
             }
             Event::RunEnded { ending, fault } => self.ending = Some((ending, fault)),
             Event::RunResumed { .. } => self.ending = None,
-            Event::RunStarted { .. } => {}
+            Event::RunStarted { .. } | Event::Printed { .. } => {}
         }
     }
 

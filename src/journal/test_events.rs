@@ -2,8 +2,8 @@
 
 use super::event::{Entry, Event};
 use crate::model::{
-    Actor, ClusterId, Effect, EffectId, FieldChange, FieldPath, ObjectRef, Plan, PlanKind,
-    PlannedStep, Risk, RunId, Scope, StepId, UndoClass, Verdict,
+    Actor, ClusterId, Effect, EffectId, Exit, FieldChange, FieldPath, HostRef, ObjectRef, Plan,
+    PlanKind, PlannedStep, Programs, Ran, Risk, RunId, Scope, StepId, UndoClass, Verdict,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -32,9 +32,31 @@ pub(crate) fn plan() -> Plan {
     }
 }
 
+pub(crate) fn host() -> HostRef {
+    Programs::for_test().host
+}
+
+/// Programs of an author who has thought of everything.
+pub(crate) fn programs() -> Programs {
+    Programs::for_test()
+}
+
+/// A program that has run and printed something.
+pub(crate) fn ran(code: i32, output: &str) -> Ran {
+    Ran {
+        name: "apply".into(),
+        exit: Exit::Code(code),
+        head: output.into(),
+        left_out: 0,
+        tail: String::new(),
+        held: false,
+    }
+}
+
 /// A step with nothing but what its verdict says.
 pub(crate) fn step(id: &str, scope: Scope, verdict: Verdict) -> PlannedStep {
     PlannedStep {
+        identity: crate::model::Identity::root(),
         id: StepId::new(id).unwrap(),
         name: String::new(),
         uses: String::new(),

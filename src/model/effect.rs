@@ -3,7 +3,8 @@
 
 use super::blob::Digest;
 use super::fields::{FieldChange, FieldPath, Segment, with_changes};
-use super::file::{FileNow, FileRef, FileState};
+use super::file::{FileNow, FileRef, FileState, HostRef};
+use super::program::{ProgramNow, Programs};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
@@ -81,6 +82,8 @@ pub enum Effect {
         before: FileState,
         after: FileState,
     },
+    /// A program of the runbook's author is run on a host, once.
+    RunProgram { programs: Box<Programs> },
 }
 
 /// What an effect is done to.
@@ -88,6 +91,7 @@ pub enum Effect {
 pub enum Subject<'e> {
     Object(&'e ObjectRef),
     File(&'e FileRef),
+    Program(&'e Programs),
 }
 
 impl fmt::Display for Subject<'_> {
@@ -95,6 +99,7 @@ impl fmt::Display for Subject<'_> {
         match self {
             Self::Object(object) => object.fmt(f),
             Self::File(file) => file.fmt(f),
+            Self::Program(programs) => programs.fmt(f),
         }
     }
 }
@@ -105,6 +110,7 @@ pub enum Now {
     /// `None`: there is no such object.
     Object(Option<Value>),
     File(FileNow),
+    Program(ProgramNow),
 }
 
 /// How the world stands to an effect.
@@ -117,6 +123,8 @@ pub enum Standing {
     After,
     /// Neither; `now` says what is there.
     Other { now: String },
+    /// Nobody can tell.
+    Unclear { why: String },
 }
 
 /// Whether the world has come to rest after an effect.
@@ -134,6 +142,41 @@ impl Effect {
             Self::SetFields { object, .. } => Subject::Object(object),
             Self::ReplacePod { pod, .. } => Subject::Object(pod),
             Self::PutFile { file, .. } => Subject::File(file),
+            Self::RunProgram { programs } => Subject::Program(programs),
+        }
+    }
+
+    /// The host on which it is done. There, looking after a lost answer keeps what was under way from
+    /// happening still.
+    pub fn on_host(&self) -> Option<&HostRef> {
+        match self {
+            Self::PutFile { file, .. } => Some(&file.host),
+            Self::RunProgram { programs } => Some(&programs.host),
+            Self::SetFields { .. } | Self::ReplacePod { .. } => None,
+        }
+    }
+
+    /// The inverse that is run in any case, where some of what it takes back may have been done.
+    pub fn blind_inverse(&self) -> Option<Self> {
+        match self.inverse()? {
+            Self::RunProgram { programs } => Some(Self::RunProgram {
+                programs: Box::new(Programs {
+                    blind: true,
+                    ..*programs
+                }),
+            }),
+            _ => None,
+        }
+    }
+
+    /// Whether the world shows that it was done. A program without check and verification only says
+    /// itself that it ended well.
+    pub fn can_be_verified(&self) -> bool {
+        match self {
+            Self::RunProgram { programs } => {
+                programs.check.is_some() || (programs.verify.is_some() && !programs.back)
+            }
+            Self::SetFields { .. } | Self::ReplacePod { .. } | Self::PutFile { .. } => true,
         }
     }
 
@@ -143,7 +186,7 @@ impl Effect {
         match self {
             Self::SetFields { object, .. } => Some((object, "patch")),
             Self::ReplacePod { pod, .. } => Some((pod, "delete")),
-            Self::PutFile { .. } => None,
+            Self::PutFile { .. } | Self::RunProgram { .. } => None,
         }
     }
 
@@ -151,13 +194,15 @@ impl Effect {
     pub fn contents(&self) -> impl Iterator<Item = &Digest> {
         let (before, after) = match self {
             Self::PutFile { before, after, .. } => (before.content(), after.content()),
-            Self::SetFields { .. } | Self::ReplacePod { .. } => (None, None),
+            Self::SetFields { .. } | Self::ReplacePod { .. } | Self::RunProgram { .. } => {
+                (None, None)
+            }
         };
         before.into_iter().chain(after)
     }
 
     /// The effect that takes this one back, where there is one: a deleted pod does not come back,
-    /// its successor has taken its place.
+    /// its successor has taken its place, and a program may have no `undo`.
     pub fn inverse(&self) -> Option<Self> {
         match self {
             Self::SetFields { object, fields } => Some(Self::SetFields {
@@ -173,6 +218,9 @@ impl Effect {
                 file: file.clone(),
                 before: after.clone(),
                 after: before.clone(),
+            }),
+            Self::RunProgram { programs } => Some(Self::RunProgram {
+                programs: Box::new(programs.inverse()?),
             }),
         }
     }
@@ -202,6 +250,7 @@ impl Effect {
                     after: after.clone(),
                 })
             }
+            (Self::RunProgram { .. }, Now::Program(_)) => Some(self.clone()),
             _ => None,
         }
     }
@@ -217,6 +266,14 @@ impl Effect {
                 if now == *before =>
             {
                 Now::File(FileNow::Is(after.clone()))
+            }
+            // Without a check, each stands for itself.
+            (Self::RunProgram { programs }, Now::Program(ProgramNow::Is { .. }))
+                if programs.check.is_some() =>
+            {
+                Now::Program(ProgramNow::Is {
+                    done: !programs.back,
+                })
             }
             (_, now) => now,
         }
@@ -260,7 +317,7 @@ impl Effect {
                             [Segment::Key(a), Segment::Key(b), ..] if a == "spec" && b == "template")
                     })
             }
-            Self::ReplacePod { .. } | Self::PutFile { .. } => false,
+            Self::ReplacePod { .. } | Self::PutFile { .. } | Self::RunProgram { .. } => false,
         }
     }
 
@@ -274,9 +331,18 @@ impl Effect {
                     now: format!("it is {now}"),
                 },
             },
+            (Self::RunProgram { programs }, Now::Program(now)) => match now {
+                ProgramNow::Begun => Standing::Before,
+                ProgramNow::Is { done } if *done != programs.back => Standing::After,
+                ProgramNow::Is { .. } => Standing::Before,
+                ProgramNow::Unclear(why) => Standing::Unclear { why: why.clone() },
+            },
             (_, Now::Object(now)) => self.standing_of(now.as_ref()),
             (_, Now::File(now)) => Standing::Other {
                 now: now.to_string(),
+            },
+            (_, Now::Program(_)) => Standing::Other {
+                now: "something else was read".to_owned(),
             },
         }
     }
@@ -308,8 +374,8 @@ impl Effect {
                     }
                 }
             }
-            (Self::PutFile { file, .. }, _) => Standing::Other {
-                now: format!("{file} was not read"),
+            (Self::PutFile { .. } | Self::RunProgram { .. }, _) => Standing::Other {
+                now: format!("{} was not read", self.subject()),
             },
             (Self::ReplacePod { .. }, None) => Standing::After,
             (Self::ReplacePod { pod, .. }, Some(now)) => {
@@ -505,6 +571,56 @@ mod tests {
         assert_eq!(
             back.standing_of(Some(&node_with("u-2", None))),
             Standing::After
+        );
+    }
+
+    #[test]
+    fn a_program_is_told_by_its_check() {
+        let run = |programs: Programs| Effect::RunProgram {
+            programs: Box::new(programs),
+        };
+        let programs = Programs::for_test;
+        let effect = run(programs());
+        let is = |done| Now::Program(ProgramNow::Is { done });
+        let unclear = Now::Program(ProgramNow::Unclear("cut".into()));
+        assert_eq!(effect.standing(&is(true)), Standing::After);
+        assert_eq!(effect.standing(&is(false)), Standing::Before);
+        let why = "cut".to_owned();
+        assert_eq!(effect.standing(&unclear), Standing::Unclear { why });
+        assert!(matches!(
+            effect.standing(&Now::Object(None)),
+            Standing::Other { .. }
+        ));
+
+        let back = effect.inverse().unwrap();
+        assert_eq!(back.standing(&is(true)), Standing::Before);
+        assert_eq!(back.standing(&is(false)), Standing::After);
+        assert_eq!(back.inverse().unwrap(), effect);
+        assert_eq!(effect.done_to(is(false)), is(true));
+        assert_eq!(back.done_to(is(true)), is(false));
+        assert_eq!(effect.over(&unclear), Some(effect.clone()));
+        assert_eq!(effect.over(&Now::Object(None)), None);
+        assert_eq!(effect.subject().to_string(), "`apply` on node02");
+
+        let no_undo = run(Programs {
+            undo: None,
+            ..programs()
+        });
+        assert_eq!(no_undo.inverse(), None);
+        let blind = Programs {
+            check: None,
+            ..programs()
+        };
+        assert!(effect.can_be_verified());
+        assert!(run(blind.clone()).can_be_verified());
+        // What verifies it there says nothing on the way back.
+        assert!(!run(blind.inverse().unwrap()).can_be_verified());
+        assert!(
+            !run(Programs {
+                verify: None,
+                ..blind
+            })
+            .can_be_verified()
         );
     }
 

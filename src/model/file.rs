@@ -1,6 +1,7 @@
 //! A file of a host, and the states it can be in.
 
 use super::blob::Digest;
+use super::identity::Identity;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -11,6 +12,13 @@ pub struct HostRef {
     pub node: String,
     /// Empty where the node does not tell it.
     pub machine_id: String,
+    /// As whom it is read and changed.
+    #[serde(
+        rename = "as",
+        default = "Identity::root",
+        skip_serializing_if = "Identity::is_root"
+    )]
+    pub identity: Identity,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -47,6 +55,16 @@ impl FileState {
     pub fn words(&self) -> Option<String> {
         self.content()
             .map(|_| FileNow::Is(self.clone()).to_string())
+    }
+
+    /// For people, of a file whose content is nobody's business.
+    pub fn words_without_content(&self) -> Option<String> {
+        match self {
+            Self::Absent => None,
+            Self::Present { mode, uid, gid, .. } => Some(format!(
+                "content not shown, mode {mode:04o}, owner {uid}:{gid}"
+            )),
+        }
     }
 
     /// The digest of its content.

@@ -1,6 +1,7 @@
 //! Names of runs, steps, targets and effects. Never positions in a list, so that they hold when a
 //! runbook is edited.
 
+use super::blob::Digest;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -154,6 +155,12 @@ pub struct EffectId {
 }
 
 impl EffectId {
+    /// Tells this attempt of a run from all others, in a form that can be a file's name.
+    pub fn key(&self, run: RunId) -> String {
+        let id = Digest::of(self.to_string().as_bytes());
+        format!("{run}-{}", id.short())
+    }
+
     /// Whether both are attempts at the same effect.
     pub fn same_effect(&self, other: &Self) -> bool {
         (&self.step, &self.scope, &self.item) == (&other.step, &other.scope, &other.item)

@@ -4,8 +4,10 @@ mod blob;
 mod effect;
 mod fields;
 mod file;
+mod identity;
 mod ids;
 mod plan;
+mod program;
 
 pub use blob::{Blobs, Digest};
 pub use effect::{Effect, Now, ObjectRef, Settled, Standing, Subject};
@@ -14,8 +16,11 @@ pub(crate) use effect::{
 };
 pub use fields::{FieldChange, FieldPath, PatchError, Segment, json_patch, with_changes};
 pub use file::{FileNow, FileRef, FileState, HostRef};
+pub use identity::{Identity, Method};
 pub use ids::{EffectId, RunId, Scope, StepId, Target};
 pub use plan::{
     Actor, ClusterId, Detail, Exception, Plan, PlanKind, PlannedStep, Prior, Risk, UndoClass,
     Verdict,
 };
+pub use program::{Exit, Program, ProgramNow, Programs, Ran};
+pub(crate) use program::{indented, shell_quote, shell_word};

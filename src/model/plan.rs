@@ -3,6 +3,7 @@
 
 use super::effect::{Effect, ObjectRef};
 use super::fields::{FieldChange, FieldPath};
+use super::identity::Identity;
 use super::ids::{RunId, Scope, StepId, Target};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -177,6 +178,13 @@ pub struct PlannedStep {
     pub uses: String,
     /// Its arguments, rendered.
     pub with: Value,
+    /// As whom its host is read and changed.
+    #[serde(
+        rename = "as",
+        default = "Identity::root",
+        skip_serializing_if = "Identity::is_root"
+    )]
+    pub identity: Identity,
     pub scope: Scope,
     pub verdict: Verdict,
     /// What the operator should know besides.

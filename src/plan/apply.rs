@@ -4,7 +4,7 @@ use crate::actions::{Look, Made, Place, World, step};
 use crate::fault::Fault;
 use crate::inventory::select;
 use crate::model::{Blobs, Digest, Plan, PlanKind, PlannedStep, Prior, Scope, Target, Verdict};
-use crate::runbook::{Runbook, Step, StepScope, bind, render};
+use crate::runbook::{Runbook, Step, StepScope, bind, render_arguments};
 use serde_json::{Map, Value, json};
 
 /// What is asked for.
@@ -62,7 +62,8 @@ pub async fn plan(world: &World, request: &Request) -> Result<Planned, Fault> {
     let mut steps: Vec<PlannedStep> = Vec::new();
     let mut blobs = Blobs::default();
     for (text, scope) in order(&runbook.steps, &targets) {
-        let (planned, needs) = plan_step(&look, text, scope, &targets, &params, &steps).await?;
+        let (planned, needs) =
+            plan_step(&look, runbook, text, scope, &targets, &params, &steps).await?;
         steps.push(planned);
         blobs.extend(needs);
     }
@@ -131,14 +132,15 @@ fn make(
     params: &Map<String, Value>,
 ) -> Result<(Box<dyn crate::actions::Step>, Value), Fault> {
     let wrong = |what: String| Fault::input("step_wrong", format!("step `{}`: {what}", text.id));
-    let with =
-        render(&text.with, &names(scope, params)).map_err(|e| wrong(format!("with: {e}")))?;
+    let with = render_arguments(&text.uses, &text.with, &names(scope, params))
+        .map_err(|e| wrong(format!("with: {e}")))?;
     let made = step(&text.uses, &with).map_err(wrong)?;
     Ok((made, with))
 }
 
 async fn plan_step(
     look: &Look<'_>,
+    runbook: &Runbook,
     text: &Step,
     scope: Scope,
     targets: &[Target],
@@ -146,6 +148,7 @@ async fn plan_step(
     earlier: &[PlannedStep],
 ) -> Result<(PlannedStep, Blobs), Fault> {
     let (made, with) = make(text, &scope, params)?;
+    let identity = runbook.identity(text);
     let prior = Prior { steps: earlier };
     let Made {
         verdict,
@@ -155,8 +158,22 @@ async fn plan_step(
         let place = Place {
             scope: &scope,
             targets,
+            identity: &identity,
+            untrusted: runbook.untrusted.as_deref(),
         };
-        made.plan(look, place, prior).await?
+        match made.plan(look, place, prior).await {
+            Ok(made) => made,
+            // What an earlier step refuses is what is to be said; this may be its consequence.
+            Err(fault) if earlier.iter().any(is_refused) => Made {
+                verdict: Verdict::Unknown {
+                    why: fault.message,
+                    otherwise: None,
+                },
+                notes: Vec::new(),
+                blobs: Blobs::default(),
+            },
+            Err(fault) => return Err(fault),
+        }
     } else {
         let condition = text.when.as_ref().map_or("", |c| c.source());
         let why = format!("not needed: `{condition}` does not hold");
@@ -171,11 +188,16 @@ async fn plan_step(
         name: text.name.clone(),
         uses: text.uses.clone(),
         with,
+        identity,
         scope,
         verdict,
         notes,
     };
     Ok((planned, blobs))
+}
+
+fn is_refused(step: &PlannedStep) -> bool {
+    matches!(step.verdict, Verdict::Refused { .. })
 }
 
 fn holds(

@@ -113,6 +113,7 @@ mod tests {
             let id = StepId::new(name).unwrap();
             let (_, effect) = effect(name);
             plan.steps.push(PlannedStep {
+                identity: crate::model::Identity::root(),
                 id: id.clone(),
                 name: String::new(),
                 uses: String::new(),

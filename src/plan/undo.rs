@@ -6,8 +6,10 @@ use crate::fault::{Class, Fault};
 use crate::journal::{EffectRecord, EffectState, RunRecord, StateDir};
 use crate::model::{
     Blobs, Detail, Digest, Effect, EffectId, FieldChange, Now, ObjectRef, Plan, PlanKind,
-    PlannedStep, Scope, Standing, StepId, Subject, Target, UndoClass, Verdict,
+    PlannedStep, ProgramNow, RunId, Scope, Standing, StepId, Subject, Target, UndoClass, Verdict,
+    indented,
 };
+use crate::transport::OwnerNames;
 use serde_json::Value;
 
 /// The plan of taking a run back.
@@ -52,6 +54,19 @@ pub async fn undo_plan(
     let mut faults: Vec<String> = Vec::new();
     for done in record.to_take_back().filter(|e| extent.has(&e.id.scope)) {
         let Some(inverse) = done.effect.inverse() else {
+            if let Effect::RunProgram { programs } = &done.effect {
+                steps.push(taking_back(
+                    &steps,
+                    record,
+                    done,
+                    Verdict::Refused {
+                        why: format!(
+                            "{programs} has no `undo`: what it did stays, and `--force` changes nothing about that"
+                        ),
+                        next: None,
+                    },
+                ));
+            }
             continue;
         };
         for digest in inverse.contents() {
@@ -62,17 +77,32 @@ pub async fn undo_plan(
             (true, Subject::Object(object)) => Some(object.clone()),
             _ => None,
         };
-        let verdicts = match world.at_rest(&inverse).await {
-            // One host that is away keeps nobody from taking back the rest.
-            Err(fault) if fault.class == Class::Unreachable => vec![Verdict::Refused {
-                why: format!("nobody knows how it stands: {}", fault.message),
-                next: fault.next,
-            }],
+        if let Some(by) = taken_back_before(state, record.run, done) {
+            let why = format!("run {by} has taken it back");
+            steps.push(taking_back(&steps, record, done, Verdict::NoChange { why }));
+            continue;
+        }
+        let verdicts = match left_by(world, record, done).await {
+            // One host that is away, or that is not as it should be, keeps nobody from taking back the
+            // rest.
+            Err(fault) if fault.class == Class::Unreachable || inverse.on_host().is_some() => {
+                vec![Verdict::Refused {
+                    why: format!("nobody knows how it stands: {}", fault.message),
+                    next: fault.next,
+                }]
+            }
             Err(fault) => return Err(fault),
+            Ok(Now::Program(ProgramNow::Begun)) => {
+                let now = Now::Program(ProgramNow::Begun);
+                let blind = done.effect.blind_inverse().into_iter();
+                blind
+                    .map(|effect| change(effect, &now, "some of it may be done"))
+                    .collect()
+            }
             Ok(now) => {
                 let now = after(now, &inverse, &steps);
                 let forced = match (force, inverse.standing(&now)) {
-                    (true, Standing::Other { .. }) => inverse.over(&now),
+                    (true, Standing::Other { .. } | Standing::Unclear { .. }) => inverse.over(&now),
                     _ => None,
                 };
                 if let Some(over) = &forced {
@@ -89,15 +119,7 @@ pub async fn undo_plan(
             faults.extend(planned.and_then(|p| p.verdict.heals()).map(str::to_owned));
         }
         for verdict in verdicts {
-            steps.push(PlannedStep {
-                id: unused(&steps, &done.id.step, &done.id.scope),
-                name: format!("Take back: {}", planned.map_or("", |p| p.name.as_str())),
-                uses: "undo".to_owned(),
-                with: Value::Null,
-                scope: done.id.scope.clone(),
-                verdict,
-                notes: Vec::new(),
-            });
+            steps.push(taking_back(&steps, record, done, verdict));
         }
         // What the run started anew must start again from what was put back.
         if let Some(owner) = owner.filter(|_| restored) {
@@ -134,6 +156,76 @@ pub async fn undo_plan(
     })
 }
 
+/// How the world stands to an effect of the run.
+async fn left_by(world: &World, record: &RunRecord, done: &EffectRecord) -> Result<Now, Fault> {
+    let Effect::RunProgram { programs } = &done.effect else {
+        return world.at_rest(&done.effect, &done.id.key(record.run)).await;
+    };
+    let is_done = done.state == EffectState::Done;
+    let as_done = Now::Program(ProgramNow::Is {
+        done: !programs.back,
+    });
+    if is_done && programs.check.is_none() {
+        // The journal knows, and nothing on the host knows better.
+        return Ok(as_done);
+    }
+    match world.at_rest(&done.effect, &done.id.key(record.run)).await {
+        // It was done, and somebody has put it back since.
+        Ok(Now::Program(ProgramNow::Begun)) if is_done => Ok(Now::Program(ProgramNow::Is {
+            done: programs.back,
+        })),
+        Err(fault) if fault.code == "check_failed" => {
+            Ok(Now::Program(ProgramNow::Unclear(fault.message)))
+        }
+        other => other,
+    }
+}
+
+/// The earlier undo that took a program back of which nothing on the host tells how it stands.
+fn taken_back_before(state: &StateDir, run: RunId, done: &EffectRecord) -> Option<RunId> {
+    match &done.effect {
+        Effect::RunProgram { programs } if programs.check.is_none() => {}
+        _ => return None,
+    }
+    let runs = state.list().ok()?;
+    let records: Vec<RunRecord> = runs
+        .into_iter()
+        .filter_map(|r| state.read(r).ok())
+        .collect();
+    let undoes = |record: &RunRecord, of: RunId| {
+        let kind = matches!(record.plan.kind, PlanKind::Undo { of: undone, .. } if undone == of);
+        kind && record.effects.iter().any(|effect| {
+            effect.state == EffectState::Done
+                && (&effect.id.step, &effect.id.scope) == (&done.id.step, &done.id.scope)
+        })
+    };
+    records
+        .iter()
+        .filter(|record| undoes(record, run))
+        .find(|undo| !records.iter().any(|again| undoes(again, undo.run)))
+        .map(|undo| undo.run)
+}
+
+/// The step that takes one effect back.
+fn taking_back(
+    earlier: &[PlannedStep],
+    record: &RunRecord,
+    done: &EffectRecord,
+    verdict: Verdict,
+) -> PlannedStep {
+    let name = planned(&record.plan, &done.id).map_or("", |step| step.name.as_str());
+    PlannedStep {
+        identity: crate::model::Identity::root(),
+        id: unused(earlier, &done.id.step, &done.id.scope),
+        name: format!("Take back: {name}"),
+        uses: "undo".to_owned(),
+        with: Value::Null,
+        scope: done.id.scope.clone(),
+        verdict,
+        notes: Vec::new(),
+    }
+}
+
 /// What is there once the earlier steps of the undo are done: a run may have written the same field
 /// twice, and each is taken back from what the other leaves.
 pub(crate) fn after(now: Now, inverse: &Effect, earlier: &[PlannedStep]) -> Now {
@@ -153,7 +245,7 @@ async fn keep_what_is_there(
     let Effect::PutFile { file, before, .. } = over else {
         return Ok(());
     };
-    let (_, reading) = look.file(&file.host.node, &file.path).await?;
+    let reading = look.file(file, &OwnerNames::default()).await?;
     let same = |content: &Vec<u8>| before.content() == Some(&Digest::of(content));
     match (before.content(), reading.content) {
         (None, _) => Ok(()),
@@ -216,7 +308,13 @@ pub(crate) fn take_back(
         (Standing::After, ..) => Verdict::NoChange {
             why: "it is already as it was before the run".to_owned(),
         },
-        (Standing::Other { .. }, Some(forced), _) => change(forced, now, "as somebody left it"),
+        (Standing::Other { .. } | Standing::Unclear { .. }, Some(forced), _) => {
+            change(forced, now, "as somebody left it")
+        }
+        (Standing::Unclear { why }, None, _) => Verdict::Refused {
+            why: format!("nobody can tell how much of it was done: {why}"),
+            next: Some("look there; `--force` runs its `undo` whatever there is".to_owned()),
+        },
         (Standing::Other { now: why }, None, Some((part, strange))) => {
             let named: Vec<String> = strange.iter().map(ToString::to_string).collect();
             let why = left(format!("{why} (left alone: {})", named.join(", ")));
@@ -248,10 +346,18 @@ fn change(effect: Effect, now: &Now, before_is: &str) -> Verdict {
     };
     Verdict::Change {
         details: details(&effect, before_is),
+        predicted: match effect {
+            Effect::RunProgram { .. } => Some("what it does is its author's word".to_owned()),
+            _ => None,
+        },
+        undo: match effect {
+            Effect::RunProgram { .. } => UndoClass::BestEffort {
+                lost: "it is done again by running its `apply`".to_owned(),
+            },
+            _ => UndoClass::Exact,
+        },
         effects: vec![effect],
         follows,
-        undo: UndoClass::Exact,
-        predicted: None,
         heals: None,
     }
 }
@@ -289,6 +395,11 @@ fn details(effect: &Effect, before_is: &str) -> Vec<Detail> {
         } => {
             vec![detail(file.to_string(), before.words(), after.words())]
         }
+        Effect::RunProgram { programs } => vec![Detail {
+            subject: format!("its `undo` is run on {}", programs.host.node),
+            lines: indented(&programs.apply),
+            ..Detail::default()
+        }],
         Effect::ReplacePod { .. } => Vec::new(),
     }
 }
@@ -321,6 +432,7 @@ async fn restarts(
 
 fn restart(step: &PlannedStep, pod: ObjectRef, owner: &ObjectRef, node: &str) -> PlannedStep {
     PlannedStep {
+        identity: crate::model::Identity::root(),
         id: step.id.clone(),
         name: "Start it anew with what was put back".to_owned(),
         uses: "undo".to_owned(),

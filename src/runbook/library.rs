@@ -3,6 +3,7 @@
 use super::model::Runbook;
 use super::read::{ReadError, read};
 use crate::fault::{Fault, nearest};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 const SHIPPED: &[(&str, &str)] = &[(
@@ -25,7 +26,9 @@ impl Library {
         if name.contains('/') || name.ends_with(".yaml") || name.ends_with(".yml") {
             let path = PathBuf::from(name);
             let text = read_file(&path)?;
-            return Ok(read(&text, name)?);
+            let mut runbook = read(&text, name)?;
+            runbook.untrusted = untrusted(&path);
+            return Ok(runbook);
         }
         match SHIPPED.iter().find(|(shipped, _)| *shipped == name) {
             Some((_, text)) => Ok(read(text, name)?),
@@ -40,6 +43,32 @@ impl Library {
             }
         }
     }
+}
+
+/// Why a file's programs are not to be run for a mere look: somebody else can put into it what they
+/// like. `None`: only its owner can, who is this user or root.
+pub fn untrusted(path: &Path) -> Option<String> {
+    let own = rustix::process::getuid().as_raw();
+    let unseen = || Some("who can write to it cannot be told".to_owned());
+    let Ok(path) = std::fs::canonicalize(path) else {
+        return unseen();
+    };
+    // Whoever can write to the folder can put another file in its place.
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    for (place, what) in [(path.as_path(), "it"), (folder, "its folder")] {
+        let Ok(found) = std::fs::metadata(place) else {
+            return unseen();
+        };
+        let (owner, mode) = (found.uid(), found.mode());
+        let shared = mode & 0o022 != 0 && !(what == "its folder" && mode & 0o1000 != 0);
+        if (owner != own && owner != 0) || shared {
+            return Some(format!(
+                "others than you can write to {} ({what})",
+                place.display()
+            ));
+        }
+    }
+    None
 }
 
 fn read_file(path: &Path) -> Result<String, Fault> {

@@ -2,7 +2,7 @@
 
 use super::condition::Condition;
 use super::param::Param;
-use crate::model::{Risk, StepId};
+use crate::model::{Identity, Method, Risk, StepId};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -19,6 +19,8 @@ pub enum TargetKind {
 #[serde(deny_unknown_fields)]
 pub struct Become {
     pub user: String,
+    #[serde(default)]
+    pub method: Method,
 }
 
 /// Whether a step happens at each target or once for the run.
@@ -40,6 +42,8 @@ pub struct Step {
     /// Its arguments, templates not rendered.
     pub with: Value,
     pub scope: StepScope,
+    /// Instead of the runbook's.
+    pub r#become: Option<Become>,
     pub when: Option<Condition>,
 }
 
@@ -55,4 +59,19 @@ pub struct Runbook {
     pub steps: Vec<Step>,
     /// The text it was read from.
     pub text: String,
+    /// Why its programs are not run in a plan, even if they only read; `None`: they are.
+    pub untrusted: Option<String>,
+}
+
+impl Runbook {
+    /// As whom a step reads and changes its host.
+    pub fn identity(&self, step: &Step) -> Identity {
+        match step.r#become.as_ref().or(self.r#become.as_ref()) {
+            None => Identity::Login,
+            Some(Become { user, method }) => Identity::Become {
+                user: user.clone(),
+                method: *method,
+            },
+        }
+    }
 }

@@ -56,6 +56,7 @@ struct StepText {
     with: Option<Value>,
     #[serde(default)]
     scope: StepScope,
+    r#become: Option<Become>,
     when: Option<String>,
 }
 
@@ -78,11 +79,8 @@ pub fn read(text: &str, file: &str) -> Result<Runbook, ReadError> {
             parsed.api_version
         )));
     }
-    if let Some(other) = parsed.r#become.as_ref().filter(|b| b.user != "root") {
-        return Err(wrong(format!(
-            "become: user `{}`: only root is supported",
-            other.user
-        )));
+    if let Some(r#become) = &parsed.r#become {
+        check_become(r#become).map_err(wrong)?;
     }
     let params = read_params(parsed.params).map_err(wrong)?;
     let steps = read_steps(parsed.steps, &params).map_err(wrong)?;
@@ -95,7 +93,17 @@ pub fn read(text: &str, file: &str) -> Result<Runbook, ReadError> {
         params,
         steps,
         text: text.to_owned(),
+        untrusted: None,
     })
+}
+
+fn check_become(r#become: &Become) -> Result<(), String> {
+    let name = &r#become.user;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-$".contains(c);
+    match name.starts_with('-') || name.is_empty() || !name.chars().all(plain) {
+        true => Err(format!("become: `{name}` is not the name of a user")),
+        false => Ok(()),
+    }
 }
 
 fn read_params(texts: BTreeMap<String, ParamText>) -> Result<Vec<Param>, String> {
@@ -153,7 +161,8 @@ fn read_steps(texts: Vec<StepText>, params: &[Param]) -> Result<Vec<Step>, Strin
         let with = text
             .with
             .unwrap_or_else(|| Value::Object(serde_json::Map::new()));
-        template::check(&with).map_err(|e| format!("step `{id}`: with: {e}"))?;
+        template::check_arguments(&text.uses, &with)
+            .map_err(|e| format!("step `{id}`: with: {e}"))?;
         let scope_names: &[&str] = match text.scope {
             StepScope::Target => &["target.name", "target.node"],
             StepScope::Run => &[],
@@ -166,6 +175,9 @@ fn read_steps(texts: Vec<StepText>, params: &[Param]) -> Result<Vec<Step>, Strin
                 .chain(steps.iter().map(|s| format!("steps.{}.changed", s.id)))
                 .collect(),
         );
+        if let Some(r#become) = &text.r#become {
+            check_become(r#become).map_err(|e| format!("step `{id}`: {e}"))?;
+        }
         let when = text
             .when
             .map(|source| {
@@ -178,6 +190,7 @@ fn read_steps(texts: Vec<StepText>, params: &[Param]) -> Result<Vec<Step>, Strin
             uses: text.uses,
             with,
             scope: text.scope,
+            r#become: text.r#become,
             when,
         });
     }
@@ -215,6 +228,13 @@ steps:
     }
 
     #[test]
+    fn templates_of_other_programs_are_left_alone_in_scripts() {
+        let from = "uses: a.b\n    with: {node: '{{ target.node }}'}";
+        let to = "uses: host.script\n    with: {apply: \"kubectl get -o go-template='{{ .x }}'\"}";
+        assert!(read(&GOOD.replacen(from, to, 1), "x").is_ok());
+    }
+
+    #[test]
     fn a_runbook_is_read() {
         let runbook = read(GOOD, "x.yaml").unwrap();
         assert_eq!(runbook.steps[1].id.as_str(), "then_the_other");
@@ -239,7 +259,10 @@ steps:
         insta::assert_snapshot!(wrong("steps.one.changed", "steps.then_the_other.changed"), @"x.yaml: step `then_the_other`: when: `steps.then_the_other.changed` uses `steps.then_the_other.changed`, which is not known here; known are params.within, steps.one.changed");
         insta::assert_snapshot!(wrong("steps.one.changed", "target.node == 'x'"), @"x.yaml: step `then_the_other`: when: `target.node == 'x'` uses `target.node`, which is not known here; known are params.within, steps.one.changed");
         insta::assert_snapshot!(wrong("'{{ target.node }}'", "'{{ target.node'"), @"x.yaml: step `one`: with: the template `{{ target.node` is not well-formed: invalid handlebars syntax: expected trailing_tilde_to_omit_whitespace");
-        insta::assert_snapshot!(wrong("targets: nodes", "targets: nodes\nbecome: {user: bob}"), @"x.yaml: become: user `bob`: only root is supported");
+        insta::assert_snapshot!(wrong("uses: a.b\n    with: {node: '{{ target.node }}'}", "uses: host.script\n    with: {apply: 'rm -rf \"{{ params.within }}\"'}"), @r#"x.yaml: step `one`: with: `apply` is a script, and scripts are literal: pass `params.within` to it as a variable, `env: {VALUE: '{{ params.within }}'}`, and use "$VALUE""#);
+        insta::assert_snapshot!(wrong("targets: nodes", "targets: nodes\nbecome: {user: -x}"), @"x.yaml: become: `-x` is not the name of a user");
+        insta::assert_snapshot!(wrong("uses: a.b", "uses: a.b\n    become: {user: a b}"), @"x.yaml: step `one`: become: `a b` is not the name of a user");
+        insta::assert_snapshot!(wrong("uses: a.b", "uses: a.b\n    become: {user: a, method: doas}"), @"x.yaml: steps[0].become.method: unknown variant `doas`, expected `sudo` or `su` at line 11 column 31");
         insta::assert_snapshot!(wrong("params:\n", "risk: low\nparams:\n"), @"x.yaml: duplicate field `risk`");
         insta::assert_snapshot!(read(&"x".repeat(MAX_BYTES + 1), "big.yaml").unwrap_err(), @"big.yaml: it has 1048577 bytes, and a runbook may have 1048576");
     }

@@ -10,6 +10,11 @@ pub enum TemplateError {
     Syntax { template: String, why: String },
     #[error("the template `{template}` names something that is not there: {why}")]
     Missing { template: String, why: String },
+    #[error(
+        "`{key}` is a script, and scripts are literal: pass `{inner}` to it as a variable, \
+         `env: {{VALUE: '{{{{ {inner} }}}}'}}`, and use \"$VALUE\""
+    )]
+    InScript { key: String, inner: String },
 }
 
 fn engine() -> Handlebars<'static> {
@@ -32,6 +37,69 @@ pub fn render(value: &Value, names: &Value) -> Result<Value, TemplateError> {
             .collect::<Result<_, _>>()
             .map(Value::Object),
         other => Ok(other.clone()),
+    }
+}
+
+/// The arguments of kinds that are literal: scripts. A value in them would be a command in no time, so
+/// values reach scripts by `args` and `env`.
+const LITERAL: &[(&str, &[&str])] = &[
+    (
+        "host.script",
+        &["reads", "check", "apply", "verify", "undo"],
+    ),
+    ("host.assert", &["reads"]),
+];
+
+fn is_literal(uses: &str, key: &str, value: &Value) -> bool {
+    value.is_string()
+        && LITERAL
+            .iter()
+            .any(|(kind, keys)| *kind == uses && keys.contains(&key))
+}
+
+/// Renders the arguments of a step, but for its scripts.
+pub fn render_arguments(uses: &str, with: &Value, names: &Value) -> Result<Value, TemplateError> {
+    let Value::Object(map) = with else {
+        return render(with, names);
+    };
+    map.iter()
+        .map(|(key, item)| match is_literal(uses, key, item) {
+            true => Ok((key.clone(), item.clone())),
+            false => Ok((key.clone(), render(item, names)?)),
+        })
+        .collect::<Result<_, _>>()
+        .map(Value::Object)
+}
+
+/// Checks the arguments of a step: the form of every template, and that there is none in a script.
+pub fn check_arguments(uses: &str, with: &Value) -> Result<(), TemplateError> {
+    let Value::Object(map) = with else {
+        return check(with);
+    };
+    map.iter()
+        .try_for_each(|(key, item)| match (is_literal(uses, key, item), item) {
+            (true, Value::String(script)) => no_template(key, script),
+            _ => check(item),
+        })
+}
+
+/// Other programs have templates of this form too; only what would be one of ours is a mistake.
+fn no_template(key: &str, script: &str) -> Result<(), TemplateError> {
+    let names = ["params.", "target.", "steps.", "facts.", "item.", "run."];
+    let ours = script.split("{{").skip(1).find(|rest| {
+        let rest = rest.trim_start_matches(['{', '~', ' ']);
+        names.iter().any(|name| rest.starts_with(name))
+    });
+    match ours {
+        None => Ok(()),
+        Some(rest) => {
+            let inner = rest.split("}}").next().unwrap_or(rest);
+            let inner = inner.trim_matches(['{', '~', ' ']);
+            Err(TemplateError::InScript {
+                key: key.to_owned(),
+                inner: inner.to_owned(),
+            })
+        }
     }
 }
 

@@ -1,37 +1,56 @@
 //! Files of hosts. What is written is written by one script that looks, compares, writes and looks
 //! again under the host's lock.
 
-use super::ssh::{Hosts, Lost};
+use super::script::{LOCK_PATIENCE, Script, refusal};
+use super::shell_loop::Lost;
+use super::ssh::Hosts;
 use crate::fault::Fault;
 use crate::inventory::Destination;
 use crate::journal::Permit;
-use crate::model::{Effect, FileNow, FileRef};
-use ulid::Ulid;
+use crate::model::{Digest, Effect, FileNow, FileRef};
 
 /// Larger files are not read for a before-image, and so not changed. In bytes.
 pub const MAX_FILE: u64 = 1 << 20;
-/// How long a host's lock is waited for, in seconds.
-const LOCK_PATIENCE: &str = "20";
 
 const READ: &str = concat!(
+    include_str!("host/guard.sh"),
     include_str!("host/look.sh"),
     include_str!("host/read_file.sh")
 );
 const FIND: &str = concat!(
+    include_str!("host/end_all.sh"),
+    include_str!("host/guard.sh"),
     include_str!("host/look.sh"),
     include_str!("host/find_file.sh")
 );
 const PUT: &str = concat!(
+    include_str!("host/guard.sh"),
     include_str!("host/look.sh"),
     include_str!("host/put_file.sh")
 );
 
-/// A file with its content.
+/// Whose a file is to be; names or numbers, empty for as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OwnerNames {
+    pub user: String,
+    pub group: String,
+}
+
+/// A file with its content, and what else must be known to change it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileReading {
     pub now: FileNow,
     /// Empty where the file is absent; `None` where it is too large or no plain file.
     pub content: Option<Vec<u8>>,
+    /// The number of the user who reads and writes here.
+    pub reader: u32,
+    /// And of their group.
+    pub reader_group: u32,
+    /// The numbers of the owner names that were asked for.
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+    /// The host's `cp` keeps ACLs, labels and attributes of a file that is replaced.
+    pub keeps_attributes: bool,
 }
 
 impl Hosts {
@@ -40,76 +59,109 @@ impl Hosts {
         &self,
         host: &Destination,
         file: &FileRef,
+        owner: &OwnerNames,
     ) -> Result<FileReading, Fault> {
-        let mark = Ulid::generate().to_string();
         let most = MAX_FILE.to_string();
-        let args = [mark.as_str(), &file.host.machine_id, &file.path, &most];
-        let output = self.read(host, READ, &args).await?;
-        let (answer, content) = answer(&output, &mark).ok_or_else(|| nothing_said(file))?;
-        match answer.split_once(' ').unwrap_or((&answer, "")) {
-            ("is", state) => {
-                let now = FileNow::parse(state).ok_or_else(|| nothing_said(file))?;
+        let args = [
+            file.path.as_str(),
+            most.as_str(),
+            owner.user.as_str(),
+            owner.group.as_str(),
+        ];
+        let said = self
+            .ask(host, &file.host, &Script::new(READ, &args))
+            .await?;
+        match said.word.as_str() {
+            "is" => {
+                let now = FileNow::parse(&said.rest).ok_or_else(|| unreadable(file))?;
                 let content = match &now {
                     FileNow::Is(state) if state.content().is_none() => Some(Vec::new()),
-                    FileNow::Is(state) => {
-                        let content = content.to_vec();
-                        (Some(&crate::model::Digest::of(&content)) == state.content())
-                            .then_some(content)
-                    }
+                    FileNow::Is(state) => (Some(&Digest::of(&said.after)) == state.content())
+                        .then_some(said.after.clone()),
                     FileNow::Strange(_) => None,
                 };
-                Ok(FileReading { now, content })
+                let who = said.part("who").ok_or_else(|| unreadable(file))?;
+                let [reader, reader_group, uid, gid, attributes] =
+                    who.split(',').collect::<Vec<_>>()[..]
+                else {
+                    return Err(unreadable(file));
+                };
+                let number = |text: &str| text.parse().ok();
+                Ok(FileReading {
+                    now,
+                    content,
+                    reader: number(reader).ok_or_else(|| unreadable(file))?,
+                    reader_group: number(reader_group).ok_or_else(|| unreadable(file))?,
+                    uid: number(uid),
+                    gid: number(gid),
+                    keeps_attributes: attributes == "kept",
+                })
             }
-            ("tools", missing) => Err(Fault::refused(
-                "no_tool",
-                format!(
-                    "{} lacks what is needed to write files safely: {missing}",
-                    host.name
-                ),
-            )
-            .next("install it there (coreutils and util-linux, or busybox)")),
-            ("folder", folder) => Err(Fault::refused(
+            "folder" => Err(Fault::refused(
                 "no_folder",
                 format!(
-                    "{} has no folder {folder} in which the file could stand",
-                    host.name
+                    "{} has no folder {} in which the file could stand",
+                    host.name, said.rest
                 ),
             )),
-            ("unsafe", folders) => Err(Fault::refused(
-                "unsafe_folder",
+            "denied" => Err(Fault::refused(
+                "file_denied",
                 format!(
-                    "others than root can write to {folders} on {}: root writing {} could be led astray",
-                    host.name, file.path
+                    "{} may not look at {} on {}, and so nobody knows how {} is",
+                    file.host.identity.user(),
+                    said.rest,
+                    host.name,
+                    file.path
                 ),
             )
-            .next("write the file elsewhere, or give the folder to root alone")),
-            (word, rest) => Err(refusal(host, file, word, rest)),
+            .next("name a user in `become` who may")),
+            "nobody" => Err(Fault::refused(
+                "no_owner",
+                format!(
+                    "{} has no {}, to whom {} is to belong",
+                    host.name, said.rest, file.path
+                ),
+            )
+            .next("give `owner` and `group` as they are called there, or as numbers")),
+            "unsafe" => Err(Fault::refused(
+                "unsafe_folder",
+                format!(
+                    "others can write to {} on {}: whoever writes {} there could be led astray",
+                    said.rest, host.name, file.path
+                ),
+            )
+            .next("write the file elsewhere, or let its owner alone write to the folder")),
+            _ => Err(refusal(host, &file.host, &file.to_string(), &said)),
         }
     }
 
-    /// How a file is after everything that was begun on its host has ended.
-    pub async fn find_file(&self, host: &Destination, file: &FileRef) -> Result<FileNow, Fault> {
-        let mark = Ulid::generate().to_string();
-        let args = [
-            mark.as_str(),
-            &file.host.machine_id,
-            &file.path,
-            LOCK_PATIENCE,
-        ];
-        let output = self.read(host, FIND, &args).await?;
-        let (answer, _) = answer(&output, &mark).ok_or_else(|| nothing_said(file))?;
-        match answer.split_once(' ').unwrap_or((&answer, "")) {
-            ("is", state) => FileNow::parse(state).ok_or_else(|| nothing_said(file)),
-            (word, rest) => Err(refusal(host, file, word, rest)),
+    /// How a file is after everything that was begun on its host has ended. The effect `key` does not
+    /// begin any more.
+    pub async fn find_file(
+        &self,
+        host: &Destination,
+        file: &FileRef,
+        key: &str,
+    ) -> Result<FileNow, Fault> {
+        let patience = LOCK_PATIENCE.as_secs().to_string();
+        let args = [file.path.as_str(), key, &patience];
+        let mut script = Script::new(FIND, &args);
+        script.limit += LOCK_PATIENCE;
+        let said = self.ask(host, &file.host, &script).await?;
+        match said.word.as_str() {
+            "is" => FileNow::parse(&said.rest).ok_or_else(|| unreadable(file)),
+            _ => Err(refusal(host, &file.host, &file.to_string(), &said)),
         }
     }
 
-    /// Puts a file into another state, once. `content` is the bytes that it gets.
+    /// Puts a file into another state, once. `content` is the bytes that it gets, `key` tells this
+    /// attempt from all others, `holder` is what others are told while it is under way.
     pub async fn put_file(
         &self,
         host: &Destination,
         permit: Permit,
         content: &[u8],
+        key: &str,
         holder: &str,
     ) -> Result<(), Fault> {
         let Effect::PutFile {
@@ -120,19 +172,14 @@ impl Hosts {
         else {
             return Err(Fault::internal("this is not done to a file"));
         };
-        let mark = Ulid::generate().to_string();
         let (before, after) = (before.to_string(), after.to_string());
-        let args = [
-            mark.as_str(),
-            &file.host.machine_id,
-            &file.path,
-            &before,
-            &after,
-            holder,
-            LOCK_PATIENCE,
-        ];
-        let output = match self.write(host, PUT, &args, content).await {
-            Ok(output) => output,
+        let patience = LOCK_PATIENCE.as_secs().to_string();
+        let args = [file.path.as_str(), &before, &after, key, holder, &patience];
+        let mut script = Script::new(PUT, &args);
+        script.input = content;
+        script.limit += LOCK_PATIENCE;
+        let said = match self.tell(host, &file.host, &script).await {
+            Ok(said) => said,
             Err(Lost::Before(fault)) => return Err(fault),
             Err(Lost::During(why)) => {
                 return Err(Fault::indeterminate(
@@ -141,47 +188,29 @@ impl Hosts {
                 ));
             }
         };
-        let Some((answer, _)) = answer(&output, &mark) else {
-            return Err(Fault::indeterminate(
-                "host_silent",
-                format!("writing {file}: {} ended it without an answer", host.name),
-            ));
-        };
-        match answer.split_once(' ').unwrap_or((&answer, "")) {
+        match said.word.as_str() {
             // That it is so already was not so a moment ago: whoever did it, it is as wanted.
-            ("written" | "already", _) => Ok(()),
-            ("drift", state) => Err(Fault::definite(
+            "written" | "already" => Ok(()),
+            "drift" => Err(Fault::definite(
                 "drift",
-                format!("{file} is no longer as it was: it is {}", words(state)),
+                format!("{file} is no longer as it was: it is {}", words(&said.rest)),
             )),
-            ("cut", _) => Err(Fault::definite(
+            "cut" => Err(Fault::definite(
                 "content_cut",
                 format!("the new content of {file} did not arrive whole; nothing was changed"),
             )
             .next("try again; look at the connection")),
-            ("unverified", state) => Err(Fault::indeterminate(
+            "unverified" => Err(Fault::indeterminate(
                 "unverified",
                 format!(
                     "{file} was written, and a moment later it is {}",
-                    words(state)
+                    words(&said.rest)
                 ),
             )
             .next("look what else writes it")),
-            (word, rest) => Err(refusal(host, file, word, rest)),
+            _ => Err(refusal(host, &file.host, &file.to_string(), &said)),
         }
     }
-}
-
-/// The line of an answer, and all that comes after it.
-fn answer<'o>(output: &'o [u8], mark: &str) -> Option<(String, &'o [u8])> {
-    let sign = format!("\n{mark} ");
-    let at = output
-        .windows(sign.len())
-        .position(|window| window == sign.as_bytes())?;
-    let rest = output.get(at + sign.len()..)?;
-    let end = rest.iter().position(|byte| *byte == b'\n')?;
-    let line = String::from_utf8_lossy(rest.get(..end)?);
-    Some((line.trim().to_owned(), rest.get(end + 1..)?))
 }
 
 /// A state that a host printed, in words.
@@ -189,61 +218,9 @@ fn words(state: &str) -> String {
     FileNow::parse(state).map_or_else(|| state.to_owned(), |now| now.to_string())
 }
 
-fn nothing_said(file: &FileRef) -> Fault {
+fn unreadable(file: &FileRef) -> Fault {
     Fault::refused(
         "host_read",
         format!("reading {file}: the host's answer cannot be understood"),
     )
-}
-
-/// Answers that every script here can give. Nothing was changed.
-fn refusal(host: &Destination, file: &FileRef, word: &str, rest: &str) -> Fault {
-    match word {
-        "another" => Fault::refused(
-            "another_host",
-            format!(
-                "{} ({}) is not the host of node {}: its machine-id is {rest}, and the node's {}",
-                host.name, host.address, file.host.node, file.host.machine_id
-            ),
-        )
-        .next("put the node's right address into the inventory"),
-        "busy" => Fault::unreachable(
-            "host_busy",
-            format!(
-                "something is still running on {}: {}",
-                host.name,
-                match rest.trim() {
-                    "" => "its lock /run/runbook/lock is held",
-                    holder => holder,
-                }
-            ),
-        )
-        .next("wait until it has ended, and try again"),
-        "failed" => Fault::definite(
-            "host_failed",
-            format!("{file} was not changed: {}", rest.trim()),
-        ),
-        other => Fault::refused(
-            "host_read",
-            format!("{file}: {} answered `{other}`", host.name),
-        ),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_answer_is_found_among_what_else_a_host_prints() {
-        let said = |text: &str| answer(text.as_bytes(), "M").map(|(line, rest)| (line, rest.len()));
-        assert_eq!(
-            said("welcome!\nM is absent \n"),
-            Some(("is absent".into(), 0))
-        );
-        assert_eq!(said("\nM is x\nab\nM c"), Some(("is x".into(), 6)));
-        assert_eq!(said("M is absent\n"), None);
-        assert_eq!(said("\nM is cut sho"), None);
-        assert_eq!(said(""), None);
-    }
 }

@@ -217,7 +217,7 @@ impl Cluster {
             ));
         };
         let (method, kind, body) = match effect {
-            Effect::PutFile { .. } => {
+            Effect::PutFile { .. } | Effect::RunProgram { .. } => {
                 return Err(Fault::internal(
                     "this is not done to an object of a cluster",
                 ));

@@ -1,9 +1,17 @@
 //! How hosts and clusters are reached. Reading needs nothing; whatever writes asks for a permit.
 
+mod control;
 mod file;
 mod kube;
+mod password;
+mod program;
+mod script;
+mod shell_loop;
 mod ssh;
 
-pub use file::{FileReading, MAX_FILE};
+pub use file::{FileReading, MAX_FILE, OwnerNames};
 pub use kube::{Cluster, ClusterOptions, Right};
+pub use password::{AskPerson, PasswordSource, Secret};
+pub use program::check_failed;
+pub use script::another_host;
 pub use ssh::{Hosts, SshOptions};

@@ -1,241 +1,213 @@
 //! Hosts, over OpenSSH: its own client connects, so that its configuration, agent, jump hosts and
-//! known hosts hold.
+//! known hosts hold. On each host there is one shell for each identity, through which all goes.
 
+use super::control::ControlDir;
+use super::password::{Password, PasswordSource};
+use super::shell_loop::{Answer, Frame, Lost, NoShell, Shell};
 use crate::fault::{Class, Fault};
 use crate::inventory::Destination;
+use crate::model::Identity;
 use openssh::{ControlPersist, KnownHosts, Session, SessionBuilder};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
 use tokio::sync::{Mutex, OnceCell};
+use tokio::time::Instant;
 
-/// A script that has not answered by then will not.
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// A script of ours that has not answered by then will not.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection that its process left behind closes itself after this many idle seconds.
 const IDLE_SECONDS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(59);
+/// How often a server is tried that has too many logins under way (sshd's MaxStartups).
+const CROWDED_ATTEMPTS: u32 = 7;
 
 /// How connections are made.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct SshOptions {
     /// Instead of the user's own client configuration.
     pub config: Option<PathBuf>,
     /// Accept the key of a host that is not known yet. A key that has changed is never accepted.
     pub accept_new: bool,
+    /// For becoming another user.
+    pub password: PasswordSource,
 }
 
-/// One script for one host. `script` is literal; values reach it as arguments and input.
-#[derive(Clone, Copy)]
-struct Frame<'f> {
-    script: &'f str,
-    args: &'f [&'f str],
-    input: Option<&'f [u8]>,
+/// The shell of one identity on one host.
+#[derive(Default)]
+enum Line {
+    #[default]
+    Down,
+    Up(Box<Shell>),
+    /// It could not be made; whoever waited for it meanwhile need not try again.
+    Failed(Fault, Instant),
 }
 
-/// How a script came to no answer.
-#[derive(Debug)]
-pub(super) enum Lost {
-    /// It did not begin.
-    Before(Fault),
-    /// It had begun, or may have.
-    During(String),
-}
+type Lines = BTreeMap<(Destination, Identity), Arc<Mutex<Line>>>;
 
-type Connection = Arc<OnceCell<Result<Session, Fault>>>;
-
-/// The connections of a run: one per host, made when first needed.
+/// The hosts of a run, with their connections: made when first needed.
 pub struct Hosts {
     options: SshOptions,
-    connections: Mutex<BTreeMap<Destination, Connection>>,
+    password: Password,
+    control: OnceCell<ControlDir>,
+    lines: Mutex<Lines>,
 }
 
 impl Hosts {
-    pub fn new(options: SshOptions) -> Self {
+    pub fn new(mut options: SshOptions) -> Self {
         Self {
+            password: Password::new(std::mem::take(&mut options.password)),
             options,
-            connections: Mutex::new(BTreeMap::new()),
+            control: OnceCell::new(),
+            lines: Mutex::new(BTreeMap::new()),
         }
     }
 
     /// Runs a script that only reads, as root, and returns what it printed. `script` is literal.
     pub async fn read_as_root(&self, host: &Destination, script: &str) -> Result<String, Fault> {
-        let output = self.read(host, script, &[]).await?;
+        let frame = Frame {
+            script,
+            args: &[],
+            input: &[],
+            limit: TIMEOUT,
+        };
+        let output = self.read(host, &Identity::root(), frame).await?;
         Ok(String::from_utf8_lossy(&output).into_owned())
     }
 
-    /// Runs a script that only reads, as root, with arguments, and returns what it printed.
-    /// A connection that broke since its last use, or closed itself, is made anew once: reading
-    /// twice does no harm.
+    /// Runs a script that only reads, and returns what it printed. A connection that broke since its
+    /// last use is made anew once: reading twice does no harm.
     pub(super) async fn read(
         &self,
         host: &Destination,
-        script: &str,
-        args: &[&str],
+        identity: &Identity,
+        frame: Frame<'_>,
     ) -> Result<Vec<u8>, Fault> {
-        let connection = self.connection(host).await;
-        let used_before = connection.initialized();
-        let frame = Frame {
-            script,
-            args,
-            input: None,
-        };
-        match self.exec(&connection, host, frame).await {
-            Err(Lost::During(why)) if used_before => {
+        let answer = match self.exec(host, identity, frame).await {
+            Err((Lost::During(why), true)) => {
                 tracing::debug!(host = host.name, "connecting again: {why}");
-                self.forget(host, &connection).await;
-                let connection = self.connection(host).await;
-                self.exec(&connection, host, frame).await
+                self.exec(host, identity, frame).await
             }
-            Err(lost) => {
-                if !matches!(&lost, Lost::Before(fault) if fault.class != Class::Unreachable) {
-                    // The next read may find it better.
-                    self.forget(host, &connection).await;
-                }
-                Err(lost)
-            }
-            output => output,
+            other => other,
+        };
+        match answer.map_err(|(lost, _)| lost) {
+            Ok(Answer {
+                code: 0, stdout, ..
+            }) => Ok(stdout),
+            Ok(answer) => Err(Fault::refused(
+                "host_read",
+                format!(
+                    "reading from {} failed: {}",
+                    host.name,
+                    how(&answer, frame.limit)
+                ),
+            )),
+            Err(Lost::Before(fault)) => Err(fault),
+            Err(Lost::During(why)) => Err(Fault::unreachable(
+                "host_lost",
+                format!("the connection to {} is lost: {why}", host.name),
+            )
+            .next(format!("try `ssh {} true`", host.address))),
         }
-        .map_err(|lost| match lost {
-            Lost::Before(fault) => fault,
-            Lost::During(why) => Fault::unreachable("host_lost", why)
-                .next(format!("try `ssh {} true`", host.address)),
-        })
     }
 
-    /// Runs a script that writes, as root, once and never again: whether it was done where the
-    /// connection broke is for the caller to find out.
+    /// Runs a script that writes, once and never again: whether it was done where the connection broke
+    /// is for the caller to find out.
     pub(super) async fn write(
         &self,
         host: &Destination,
-        script: &str,
-        args: &[&str],
-        input: &[u8],
-    ) -> Result<Vec<u8>, Lost> {
-        let connection = self.connection(host).await;
-        let frame = Frame {
-            script,
-            args,
-            input: Some(input),
-        };
-        let output = self.exec(&connection, host, frame).await;
-        if output.is_err() {
-            self.forget(host, &connection).await;
-        }
-        output
-    }
-
-    async fn connection(&self, host: &Destination) -> Connection {
-        let mut connections = self.connections.lock().await;
-        connections.entry(host.clone()).or_default().clone()
-    }
-
-    /// Takes a connection that did not serve out of use, unless another has taken its place.
-    async fn forget(&self, host: &Destination, broken: &Connection) {
-        let mut connections = self.connections.lock().await;
-        if connections
-            .get(host)
-            .is_some_and(|known| Arc::ptr_eq(known, broken))
-        {
-            connections.remove(host);
-        }
-    }
-
-    async fn exec(
-        &self,
-        connection: &Connection,
-        host: &Destination,
+        identity: &Identity,
         frame: Frame<'_>,
     ) -> Result<Vec<u8>, Lost> {
-        let session = connection.get_or_init(|| self.connect(host)).await;
-        let session = session
-            .as_ref()
-            .map_err(|fault| Lost::Before(fault.clone()))?;
-        // The remote end has a clock of its own, since what runs there does not end with us; and sudo
-        // sets a PATH of its own, so ours is set behind it.
-        let wrapped = format!(
-            "run='PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C; \
-             export PATH LC_ALL; exec timeout {} /bin/sh -c \"$@\"'\n\
-             if [ \"$(id -u)\" = 0 ]; then eval \"$run\"; fi\n\
-             exec sudo -n -- /bin/sh -c \"$run\" sh \"$@\"",
-            TIMEOUT.as_secs()
-        );
-        let mut command = session.command("/bin/sh");
-        command
-            .args(["-c", &wrapped, "sh", frame.script, "sh"])
-            .args(frame.args)
-            .stdout(openssh::Stdio::piped())
-            .stderr(openssh::Stdio::piped())
-            .stdin(match frame.input {
-                Some(_) => openssh::Stdio::piped(),
-                None => openssh::Stdio::null(),
-            });
-        let run = async {
-            let mut child = command.spawn().await?;
-            let input = child.stdin().take();
-            let feed = async {
-                if let (Some(mut pipe), Some(bytes)) = (input, frame.input) {
-                    // A script that has seen enough closes its end; its answer tells.
-                    let _ = pipe.write_all(bytes).await;
-                    let _ = pipe.shutdown().await;
-                }
-            };
-            let (output, ()) = tokio::join!(child.wait_with_output(), feed);
-            output
-        };
-        let silent = || {
-            Lost::During(format!(
-                "{} did not answer within {} s, though it is connected",
+        match self.exec(host, identity, frame).await {
+            Ok(Answer {
+                code: 0, stdout, ..
+            }) => Ok(stdout),
+            Ok(answer) => Err(Lost::During(format!(
+                "what was begun on {} was broken off: {}",
                 host.name,
-                TIMEOUT.as_secs()
-            ))
-        };
-        let output = tokio::time::timeout(TIMEOUT + Duration::from_secs(5), run)
-            .await
-            .map_err(|_| silent())?
-            .map_err(|e| {
-                Lost::During(format!(
-                    "the connection to {} broke: {}",
-                    host.name,
-                    chain(&e)
-                ))
-            })?;
-        if output.status.success() {
-            return Ok(output.stdout);
-        }
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        let said = stderr.trim();
-        // sudo also warns, and goes on: then the script has said something.
-        if said.starts_with("sudo:") && output.stdout.is_empty() {
-            return Err(Lost::Before(
-                Fault::refused(
-                    "no_root",
-                    format!("on {}, this user may not become root: {said}", host.name),
-                )
-                .next("connect as root, or allow the user sudo without a password"),
-            ));
-        }
-        match output.status.code() {
-            Some(124) => Err(silent()),
-            // A script that only reads has nothing to lose; one that writes says itself how it ended.
-            code if frame.input.is_none() => Err(Lost::Before(Fault::refused(
-                "host_read",
-                format!(
-                    "reading from {} failed ({}): {said}",
-                    host.name,
-                    code.map_or_else(|| "no exit code".to_owned(), |c| format!("exit code {c}")),
-                ),
+                how(&answer, frame.limit)
             ))),
-            _ => Err(Lost::During(format!(
-                "what was begun on {} was broken off: {said}",
+            Err((Lost::During(why), _)) => Err(Lost::During(format!(
+                "the connection to {} is lost: {why}",
                 host.name
             ))),
+            Err((lost, _)) => Err(lost),
+        }
+    }
+
+    /// Runs a frame in the host's shell. Where it is lost, tells too whether the shell had served before.
+    async fn exec(
+        &self,
+        host: &Destination,
+        identity: &Identity,
+        frame: Frame<'_>,
+    ) -> Result<Answer, (Lost, bool)> {
+        let asked = Instant::now();
+        let line = {
+            let mut lines = self.lines.lock().await;
+            let key = (host.clone(), identity.clone());
+            lines.entry(key).or_default().clone()
+        };
+        let mut line = line.lock().await;
+        // Taken out: where this is given up in the middle, nobody uses what is left of it.
+        let (mut shell, served) = match std::mem::take(&mut *line) {
+            Line::Up(shell) => (shell, true),
+            Line::Failed(fault, when) if when >= asked => {
+                *line = Line::Failed(fault.clone(), when);
+                return Err((Lost::Before(fault), false));
+            }
+            Line::Down | Line::Failed(..) => match self.open(host, identity).await {
+                Ok(shell) => (Box::new(shell), false),
+                Err(fault) => {
+                    *line = Line::Failed(fault.clone(), Instant::now());
+                    return Err((Lost::Before(fault), false));
+                }
+            },
+        };
+        let answer = shell.run(&frame).await;
+        match answer {
+            Ok(answer) => {
+                *line = Line::Up(shell);
+                Ok(answer)
+            }
+            Err(lost) => {
+                shell.close().await;
+                Err((lost, served))
+            }
+        }
+    }
+
+    /// Connects and starts the shell; a connection that breaks meanwhile is made anew once.
+    async fn open(&self, host: &Destination, identity: &Identity) -> Result<Shell, Fault> {
+        let mut again = true;
+        loop {
+            let session = self.connect(host).await?;
+            match Shell::open(session, &host.name, identity, &self.password).await {
+                Ok(shell) => {
+                    tracing::debug!(host = host.name, boot = shell.boot, "shell of {identity}");
+                    return Ok(shell);
+                }
+                Err(NoShell::Fault(fault)) => return Err(fault),
+                Err(NoShell::Broken(why)) if !again => return Err(unreachable(host, &why)),
+                Err(NoShell::Broken(_)) => again = false,
+            }
         }
     }
 
     async fn connect(&self, host: &Destination) -> Result<Session, Fault> {
+        let control = self
+            .control
+            .get_or_try_init(ControlDir::make)
+            .await
+            .map_err(|e| {
+                Fault::refused(
+                    "control_folder",
+                    format!("there is no folder for OpenSSH's sockets: {e}"),
+                )
+            })?;
         let mut builder = SessionBuilder::default();
         builder
             .known_hosts_check(if self.options.accept_new {
@@ -245,7 +217,8 @@ impl Hosts {
             })
             .connect_timeout(CONNECT_TIMEOUT)
             .server_alive_interval(Duration::from_secs(10))
-            .control_persist(ControlPersist::IdleFor(IDLE_SECONDS));
+            .control_persist(ControlPersist::IdleFor(IDLE_SECONDS))
+            .control_directory(control.path());
         if let Some(user) = &host.user {
             builder.user(user.clone());
         }
@@ -255,36 +228,71 @@ impl Hosts {
         if let Some(config) = &self.options.config {
             builder.config_file(config);
         }
-        if let Some(runtime) = std::env::var_os("XDG_RUNTIME_DIR") {
-            builder.control_directory(runtime);
-        } else {
-            builder.control_directory(std::env::temp_dir());
+        let mut attempt = 1;
+        loop {
+            tracing::debug!(host = host.name, address = host.address, "connecting");
+            // OpenSSH bounds the TCP connection, not a server that accepts and then says nothing.
+            let connected =
+                tokio::time::timeout(CONNECT_TIMEOUT * 2, builder.connect_mux(&host.address))
+                    .await
+                    .map_err(|_| {
+                        unreachable(
+                            host,
+                            &format!(
+                                "it accepted the connection and then said nothing for {} s",
+                                CONNECT_TIMEOUT.as_secs() * 2
+                            ),
+                        )
+                    })?;
+            match connected.map_err(|e| chain(&e)) {
+                Ok(session) => return Ok(session),
+                Err(why) if crowded(&why) && attempt < CROWDED_ATTEMPTS => {
+                    tracing::debug!(host = host.name, attempt, "too many logins there: {why}");
+                    tokio::time::sleep(pause(attempt)).await;
+                    attempt += 1;
+                }
+                Err(why) => return Err(unreachable(host, &why)),
+            }
         }
-        tracing::debug!(host = host.name, address = host.address, "connecting");
-        // OpenSSH bounds the TCP connection, not a server that accepts and then says nothing.
-        tokio::time::timeout(CONNECT_TIMEOUT * 2, builder.connect_mux(&host.address))
-            .await
-            .map_err(|_| {
-                unreachable(
-                    host,
-                    &format!(
-                        "it accepted the connection and then said nothing for {} s",
-                        CONNECT_TIMEOUT.as_secs() * 2
-                    ),
-                )
-            })?
-            .map_err(|e| unreachable(host, &chain(&e)))
     }
 
     /// Ends all connections.
     pub async fn close(self) {
-        for (host, connection) in self.connections.into_inner() {
-            if let Some(Ok(session)) = Arc::into_inner(connection).and_then(OnceCell::into_inner)
-                && let Err(e) = session.close().await
-            {
-                tracing::debug!(host = host.name, "closing: {}", chain(&e));
-            }
-        }
+        let lines = self.lines.into_inner().into_values();
+        let up = lines.filter_map(|line| match Arc::into_inner(line)?.into_inner() {
+            Line::Up(shell) => Some(shell.close()),
+            Line::Down | Line::Failed(..) => None,
+        });
+        futures::future::join_all(up).await;
+    }
+}
+
+/// Whether a server, or one on the way to it, has too many logins under way: sshd then closes new
+/// ones before it says anything (sshd_config(5), MaxStartups). One that says nothing and closes
+/// nothing is not crowded.
+fn crowded(why: &str) -> bool {
+    let dropped = why.contains("kex_exchange_identification") || why.contains("banner exchange");
+    dropped
+        && !why.contains("timed out")
+        && !why.contains("open failed")
+        && !why.contains("stdio forwarding failed")
+}
+
+/// Longer each time, and not the same for all that were turned away at once.
+fn pause(attempt: u32) -> Duration {
+    let base = 250u64 << attempt.min(6);
+    let spread = u64::try_from(ulid::Ulid::generate().random() % 1000).unwrap_or(0);
+    Duration::from_millis(base + base * spread / 1000)
+}
+
+/// How a script of ours ended that should have ended well.
+fn how(answer: &Answer, limit: Duration) -> String {
+    let said = String::from_utf8_lossy(&answer.stderr);
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    match (answer.code, said.as_str()) {
+        (124 | 137 | 143, _) => format!("it did not end within {} s", limit.as_secs()),
+        (code, "") => format!("exit code {code}"),
+        (code, said) => format!("exit code {code}: {said}"),
     }
 }
 
@@ -294,22 +302,35 @@ fn unreachable(host: &Destination, why: &str) -> Fault {
         true => host.name.clone(),
         false => format!("{} ({})", host.name, host.address),
     };
-    let fault = Fault::unreachable(
-        "host_unreachable",
-        format!("{at} cannot be reached over SSH: {why}"),
-    );
-    if why.contains("Host key verification failed") || why.contains("HOST IDENTIFICATION") {
-        fault.next(
-            "its key is not the known one, or none is known: check it, then add it to known_hosts \
-             (or --accept-new, for hosts never seen before)",
+    let of = |code: &'static str| {
+        Fault::new(
+            Class::Unreachable,
+            code,
+            format!("{at} cannot be reached over SSH: {why}"),
         )
+    };
+    if why.contains("HOST IDENTIFICATION") {
+        of("host_key_changed").next(
+            "its key is another than the known one: find out why before anything else; if it was \
+             installed anew, `ssh-keygen -R` forgets the old one",
+        )
+    } else if why.contains("Host key verification failed") {
+        of("host_key_unknown").next(
+            "its key is not known: check it, then add it to known_hosts (or --accept-new, for hosts \
+             never seen before)",
+        )
+    } else if why.contains("Permission denied") {
+        of("host_login").next(format!(
+            "no key opens it; only keys work here, from an agent or without a passphrase: try `ssh -o BatchMode=yes {} true`",
+            host.address
+        ))
     } else {
-        fault.next(format!("try `ssh {} true`", host.address))
+        of("host_unreachable").next(format!("try `ssh {} true`", host.address))
     }
 }
 
 /// An error with what it was caused by, in one line.
-fn chain(e: &dyn std::error::Error) -> String {
+pub(super) fn chain(e: &dyn std::error::Error) -> String {
     let mut text = e.to_string();
     let mut source = e.source();
     while let Some(e) = source {

@@ -1,7 +1,7 @@
 //! What is left of a change that was not taken back, and how a person does it.
 
 use super::text::{clean, paragraph, width};
-use crate::model::{Effect, FileState, Now, Standing, json_patch};
+use crate::model::{Effect, FileState, Now, Standing, json_patch, shell_word};
 use serde_json::Value;
 use std::path::Path;
 
@@ -16,12 +16,23 @@ pub fn render_by_hand(effect: &Effect, now: Result<&Now, &str>, blobs: &Path) ->
             Standing::Other { now } => {
                 format!("is neither as the run left it nor as before: {now}")
             }
+            Standing::Unclear { why } => format!("cannot be told: {why}"),
         },
     };
     let mut text = paragraph("  - ", &format!("{} {state}", effect.subject()), width());
     text.push('\n');
     let done = now.is_ok_and(|now| effect.standing(now) == Standing::After);
-    if !done && let Some(command) = command(effect, now.ok(), blobs) {
+    if let (false, Effect::RunProgram { programs }) = (done, effect) {
+        let host = &programs.host;
+        text.push_str(&format!(
+            "    by hand, on {} as {}:\n",
+            clean(&host.node),
+            clean(host.identity.user())
+        ));
+        for line in programs.apply.text().lines() {
+            text.push_str(&format!("      {}\n", clean(line)));
+        }
+    } else if !done && let Some(command) = command(effect, now.ok(), blobs) {
         // A command is copied whole: it is not wrapped.
         text.push_str(&format!("    by hand: {}\n", clean(&command)));
     }
@@ -51,12 +62,12 @@ fn command(effect: &Effect, now: Option<&Now>, blobs: &Path) -> Option<String> {
                 "kubectl {namespace}patch {} {} --type=json -p {}",
                 object.resource,
                 object.name,
-                quote(&Value::Array(patch).to_string())
+                shell_word(&Value::Array(patch).to_string())
             ))
         }
         Effect::PutFile { file, after, .. } => Some(match after {
             FileState::Absent => {
-                format!("on {}: rm -- {}", file.host.node, quote(&file.path))
+                format!("on {}: rm -- {}", file.host.node, shell_word(&file.path))
             }
             FileState::Present {
                 mode,
@@ -68,9 +79,10 @@ fn command(effect: &Effect, now: Option<&Now>, blobs: &Path) -> Option<String> {
                 "copy {} to {}, and there: install -m {mode:04o} -o {uid} -g {gid} COPY {}",
                 blobs.join(content.as_str()).display(),
                 file.host.node,
-                quote(&file.path)
+                shell_word(&file.path)
             ),
         }),
+        Effect::RunProgram { .. } => None,
         Effect::ReplacePod { pod, .. } => Some(format!(
             "kubectl -n {} delete pod {}",
             pod.namespace.as_deref().unwrap_or("default"),
@@ -79,19 +91,13 @@ fn command(effect: &Effect, now: Option<&Now>, blobs: &Path) -> Option<String> {
     }
 }
 
-/// For a shell.
-fn quote(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:=".contains(c);
-    match !text.is_empty() && text.chars().all(plain) {
-        true => text.to_owned(),
-        false => format!("'{}'", text.replace('\'', r"'\''")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Digest, FieldChange, FieldPath, FileNow, FileRef, HostRef, ObjectRef};
+    use crate::journal::test_events::programs;
+    use crate::model::{
+        Digest, FieldChange, FieldPath, FileNow, FileRef, HostRef, ObjectRef, ProgramNow,
+    };
     use serde_json::json;
 
     fn field(before: Option<&str>, after: Option<&str>) -> Effect {
@@ -118,6 +124,7 @@ mod tests {
                 host: HostRef {
                     node: "node02".into(),
                     machine_id: String::new(),
+                    identity: crate::model::Identity::root(),
                 },
                 path: "/etc/it's".into(),
             },
@@ -156,6 +163,12 @@ mod tests {
                 Ok(&Now::File(FileNow::Is(FileState::Absent))),
             ),
             shown(&file(FileState::Absent), Err("node02 does not answer")),
+            shown(
+                &Effect::RunProgram {
+                    programs: Box::new(programs().inverse().unwrap()),
+                },
+                Ok(&Now::Program(ProgramNow::Unclear("it was cut".into()))),
+            ),
         ];
         insta::assert_snapshot!(all.join("\n"));
     }

@@ -4,7 +4,33 @@ use super::fault::render_fault;
 use super::text::{changes, clean, seconds};
 use crate::engine::End;
 use crate::journal::Ending;
+use crate::model::{Plan, PlanKind, PlannedStep};
 use std::time::Duration;
+
+/// How the changes of a run that ended well were seen to be done.
+pub fn what_was_seen(plan: &Plan) -> String {
+    let seen = match plan.kind {
+        PlanKind::Apply => "verified",
+        PlanKind::Undo { .. } => "written and read back",
+    };
+    let blind = |step: &&PlannedStep| {
+        let effects = step.verdict.effects();
+        effects.iter().any(|effect| !effect.can_be_verified())
+    };
+    let unseen: Vec<String> = plan
+        .steps
+        .iter()
+        .filter(blind)
+        .map(|step| format!("`{}`", step.id))
+        .collect();
+    match unseen.is_empty() {
+        true => seen.to_owned(),
+        false => format!(
+            "{seen}, but for {}, of which nothing can be seen",
+            unseen.join(", ")
+        ),
+    }
+}
 
 /// What is said besides how a run ended.
 #[derive(Debug, Clone, Copy, Default)]

@@ -1,6 +1,6 @@
 //! Runs that were: in a list, and one of them as it happened.
 
-use super::end::{Words, render_end};
+use super::end::{Words, render_end, what_was_seen};
 use super::tell::{Telling, Told};
 use super::text::{changes, clean, paragraph, width};
 use crate::engine::End;
@@ -125,10 +125,7 @@ pub fn render_history(record: &RunRecord, entries: &[Entry], state: State) -> St
         (None, _) => line("It was cut short: its program ended before it did."),
         (Some(end), _) => {
             let words = Words {
-                seen: match plan.kind {
-                    PlanKind::Apply => "verified",
-                    PlanKind::Undo { .. } => "written and read back",
-                },
+                seen: &what_was_seen(plan),
                 done: "",
                 taken_back: matches!(state, State::TakenBack { whole: true, .. }),
             };

@@ -11,7 +11,7 @@ mod tell;
 mod text;
 
 pub use by_hand::render_by_hand;
-pub use end::{Words, render_end};
+pub use end::{Words, render_end, what_was_seen};
 pub use fault::render_fault;
 pub use history::{State, render_history, render_run};
 pub use live::Live;

@@ -146,6 +146,22 @@ impl Page {
 
     fn detail(&mut self, detail: &Detail) {
         self.paragraph("      ", &detail.subject);
+        if detail.before.is_some() || detail.after.is_some() {
+            self.before_and_after(detail);
+        }
+        for line in &detail.lines {
+            // A line of a file is shown as it is: what would wrap is cut by the terminal, not by us.
+            let text = format!("          {}", clean(line));
+            let text = match line.chars().next() {
+                Some('-') => style(text).red(),
+                Some('+') => style(text).green(),
+                _ => style(text).dim(),
+            };
+            self.line(&text.for_stderr().to_string());
+        }
+    }
+
+    fn before_and_after(&mut self, detail: &Detail) {
         let absent = || "(absent)".to_owned();
         let side = |value: &Option<String>, is: &str| {
             let value = value.clone().unwrap_or_else(absent);
@@ -160,22 +176,20 @@ impl Page {
         let green = paragraph("        + ", &after, self.width);
         self.line(&style(red).red().for_stderr().to_string());
         self.line(&style(green).green().for_stderr().to_string());
-        for line in &detail.lines {
-            // A line of a file is shown as it is: what would wrap is cut by the terminal, not by us.
-            let text = format!("          {}", clean(line));
-            let text = match line.chars().next() {
-                Some('-') => style(text).red(),
-                Some('+') => style(text).green(),
-                _ => style(text).dim(),
-            };
-            self.line(&text.for_stderr().to_string());
-        }
     }
 
     fn foot(&mut self, plan: &Plan) {
         let count =
             |wanted: fn(&Verdict) -> bool| plan.steps.iter().filter(|s| wanted(&s.verdict)).count();
-        let changes = plan.changes();
+        let exact = count(|v| {
+            matches!(
+                v,
+                Verdict::Change {
+                    predicted: None,
+                    ..
+                }
+            )
+        });
         let predicted = count(|v| {
             matches!(
                 v,
@@ -187,8 +201,8 @@ impl Page {
         });
         let refused = count(|v| matches!(v, Verdict::Refused { .. }));
         let unknown = count(|v| matches!(v, Verdict::Unknown { .. }));
-        let mut said = vec![match changes.saturating_sub(predicted) {
-            0 if predicted == 0 => "Nothing to change.".to_owned(),
+        let mut said = vec![match exact {
+            0 if predicted == 0 && unknown == 0 => "Nothing to change.".to_owned(),
             0 => "No step changes something for certain.".to_owned(),
             1 => "1 step changes something.".to_owned(),
             n => format!("{n} steps change something."),
@@ -210,7 +224,7 @@ impl Page {
             said.push(format!("{unknown} unknown."));
         }
         self.paragraph("", &said.join(" "));
-        if changes > 0 && refused == 0 && plan.kind == PlanKind::Apply {
+        if plan.changes() > 0 && refused == 0 && plan.kind == PlanKind::Apply {
             let heals = plan.heals();
             if !heals.is_empty() {
                 self.paragraph(

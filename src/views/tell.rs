@@ -2,10 +2,13 @@
 
 use super::text::{clean, paragraph, seconds, width};
 use crate::journal::{Event, Outcome, StepResult};
-use crate::model::{Plan, PlannedStep, Scope, StepId};
+use crate::model::{Exit, Plan, PlannedStep, Ran, Scope, StepId};
 use console::style;
 use jiff::Timestamp;
 use std::time::Duration;
+
+/// Lines of a program's output that are shown.
+const PRINTED_LINES: usize = 8;
 
 /// What an event means for a reader.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,12 +51,42 @@ impl Telling {
                 outcome: Outcome::NotDone { fault },
                 ..
             } => vec![self.line("      ", &fault.message)],
+            Event::Printed { ran, .. } => self.printed(ran),
             Event::RunResumed { actor, .. } => {
                 vec![self.line("  ", &format!("↻ Resumed by {actor}"))]
             }
             Event::RunEnded { .. } => vec![Told::Over],
             Event::RunStarted { .. } | Event::Intent { .. } | Event::Outcome { .. } => Vec::new(),
         }
+    }
+
+    /// The end of what a program printed: what it says last is what matters.
+    fn printed(&self, ran: &Ran) -> Vec<Told> {
+        let mut told = Vec::new();
+        // What a check prints is of no interest where it tells what it should.
+        let quiet = ran.name == "check" && matches!(ran.exit, Exit::Code(0 | 1));
+        let output = ran.output();
+        let lines: Vec<&str> = match quiet {
+            true => Vec::new(),
+            false => output.lines().collect(),
+        };
+        let hidden = lines.len().saturating_sub(PRINTED_LINES);
+        if hidden > 0 {
+            told.push(self.line("      │ ", &format!("… {hidden} lines before these")));
+        }
+        for line in lines.iter().skip(hidden) {
+            told.push(self.line("      │ ", line));
+        }
+        if ran.held {
+            told.push(self.line(
+                "      ",
+                &format!(
+                    "`{}` has ended, and something that it started runs on",
+                    ran.name
+                ),
+            ));
+        }
+        told
     }
 
     fn line(&self, first: &str, text: &str) -> Told {
@@ -95,7 +128,13 @@ impl Telling {
             StepResult::Verified { changed } => {
                 let mark = style("✓").green().for_stderr();
                 let checks = self.step(id, scope).is_some_and(|s| !s.verdict.changes());
+                let unverified = self
+                    .step(id, scope)
+                    .is_some_and(|s| s.verdict.effects().iter().any(|e| !e.can_be_verified()));
                 let note = match (changed, checks) {
+                    (true, _) if unverified => {
+                        ": it ended with exit code 0, which is all that is known"
+                    }
                     (false, false) => ": it was already so",
                     _ => "",
                 };

@@ -148,9 +148,9 @@ fn broken_while_waiting(lab: &Lab) -> Result<(), String> {
 }
 
 /// Ends the OpenSSH masters that this test's program started: they name its own folder.
-fn kill_masters(program: &Program<'_>) -> Result<usize, String> {
-    let mark = program.path().join(".ssh-connection");
-    let mark = mark.to_string_lossy();
+pub fn kill_masters(program: &Program<'_>) -> Result<usize, String> {
+    let folder = program.path();
+    let folder = folder.to_string_lossy();
     let mut killed = 0;
     for entry in fs::read_dir("/proc").map_err(|e| e.to_string())?.flatten() {
         let Ok(pid) = entry.file_name().to_string_lossy().parse::<i32>() else {
@@ -158,7 +158,8 @@ fn kill_masters(program: &Program<'_>) -> Result<usize, String> {
         };
         let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        if line.contains(mark.as_ref())
+        if line.contains(folder.as_ref())
+            && line.contains(".ssh-connection")
             && let Some(pid) = rustix::process::Pid::from_raw(pid)
         {
             rustix::process::kill_process(pid, rustix::process::Signal::KILL)

@@ -30,7 +30,7 @@ pub fn reset(lab: &Lab) -> Result<(), String> {
 pub fn clear(lab: &Lab) -> Result<(), String> {
     script(
         lab,
-        "chattr -R -i /etc/five 2>/dev/null; rm -rf /etc/five; rm -f /run/runbook/*",
+        "chattr -R -i /etc/five 2>/dev/null; rm -rf /etc/five /run/runbook /var/lib/runbook",
     )?;
     let patch = r#"{"spec":{"unschedulable":null},"metadata":{"labels":{"example.com/five":null},"annotations":{"example.com/five":null,"example.com/said":null}}}"#;
     kubectl(lab, &["patch", "node", NODE, "--type=merge", "-p", patch])?;

@@ -7,10 +7,10 @@
 
 use super::*;
 use crate::journal::Entry;
-use crate::journal::test_events::{change, plan, start_of, step};
+use crate::journal::test_events::{change, host, plan, programs, start_of, step};
 use crate::model::{
-    Digest, FieldChange, FieldPath, FileNow, FileRef, FileState, HostRef, Now, ObjectRef, RunId,
-    Target,
+    Digest, FieldChange, FieldPath, FileNow, FileRef, FileState, Now, ObjectRef, Program,
+    ProgramNow, Programs, RunId, Target,
 };
 use crate::plan::{after, take_back};
 use jiff::Timestamp;
@@ -65,14 +65,25 @@ const QUIET: Weather = Weather {
 /// An effect that is still on its way, with the state that it rests on.
 #[derive(Clone)]
 struct Late {
+    id: EffectId,
     effect: Effect,
     version: Option<u64>,
+}
+
+/// What a run may change.
+#[derive(Debug, PartialEq, Eq)]
+struct Owned {
+    objects: BTreeMap<String, BTreeMap<String, String>>,
+    files: BTreeMap<String, FileState>,
+    programs: BTreeMap<String, bool>,
 }
 
 struct World {
     /// Objects by name: version, and the values of their annotations.
     objects: BTreeMap<String, (u64, BTreeMap<String, String>)>,
     files: BTreeMap<String, FileState>,
+    /// Whether what an author's program does is done, by the program's name.
+    programs: BTreeMap<String, bool>,
     /// The UID of each pod that there is, by name.
     pods: BTreeMap<String, String>,
     late: Vec<Late>,
@@ -101,6 +112,24 @@ fn file(text: &str) -> FileState {
     }
 }
 
+/// One whose arguments are its name.
+fn program(name: &str) -> Programs {
+    let of = |part: Program| Program {
+        args: vec![name.to_owned()],
+        ..part
+    };
+    let all = programs();
+    Programs {
+        apply: of(all.apply),
+        undo: all.undo.map(of),
+        ..all
+    }
+}
+
+fn name_of(programs: &Programs) -> &str {
+    &programs.apply.args[0]
+}
+
 fn object(kind: &str, name: &str, uid: &str) -> ObjectRef {
     ObjectRef {
         api_version: "v1".into(),
@@ -122,6 +151,9 @@ impl World {
                 }})))
             }
             Effect::PutFile { file, .. } => Now::File(FileNow::Is(self.files[&file.path].clone())),
+            Effect::RunProgram { programs } => Now::Program(ProgramNow::Is {
+                done: self.programs[name_of(programs)],
+            }),
             Effect::ReplacePod { pod, .. } => Now::Object(
                 self.pods
                     .get(&pod.name)
@@ -150,7 +182,7 @@ impl World {
         match effect.standing(&self.now(effect)) {
             Standing::Before => {}
             // The frame on a host finds it done.
-            Standing::After if matches!(effect, Effect::PutFile { .. }) => return Ok(()),
+            Standing::After if effect.on_host().is_some() => return Ok(()),
             _ => return Err(conflict()),
         }
         *self.applied.entry(key(effect)).or_default() += 1;
@@ -175,11 +207,21 @@ impl World {
             Effect::PutFile { file, after, .. } => {
                 self.files.insert(file.path.clone(), after.clone());
             }
+            Effect::RunProgram { programs } => {
+                self.programs
+                    .insert(name_of(programs).to_owned(), !programs.back);
+            }
             Effect::ReplacePod { pod, .. } => {
                 self.pods.insert(pod.name.clone(), format!("{}'", pod.uid));
             }
         }
         Ok(())
+    }
+
+    /// Whoever looks on a host what became of an attempt keeps it from beginning still.
+    fn fence(&mut self, id: &EffectId) {
+        self.late
+            .retain(|late| late.id != *id || late.effect.on_host().is_none());
     }
 
     /// One of the effects that are on their way arrives, or is lost for good.
@@ -217,18 +259,17 @@ impl World {
     }
 
     /// All that a run owns.
-    fn owned(
-        &self,
-    ) -> (
-        BTreeMap<String, BTreeMap<String, String>>,
-        BTreeMap<String, FileState>,
-    ) {
+    fn owned(&self) -> Owned {
         let objects = self
             .objects
             .iter()
             .map(|(name, (_, annotations))| (name.clone(), annotations.clone()))
             .collect();
-        (objects, self.files.clone())
+        Owned {
+            objects,
+            files: self.files.clone(),
+            programs: self.programs.clone(),
+        }
     }
 }
 
@@ -281,10 +322,15 @@ fn sit(
             return None;
         }
         input = match turn.ask {
-            Ask::Look(_) | Ask::Find(_) if dice.once_in(weather.unreachable) => {
+            Ask::Look(_) | Ask::Find(..) if dice.once_in(weather.unreachable) => {
                 Input::Looked(Err(Fault::unreachable("api_unreachable", "x")))
             }
-            Ask::Look(effect) | Ask::Find(effect) => {
+            Ask::Find(id, effect) => {
+                world.fence(&id);
+                version = world.version(&effect);
+                Input::Looked(Ok(effect.standing(&world.now(&effect))))
+            }
+            Ask::Look(effect) => {
                 version = world.version(&effect);
                 Input::Looked(Ok(effect.standing(&world.now(&effect))))
             }
@@ -304,7 +350,12 @@ fn sit(
                     permit.id()
                 );
                 let effect = permit.effect().clone();
-                let lost = || Err(Fault::indeterminate("api_lost", "x"));
+                let id = permit.id().clone();
+                let code = match effect.on_host() {
+                    Some(_) => "host_lost",
+                    None => "api_lost",
+                };
+                let lost = || Err(Fault::indeterminate(code, "x"));
                 Input::Performed(if dice.once_in(weather.rejected) {
                     Err(Fault::definite("api_rejected", "x"))
                 } else if dice.once_in(weather.lost) {
@@ -315,7 +366,11 @@ fn sit(
                             lost()
                         }
                         _ => {
-                            world.late.push(Late { effect, version });
+                            world.late.push(Late {
+                                id,
+                                effect,
+                                version,
+                            });
                             lost()
                         }
                     }
@@ -330,7 +385,9 @@ fn sit(
                     Standing::After if timeout => Err(Fault::definite("timeout", "x")),
                     Standing::After => Ok(()),
                     Standing::Before => Err(Fault::definite("taken_back", "x")),
-                    Standing::Other { .. } => Err(Fault::definite("overwritten", "x")),
+                    Standing::Other { .. } | Standing::Unclear { .. } => {
+                        Err(Fault::definite("overwritten", "x"))
+                    }
                 })
             }
             Ask::Watch(_) => {
@@ -398,6 +455,7 @@ fn begin(dice: &mut Dice) -> (World, Plan) {
     let mut world = World {
         objects: BTreeMap::new(),
         files: BTreeMap::new(),
+        programs: (0..3).map(|n| (format!("g{n}"), false)).collect(),
         pods: BTreeMap::new(),
         late: vec![],
         applied: BTreeMap::new(),
@@ -415,7 +473,7 @@ fn begin(dice: &mut Dice) -> (World, Plan) {
         world.pods.insert(format!("p{n}"), format!("pod-{n}"));
     }
     let mut plan = plan();
-    let (mut objects, mut files, mut pods) = (0, 0, 0);
+    let (mut objects, mut files, mut pods, mut programs) = (0, 0, 0, 0);
     for n in 0..1 + dice.below(6) {
         let scope = match dice.below(3) {
             0 => Scope::Run,
@@ -423,7 +481,7 @@ fn begin(dice: &mut Dice) -> (World, Plan) {
         };
         let mut effects = Vec::new();
         for _ in 0..1 + dice.below(2) {
-            match dice.below(3) {
+            match dice.below(4) {
                 0 if objects < 3 => {
                     let name = format!("o{objects}");
                     objects += 1;
@@ -470,16 +528,16 @@ fn begin(dice: &mut Dice) -> (World, Plan) {
                         false => FileState::Absent,
                     };
                     effects.push(Effect::PutFile {
-                        file: FileRef {
-                            host: HostRef {
-                                node: "n".into(),
-                                machine_id: String::new(),
-                            },
-                            path,
-                        },
+                        file: FileRef { host: host(), path },
                         before,
                         after,
                     });
+                }
+                3 if programs < 3 => {
+                    effects.push(Effect::RunProgram {
+                        programs: Box::new(program(&format!("g{programs}"))),
+                    });
+                    programs += 1;
                 }
                 2 if pods < 3 => {
                     effects.push(Effect::ReplacePod {
@@ -566,7 +624,7 @@ fn simulate(seed: u64, weather: Weather) {
         .iter()
         .filter(|e| e.state == EffectState::Done)
     {
-        let theirs = intruded || matches!(done.effect, Effect::PutFile { .. });
+        let theirs = intruded || done.effect.on_host().is_some();
         assert!(
             world.applied.contains_key(&key(&done.effect)) || theirs,
             "said to be done, and it was not: {:?}",
@@ -575,9 +633,17 @@ fn simulate(seed: u64, weather: Weather) {
     }
 
     // A request that is on its way ends sooner than a person decides to take a run back.
+    // On a host there is no need to wait: who looks keeps away what is still on its way.
+    for done in record.to_take_back() {
+        world.fence(&done.id);
+    }
+    let on_hosts = |late: &Late| late.effect.on_host().is_some();
+    let (hosts, requests) = world.late.drain(..).partition(on_hosts);
+    world.late = requests;
     while !world.late.is_empty() {
         world.arrive(&mut dice);
     }
+    world.late = hosts;
     let left = world.owned();
     world.intruded.clear();
     world.applied.clear();
@@ -594,16 +660,16 @@ fn simulate(seed: u64, weather: Weather) {
     }
     // What somebody else had written stays as they wrote it.
     let after = world.owned();
-    for (path, state) in &left.1 {
+    for (path, state) in &left.files {
         if *state == file("intruder") {
-            assert_eq!(after.1[path], *state, "{path} was written over");
+            assert_eq!(after.files[path], *state, "{path} was written over");
         }
     }
-    for (name, annotations) in &left.0 {
+    for (name, annotations) in &left.objects {
         for (field, value) in annotations {
             if value == "intruder" {
                 assert_eq!(
-                    after.0[name].get(field),
+                    after.objects[name].get(field),
                     Some(value),
                     "{name}/{field} was written over"
                 );

@@ -111,9 +111,9 @@ impl Script {
                 });
             }
             input = match turn.ask {
-                ask @ (Ask::Look(_) | Ask::Find(_)) => {
+                ask @ (Ask::Look(_) | Ask::Find(..)) => {
                     self.log.push(match ask {
-                        Ask::Find(_) => "find".into(),
+                        Ask::Find(..) => "find".into(),
                         _ => "look".into(),
                     });
                     Input::Looked(match self.looks.is_empty() {
@@ -295,6 +295,87 @@ fn a_lost_answer_is_found_by_looking_or_stays_unknown() {
         assert_eq!((end.ending, end.made), (Ending::Unknown, 1));
         assert!(script.log.contains(&"outcome s0@run#1 unknown".to_owned()));
     }
+}
+
+/// On a host, whoever has looked knows that the attempt cannot begin any more.
+#[test]
+fn an_effect_on_a_host_whose_answer_was_lost_is_begun_anew_unless_it_happened() {
+    let on_host = || {
+        let effect = Effect::PutFile {
+            file: crate::model::FileRef {
+                host: test_events::host(),
+                path: "/f".into(),
+            },
+            before: crate::model::FileState::Absent,
+            after: crate::model::FileState::Absent,
+        };
+        machine_of(
+            PlanKind::Apply,
+            vec![test_events::change(vec![effect])],
+            &[],
+        )
+    };
+    let host_lost = || Err(Fault::indeterminate("host_lost", "x"));
+    let mut script = Script::new();
+    script.writes = vec![host_lost()];
+    let end = script.run(&mut on_host());
+    assert_eq!((end.ending, end.made), (Ending::Done, 1));
+    insta::assert_snapshot!(script.log.join("\n"), @"
+    start s0
+    look
+    intend s0@run#1
+    write s0@run#1
+    find
+    outcome s0@run#1 not done
+    intend s0@run#2
+    write s0@run#2
+    outcome s0@run#2 done
+    settle
+    end s0 verified changed=true
+    over Done
+    ");
+
+    let mut script = Script::new();
+    script.writes = vec![host_lost()];
+    script.looks = vec![Ok(Standing::Before), Ok(Standing::After)];
+    let end = script.run(&mut on_host());
+    assert_eq!((end.ending, end.made), (Ending::Done, 1));
+    assert_eq!(
+        script.log.iter().filter(|l| l.starts_with("write")).count(),
+        1
+    );
+
+    // Not for ever, and only where it was the connection.
+    let mut script = Script::new();
+    script.writes = vec![host_lost(); 9];
+    let end = script.run(&mut on_host());
+    assert_eq!((end.ending, end.made), (Ending::Unknown, 1));
+    assert_eq!(
+        script.log.iter().filter(|l| l.starts_with("write")).count(),
+        5
+    );
+    let mut script = Script::new();
+    script.writes = vec![Err(Fault::indeterminate("program_failed", "x"))];
+    let end = script.run(&mut on_host());
+    assert_eq!((end.ending, end.made), (Ending::Unknown, 1));
+}
+
+#[test]
+fn what_nobody_can_tell_ends_the_run_and_is_not_done_again() {
+    let unclear = || Ok(Standing::Unclear { why: "cut".into() });
+    let mut script = Script::new();
+    script.looks = vec![unclear()];
+    let end = script.run(&mut machine_of(PlanKind::Apply, vec![change(&["a"])], &[]));
+    assert_eq!((end.ending, end.made), (Ending::Unknown, 0));
+    assert_eq!(end.fault.unwrap().code, "unclear");
+
+    let first = id("s0", "Node a", 1);
+    let record = sitting(two_steps(), vec![intent(&first, "a")]);
+    let mut script = Script::new();
+    script.looks = vec![unclear()];
+    let end = script.run(&mut Machine::resume(&record));
+    assert_eq!((end.ending, end.made), (Ending::Unknown, 1));
+    assert!(!script.log.iter().any(|line| line.starts_with("intend")));
 }
 
 #[test]

@@ -30,6 +30,7 @@ fn with_blobs(run: RunId) -> (Event, Blobs) {
             host: HostRef {
                 node: "n".into(),
                 machine_id: String::new(),
+                identity: crate::model::Identity::root(),
             },
             path: "/x".into(),
         },

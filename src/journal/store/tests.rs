@@ -206,6 +206,7 @@ fn file_effect(content: &Digest) -> (EffectId, Effect) {
             host: HostRef {
                 node: "n".into(),
                 machine_id: String::new(),
+                identity: crate::model::Identity::root(),
             },
             path: "/x".into(),
         },

@@ -24,6 +24,7 @@ fn sample() -> Plan {
     plan.engine = env!("CARGO_PKG_VERSION").into();
     plan.targets = vec![target.clone()];
     plan.steps = vec![PlannedStep {
+        identity: crate::model::Identity::root(),
         id: StepId::new("one").unwrap(),
         name: "One".into(),
         uses: "a.b".into(),

@@ -1,5 +1,4 @@
-# Read by the host, before one of the other scripts here. POSIX shell; dash and busybox run it too.
-# Every process counts on a small host: what the shell can do itself, it does.
+# Files, as they are.
 
 # What is at the path $1, in one line: `absent`, `file MODE UID GID BYTES SHA256`, or `other` and words.
 look() {
@@ -24,30 +23,25 @@ look() {
 not_immutable() {
     case $(lsattr -d -- "$1" 2>/dev/null) in
         ????i*) say 'is other an immutable file (chattr +i)' ;;
+        ?????a*) say 'is other a file that only grows (chattr +a)' ;;
     esac
 }
 
-# Ends with one line of an answer. What comes before it is not ours.
-say() {
-    # Split and put together again, so that it is one line.
-    set -f
-    # shellcheck disable=SC2048,SC2086
-    set -- $*
-    printf '\n%s %s\n' "$mark" "$*"
-    exit 0
+# Ends where this user cannot see what is at the path $1: it would look as if there were nothing.
+or_denied() {
+    way=$1 denied=
+    while [ -n "${way%/*}" ]; do
+        way=${way%/*}
+        [ ! -d "$way" ] || [ -x "$way" ] || denied=$way
+    done
+    [ -z "$denied" ] || say denied "$denied"
+    [ ! -f "$1" ] || [ -r "$1" ] || say denied "$1"
 }
 
-# Ends where this is not the host with the machine-id $1.
-same_machine() {
-    here=
-    { read -r here </etc/machine-id; } 2>/dev/null
-    [ -z "$1" ] || [ -z "$here" ] || [ "$1" = "$here" ] || say another "$here"
-}
-
-# Ends where others than root can change a folder on the way to the file $1: whoever can, could lead
-# root astray to another file.
-only_roots() {
-    way=$1
+# Ends where others than root and this user ($2) can change a folder on the way to the file $1:
+# whoever can, could lead us astray to another file.
+only_own() {
+    way=$1 self=$2
     set --
     while [ -n "${way%/*}" ]; do
         way=${way%/*}
@@ -55,25 +49,19 @@ only_roots() {
     done
     unsafe=$(stat -L -c '%u %a %n' -- / "$@" | while read -r owner mode name; do
         case $owner/$mode in
-            0/*[2367]? | 0/*[2367]) echo "$name" ;;
-            0/*) ;;
+            */*[2367]? | */*[2367]) echo "$name" ;;
+            0/* | "$self"/*) ;;
             *) echo "$name" ;;
         esac
     done)
     [ -z "$unsafe" ] || say unsafe "$unsafe"
 }
 
-# Takes the host's lock, or ends after $1 seconds of waiting. Whoever holds it says so in `holder`.
-# It is let go when this ends, however it ends.
-take_lock() {
-    # Somebody else may make it at the same moment.
-    [ -d /run/runbook ] || mkdir -m 700 /run/runbook 2>/dev/null || [ -d /run/runbook ] ||
-        say failed 'no folder /run/runbook can be made'
-    exec 9>>/run/runbook/lock
-    waited=0
-    until flock -n 9; do
-        [ "$waited" -lt "$1" ] || say busy "$(cat /run/runbook/holder 2>/dev/null)"
-        waited=$((waited + 1))
-        sleep 1
-    done
+# Whether this host's `cp` keeps ACLs, labels and attributes. That of busybox keeps mode and owner only.
+keeps_attributes() {
+    cp=$(command -v cp)
+    case $cp in
+        /*) [ ! "$cp" -ef "$(command -v busybox)" ] ;;
+        *) false ;;
+    esac
 }

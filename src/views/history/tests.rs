@@ -2,7 +2,7 @@ use super::*;
 use crate::fault::Fault;
 use crate::journal::test_events::{self, change, effect, plan, start_of};
 use crate::journal::{Event, Outcome, StepResult};
-use crate::model::{PlannedStep, Scope, StepId, Target};
+use crate::model::{PlannedStep, Ran, Scope, StepId, Target};
 
 fn run() -> RunId {
     "01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap()
@@ -11,6 +11,7 @@ fn run() -> RunId {
 fn step(id: &str, scope: Scope) -> PlannedStep {
     let (_, effect) = effect(id);
     PlannedStep {
+        identity: crate::model::Identity::root(),
         name: format!("Do {id}"),
         ..test_events::step(id, scope, change(vec![effect]))
     }
@@ -183,4 +184,47 @@ fn each_state_has_its_words_in_the_list() {
         render_run(run(), None, State::Ended),
     ];
     insta::assert_snapshot!(all.join("\n"));
+}
+
+/// The end of what was printed is shown, and what a check prints only where it tells nothing.
+#[test]
+fn what_programs_print_is_shown_at_its_end() {
+    let (id, _) = effect("one");
+    let printed = |name: &str, code, lines: usize, held| Event::Printed {
+        id: id.clone(),
+        ran: Ran {
+            name: name.into(),
+            held,
+            ..test_events::ran(code, &"line\n".repeat(lines))
+        },
+    };
+    let events = vec![
+        (1, began("one")),
+        (1, printed("check", 1, 1, false)),
+        (2, printed("apply", 0, 10, true)),
+        (2, printed("verify", 0, 0, false)),
+        (3, printed("check", 2, 1, false)),
+        (3, ended("one", StepResult::Verified { changed: true })),
+    ];
+    insta::assert_snapshot!(shown(events, State::Ended), @"
+    Run 01ARZ3NDEKTSV4RRFFQ69G5FAV
+      runbook  fix: Fix it
+      nodes    node02
+      cluster   ()
+      by       @
+
+          │ … 2 lines before these
+          │ line
+          │ line
+          │ line
+          │ line
+          │ line
+          │ line
+          │ line
+          │ line
+          │ line
+      ✓ node02: Do one (2 s)
+
+    It was cut short: its program ended before it did.
+    ");
 }

@@ -38,6 +38,7 @@ fn change(predicted: bool, undo: UndoClass) -> Verdict {
 
 fn step(id: &str, scope: Scope, verdict: Verdict) -> PlannedStep {
     PlannedStep {
+        identity: crate::model::Identity::root(),
         id: StepId::new(id).unwrap(),
         name: format!("Do {id}"),
         uses: "x.y".into(),
@@ -248,7 +249,7 @@ fn a_plan_that_is_refused_or_unknown() {
           the path is at fault
           next: look at it
 
-    1 step changes something. 1 step is refused: nothing will be done. 1 unknown.
+    No step changes something for certain. 1 step is refused: nothing will be done. 1 unknown.
     ");
 }
 

@@ -1,0 +1,183 @@
+//! `host.assert`: what must be so on a host, or nothing more is done. It reads by a program of the
+//! runbook's author.
+
+use super::host_command::Command;
+use super::host_program::{Form, Scalar, Values, ended, limit, title};
+use super::host_script::Script;
+use super::{Action, Compiled, Decision, Look, Patience, Place};
+use crate::fault::Fault;
+use crate::model::{Exception, Exit, Prior, Program, Ran, Settled};
+use crate::runbook::{Condition, Names, parse_duration};
+use async_trait::async_trait;
+use serde::Deserialize;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Reads {
+    Script(String),
+    Command(Vec<Scalar>),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Args {
+    /// A script, or a command with its arguments; it only reads.
+    reads: Reads,
+    #[serde(default)]
+    args: Vec<Scalar>,
+    #[serde(default)]
+    env: BTreeMap<String, Scalar>,
+    timeout: Option<String>,
+    /// What must hold of `code` and `output`; that the code is 0, if left out.
+    that: Option<String>,
+    /// Said where it does not hold.
+    because: String,
+    /// How long it may take to come about, where earlier steps bring it about.
+    within: Option<String>,
+    #[serde(default)]
+    sensitive: bool,
+}
+
+pub struct HostAssert {
+    program: Program,
+    limit: u64,
+    that: Condition,
+    because: String,
+    within: Duration,
+    sensitive: bool,
+}
+
+pub struct Seen {
+    ran: Result<Ran, String>,
+}
+
+#[async_trait]
+impl Action for HostAssert {
+    const USES: &'static str = "host.assert";
+    type Args = Args;
+    type Seen = Seen;
+    type Change = std::convert::Infallible;
+
+    fn new(args: Args) -> Result<Self, String> {
+        let values = Values::new(args.args, args.env)?;
+        let program = match args.reads {
+            Reads::Script(script) => Script::program(script, &values)?,
+            Reads::Command(words) => Command::program(words, &values)?,
+        };
+        let names = Names(vec!["code".to_owned(), "output".to_owned()]);
+        let that = args.that.as_deref().unwrap_or("code == 0");
+        let within = match args.within.as_deref() {
+            None => Duration::from_secs(60),
+            Some(text) => parse_duration(text).ok_or_else(|| {
+                format!("`within` is a duration such as 90s, and `{text}` is not")
+            })?,
+        };
+        if args.because.trim().is_empty() {
+            return Err("`because` says what it means where it does not hold".to_owned());
+        }
+        Ok(Self {
+            program,
+            limit: limit(args.timeout.as_deref())?,
+            that: Condition::parse(that, &names).map_err(|e| format!("`that`: {e}"))?,
+            because: args.because,
+            within,
+            sensitive: args.sensitive,
+        })
+    }
+
+    async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
+        let host = look.host(&place.target()?.name, place.identity).await?;
+        let ran = match place.untrusted {
+            Some(why) => Err(why.to_owned()),
+            None => Ok(look.program(&host, &self.program, self.limit).await?),
+        };
+        Ok(Seen { ran })
+    }
+
+    fn decide(&self, seen: &Seen, _: Place<'_>, prior: Prior<'_>) -> Decision<Self::Change> {
+        let earlier = prior.changes_anything();
+        let check = Decision::Check {
+            expects: format!("`{}` holds of {}", self.that.source(), title(&self.program)),
+            except: Vec::new(),
+        };
+        match &seen.ran {
+            Err(why) => Decision::Unknown {
+                why: format!("it is not run for a plan, as {why}"),
+                otherwise: Some(Box::new(check)),
+            },
+            // It is looked at when its turn comes.
+            Ok(_) if earlier => check,
+            Ok(ran) => match self.holds(ran) {
+                Ok(true) => Decision::NoChange {
+                    why: "it is so".to_owned(),
+                },
+                Ok(false) => Decision::Refuse {
+                    why: format!("{} ({})", self.because, self.found(ran)),
+                    next: None,
+                },
+                Err(why) => Decision::Refuse {
+                    why: format!("it cannot be told whether it is so: {why}"),
+                    next: Some("put `that` right".to_owned()),
+                },
+            },
+        }
+    }
+
+    fn compile(&self, change: Self::Change) -> Compiled {
+        match change {}
+    }
+
+    fn verify(&self, seen: &Seen, _: Prior<'_>, _: &[Exception]) -> Settled {
+        match &seen.ran {
+            Err(why) => Settled::NotYet(why.clone()),
+            Ok(ran) => match self.holds(ran) {
+                Ok(true) => Settled::Yes,
+                Ok(false) => Settled::NotYet(format!("{} ({})", self.because, self.found(ran))),
+                Err(why) => Settled::NotYet(why),
+            },
+        }
+    }
+
+    fn patience(&self) -> Patience {
+        Patience {
+            within: self.within,
+            ..Patience::default()
+        }
+    }
+}
+
+impl HostAssert {
+    fn holds(&self, ran: &Ran) -> Result<bool, String> {
+        let code = match ran.exit {
+            Exit::Code(code) => code,
+            Exit::Killed => return Err(format!("{} was killed", title(&self.program))),
+            Exit::Timeout => {
+                return Err(format!(
+                    "{} did not end within {} s",
+                    title(&self.program),
+                    self.limit
+                ));
+            }
+        };
+        if ran.left_out > 0 {
+            return Err(format!(
+                "{} printed too much: {} bytes of it were left out",
+                title(&self.program),
+                ran.left_out
+            ));
+        }
+        self.that
+            .holds(&json!({"code": code, "output": ran.output()}))
+    }
+
+    /// What was found, for a person.
+    fn found(&self, ran: &Ran) -> String {
+        format!("{}: {}", title(&self.program), ended(ran, self.sensitive))
+    }
+}
+
+#[cfg(test)]
+mod tests;

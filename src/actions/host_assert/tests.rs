@@ -1,0 +1,89 @@
+use super::*;
+use crate::journal::test_events::{change as change_of, host, ran, step as step_of};
+use crate::model::{Effect, FileRef, FileState, Identity, PlannedStep, Scope};
+use serde_json::{Value, json};
+
+fn made(args: Value) -> Result<HostAssert, String> {
+    HostAssert::new(serde_json::from_value(args).map_err(|e| e.to_string())?)
+}
+
+fn decided(args: Value, ran: Result<Ran, String>, earlier: &[PlannedStep]) -> String {
+    let step = made(args).unwrap();
+    let root = Identity::root();
+    let place = Place {
+        scope: &Scope::Run,
+        targets: &[],
+        identity: &root,
+        untrusted: None,
+    };
+    let seen = Seen { ran };
+    let settled = Action::verify(&step, &seen, Prior { steps: &[] }, &[]);
+    let decision = match step.decide(&seen, place, Prior { steps: earlier }) {
+        Decision::NoChange { why } => format!("no change: {why}"),
+        Decision::Check { expects, .. } => format!("check: {expects}"),
+        Decision::Unknown { why, .. } => format!("unknown: {why}"),
+        Decision::Refuse { why, .. } => format!("refused: {why}"),
+        Decision::Change(never) => match never {},
+    };
+    format!("{decision}\n    {settled:?}")
+}
+
+#[test]
+fn it_holds_or_the_run_does_not_begin() {
+    let args = || json!({"reads": "df -P /", "that": "output.contains('9%')", "because": "the disk is full"});
+    let effect = Effect::PutFile {
+        file: FileRef {
+            host: host(),
+            path: "/x".into(),
+        },
+        before: FileState::Absent,
+        after: FileState::Absent,
+    };
+    let earlier = [step_of("earlier", Scope::Run, change_of(vec![effect]))];
+    let mut cut = ran(0, "x");
+    cut.left_out = 5;
+    let mut late = ran(0, "x");
+    late.exit = Exit::Timeout;
+    let all = [
+        decided(args(), Ok(ran(0, "9%")), &[]),
+        decided(args(), Ok(ran(0, "100")), &[]),
+        decided(args(), Ok(ran(0, "100")), &earlier),
+        decided(args(), Ok(cut), &[]),
+        decided(args(), Ok(late), &[]),
+        decided(args(), Err("X can be changed".into()), &[]),
+        decided(
+            json!({"reads": ["test", "-e", "/x"], "because": "no /x"}),
+            Ok(ran(0, "")),
+            &[],
+        ),
+        decided(
+            json!({"reads": ["test", "-e", "/x"], "because": "no /x"}),
+            Ok(ran(1, "")),
+            &[],
+        ),
+        decided(
+            json!({"reads": "x", "that": "code + 1", "because": "b"}),
+            Ok(ran(1, "")),
+            &[],
+        ),
+        decided(
+            json!({"reads": "x", "sensitive": true, "because": "b"}),
+            Ok(ran(1, "secret")),
+            &[],
+        ),
+    ];
+    insta::assert_snapshot!(all.join("\n"));
+}
+
+#[test]
+fn its_arguments_are_checked() {
+    let wrong = |args: Value| made(args).err().unwrap();
+    let all = [
+        wrong(json!({"reads": "x", "because": " "})),
+        wrong(json!({"reads": "x", "because": "b", "that": "exit == 0"})),
+        wrong(json!({"reads": "x", "because": "b", "within": "soon"})),
+        wrong(json!({"reads": "", "because": "b"})),
+        wrong(json!({"reads": [], "because": "b"})),
+    ];
+    insta::assert_snapshot!(all.join("\n"));
+}

@@ -1,0 +1,59 @@
+//! The right to write, as the journal gives it.
+
+use super::place::text;
+use runbook::journal::{Event, Journal, Permit, StateDir};
+use runbook::model::{
+    Actor, Blobs, ClusterId, Effect, EffectId, Plan, PlanKind, Risk, RunId, Scope, StepId,
+};
+
+/// A permit for an effect whose contents are among `contents`, and the key of the attempt.
+pub fn permit(effect: Effect, contents: &[&[u8]]) -> Result<(Permit, String), String> {
+    let folder = tempfile::tempdir().map_err(text)?;
+    let mut blobs = Blobs::default();
+    for content in contents {
+        blobs.insert(content.to_vec());
+    }
+    let run = RunId::generate();
+    let start = Event::RunStarted {
+        run,
+        plan: Box::new(plan()),
+        reason: None,
+        runbook_text: String::new(),
+        allowed: Vec::new(),
+    };
+    let state = StateDir::new(folder.path().join("state"));
+    let mut journal = Journal::create(&state, run, start, &blobs).map_err(text)?;
+    let id = EffectId {
+        step: StepId::new("step").ok_or("no id of a step")?,
+        scope: Scope::Run,
+        item: String::new(),
+        attempt: 1,
+    };
+    let key = id.key(run);
+    let permit = journal.intend(id, effect).map_err(text)?;
+    Ok((permit, key))
+}
+
+fn plan() -> Plan {
+    Plan {
+        schema: Plan::SCHEMA.to_owned(),
+        engine: "0".to_owned(),
+        kind: PlanKind::Apply,
+        runbook: "hosts".to_owned(),
+        summary: String::new(),
+        runbook_digest: String::new(),
+        params: serde_json::Map::new(),
+        risk: Risk::Low,
+        cluster: ClusterId {
+            context: String::new(),
+            server: String::new(),
+            uid: String::new(),
+        },
+        actor: Actor {
+            user: String::new(),
+            host: String::new(),
+        },
+        targets: Vec::new(),
+        steps: Vec::new(),
+    }
+}
