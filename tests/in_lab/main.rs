@@ -7,8 +7,10 @@
 
 mod bgp_wrong_ip;
 mod connection;
+mod cut;
 mod five;
 mod program;
+mod programs;
 mod promises;
 mod refusals;
 mod surroundings;
@@ -95,6 +97,8 @@ fn cases() -> Vec<Case> {
     [
         bgp_wrong_ip::CASES,
         connection::CASES,
+        cut::CASES,
+        programs::CASES,
         promises::CASES,
         refusals::CASES,
         sweep::CASES,
