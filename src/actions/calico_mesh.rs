@@ -376,12 +376,7 @@ mod tests {
     }
 
     fn decide(seen: &Seen, steps: &[PlannedStep]) -> String {
-        let place = Place {
-            scope: &Scope::Run,
-            targets: &[],
-            identity: &crate::model::Identity::root(),
-            untrusted: None,
-        };
+        let place = Place::for_test(&Scope::Run, &[]);
         match action().decide(seen, place, Prior { steps }) {
             Decision::NoChange { why } => format!("no change: {why}"),
             Decision::Check { expects, except } => {

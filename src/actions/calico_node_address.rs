@@ -235,12 +235,7 @@ mod tests {
     }
 
     fn decide(seen: &Seen) -> Decision<Change> {
-        let place = Place {
-            scope: &Scope::Run,
-            targets: &[],
-            identity: &crate::model::Identity::root(),
-            untrusted: None,
-        };
+        let place = Place::for_test(&Scope::Run, &[]);
         NodeAddress.decide(seen, place, Prior { steps: &[] })
     }
 

@@ -117,12 +117,7 @@ mod tests {
             owner: "ds".into(),
             pod,
         };
-        let place = Place {
-            scope: &Scope::Run,
-            targets: &[],
-            identity: &crate::model::Identity::root(),
-            untrusted: None,
-        };
+        let place = Place::for_test(&Scope::Run, &[]);
         NodeRestart.decide(&seen, place, Prior { steps })
     }
 

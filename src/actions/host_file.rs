@@ -399,12 +399,7 @@ mod tests {
     }
 
     fn decide(args: Value, seen: &Seen) -> Decision<Change> {
-        let place = Place {
-            scope: &Scope::Run,
-            targets: &[],
-            identity: &crate::model::Identity::root(),
-            untrusted: None,
-        };
+        let place = Place::for_test(&Scope::Run, &[]);
         made(args)
             .unwrap()
             .decide(seen, place, Prior { steps: &[] })
@@ -510,12 +505,7 @@ mod tests {
         let step = made(json!({"path": "/etc/x.conf", "state": "absent"})).unwrap();
         let compiled = step.compile(change);
         let earlier = [step_of("one", Scope::Run, change_of(compiled.effects))];
-        let place = Place {
-            scope: &Scope::Run,
-            targets: &[],
-            identity: &crate::model::Identity::root(),
-            untrusted: None,
-        };
+        let place = Place::for_test(&Scope::Run, &[]);
         assert!(matches!(
             step.decide(&present(0o644, "x"), place, Prior { steps: &earlier }),
             Decision::Refuse { .. }

@@ -137,12 +137,7 @@ mod tests {
             },
             unschedulable,
         };
-        let place = Place {
-            scope: &Scope::Run,
-            targets: &[],
-            identity: &crate::model::Identity::root(),
-            untrusted: None,
-        };
+        let place = Place::for_test(&Scope::Run, &[]);
         Cordon(state).decide(&seen, place, Prior { steps: &[] })
     }
 

@@ -162,12 +162,7 @@ mod tests {
             },
             now: json!({"metadata": {"labels": {"a": "1", "b": "2"}}}),
         };
-        let place = Place {
-            scope: &Scope::Run,
-            targets: &[],
-            identity: &crate::model::Identity::root(),
-            untrusted: None,
-        };
+        let place = Place::for_test(&Scope::Run, &[]);
         let decide = |args: Value| {
             made(args)
                 .unwrap()

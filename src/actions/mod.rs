@@ -60,6 +60,20 @@ impl<'a> Place<'a> {
     }
 }
 
+#[cfg(test)]
+impl<'a> Place<'a> {
+    /// As root, by a runbook that is trusted.
+    pub(crate) fn for_test(scope: &'a Scope, targets: &'a [Target]) -> Self {
+        static ROOT: std::sync::LazyLock<Identity> = std::sync::LazyLock::new(Identity::root);
+        Self {
+            scope,
+            targets,
+            identity: &ROOT,
+            untrusted: None,
+        }
+    }
+}
+
 /// How long a check may take, and how long it must hold without a break.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {

@@ -6,7 +6,7 @@ use super::private_file::write_private;
 use super::{Global, say};
 use crate::fault::Fault;
 use crate::journal::{Imported, RunRecord, StateDir};
-use crate::model::{PlanKind, RunId};
+use crate::model::{Effect, PlanKind, RunId};
 use crate::runbook::parse_duration;
 use crate::views::{State, render_history, render_run};
 use clap::{Args, Subcommand};
@@ -166,6 +166,13 @@ fn import(state: &StateDir, file: &Path) -> Result<Exit, Fault> {
             Imported::Known => format!("Run {run} was here already."),
         }
     );
+    let programs = |effect: &Effect| matches!(effect, Effect::RunProgram { .. });
+    if state.read(run)?.plan.effects().any(programs) {
+        eprintln!(
+            "Its plan has programs that its author wrote. To resume it or to take it back runs them, \
+             and their checks run already to show what would be done."
+        );
+    }
     Ok(Exit::Done)
 }
 

@@ -250,7 +250,13 @@ impl Effect {
                     after: after.clone(),
                 })
             }
-            (Self::RunProgram { .. }, Now::Program(_)) => Some(self.clone()),
+            // Whatever its check says, or fails to say.
+            (Self::RunProgram { programs }, Now::Program(_)) => Some(Self::RunProgram {
+                programs: Box::new(Programs {
+                    blind: true,
+                    ..(**programs).clone()
+                }),
+            }),
             _ => None,
         }
     }
@@ -598,7 +604,16 @@ mod tests {
         assert_eq!(back.inverse().unwrap(), effect);
         assert_eq!(effect.done_to(is(false)), is(true));
         assert_eq!(back.done_to(is(true)), is(false));
-        assert_eq!(effect.over(&unclear), Some(effect.clone()));
+        let blind = run(Programs {
+            blind: true,
+            ..programs()
+        });
+        assert_eq!(effect.over(&unclear), Some(blind));
+        assert_eq!(back.blind_inverse().unwrap().inverse().unwrap(), back);
+        assert_eq!(
+            effect.standing(&Now::Program(ProgramNow::Begun)),
+            Standing::Before
+        );
         assert_eq!(effect.over(&Now::Object(None)), None);
         assert_eq!(effect.subject().to_string(), "`apply` on node02");
 

@@ -53,18 +53,20 @@ impl Drop for ControlDir {
     }
 }
 
-/// A folder that is this user's alone.
+/// A folder that is this user's alone: where a session has its own, or else among what is temporary.
 fn base() -> io::Result<PathBuf> {
+    let uid = rustix::process::getuid().as_raw();
+    let temporary = std::env::temp_dir().join(format!("runbook-ssh.{uid}"));
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
-    let base = match runtime {
-        Some(dir) => PathBuf::from(dir).join("runbook"),
-        None => {
-            let uid = rustix::process::getuid().as_raw();
-            std::env::temp_dir().join(format!("runbook-ssh.{uid}"))
+    if let Some(dir) = runtime {
+        // It may be that of another session, or of a session that is over.
+        let base = PathBuf::from(dir).join("runbook");
+        if own_folder(&base).is_ok() {
+            return Ok(base);
         }
-    };
-    own_folder(&base)?;
-    Ok(base)
+    }
+    own_folder(&temporary)?;
+    Ok(temporary)
 }
 
 fn own_folder(path: &Path) -> io::Result<()> {

@@ -1,11 +1,13 @@
 //! Hosts that cannot be reached, or not for a while.
 
-use crate::program::{NAME, Program, expect};
+use crate::five::{self, NODE, script};
+use crate::program::{NAME, Program, expect, finish};
 use crate::{Case, Dirties, Suite};
 use lab::Lab;
 use lab::breakage::{Incident, Variant};
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
 pub const CASES: &[Case] = &[
@@ -20,6 +22,12 @@ pub const CASES: &[Case] = &[
         suite: Suite::Quick,
         dirties: Dirties::Nothing,
         run: sudo,
+    },
+    Case {
+        name: "connection::a_password_is_given_by_a_file_or_typed_once_and_kept_nowhere",
+        suite: Suite::Quick,
+        dirties: Dirties::Mesh,
+        run: password,
     },
     Case {
         name: "connection::a_connection_that_breaks_while_it_waits_is_made_anew",
@@ -103,6 +111,74 @@ fn sudo(lab: &Lab) -> Result<(), String> {
         .exits(0)?
         .says(&["all 3 nodes see every peer established"])
         .map(|_| ())
+}
+
+const PASSWORD: &str = "canary-4711";
+
+/// A user who needs a password for sudo.
+fn password(lab: &Lab) -> Result<(), String> {
+    five::reset(lab)?;
+    script(
+        lab,
+        &format!(
+            "useradd -m -s /bin/bash pw && echo 'pw:{PASSWORD}' | chpasswd && cp -r /root/.ssh /home/pw/ && \
+             chown -R pw: /home/pw/.ssh && echo 'pw ALL=(ALL) ALL' >/etc/sudoers.d/pw"
+        ),
+    )?;
+    let outcome = with_password(lab);
+    script(
+        lab,
+        "rm -f /etc/sudoers.d/pw; userdel -rf pw 2>/dev/null; true",
+    )?;
+    outcome
+}
+
+fn with_password(lab: &Lab) -> Result<(), String> {
+    let program = Program::new(lab)?;
+    let inventory = inventory(&program, "node03: {address: 10.77.0.13, user: pw}")?;
+    let inventory = inventory.to_string_lossy().into_owned();
+    let runbook = "examples/look-after.yaml";
+    let apply = [
+        "apply",
+        runbook,
+        "--node",
+        NODE,
+        "--yes",
+        "--inventory",
+        &inventory,
+    ];
+    program
+        .run(&apply)?
+        .exits(3)?
+        .says(&["takes a password", "--become-password-file"])?;
+
+    let file = program.path().join("password");
+    fs::write(&file, format!("{PASSWORD}\n")).map_err(|e| e.to_string())?;
+    let given = file.to_string_lossy().into_owned();
+    let with_file = [&apply[..], &["--become-password-file", &given]].concat();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).map_err(|e| e.to_string())?;
+    program
+        .run(&with_file)?
+        .exits(2)?
+        .says(&["others than its owner can read it"])?;
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).map_err(|e| e.to_string())?;
+    let run = program.run(&with_file)?.exits(0)?.run()?;
+
+    // On a terminal it is asked for, once, and not shown.
+    let undo = ["undo", &run, "--yes", "--inventory", &inventory];
+    let undone = program.on_terminal(&undo, &format!("{PASSWORD}\n"))?;
+    let said = format!("{}{}", undone.stdout, undone.stderr);
+    expect("the exit code", &undone.code, &0)?;
+    expect("the prompts", &said.matches("Password of root").count(), &1)?;
+    let refused = program.on_terminal(&apply, "wrong\n")?;
+    expect("the exit code of a wrong one", &refused.code, &3)?;
+    fs::remove_file(&file).map_err(|e| e.to_string())?;
+    let kept = finish(
+        std::process::Command::new("grep")
+            .args(["-rlF", PASSWORD])
+            .arg(program.path()),
+    )?;
+    expect("where it is kept", &kept.stdout.as_str(), &"")
 }
 
 /// The connections are killed while the mesh is watched, and the run ends well all the same.

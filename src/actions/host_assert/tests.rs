@@ -1,6 +1,6 @@
 use super::*;
 use crate::journal::test_events::{change as change_of, host, ran, step as step_of};
-use crate::model::{Effect, FileRef, FileState, Identity, PlannedStep, Scope};
+use crate::model::{Effect, FileRef, FileState, PlannedStep, Scope};
 use serde_json::{Value, json};
 
 fn made(args: Value) -> Result<HostAssert, String> {
@@ -9,13 +9,7 @@ fn made(args: Value) -> Result<HostAssert, String> {
 
 fn decided(args: Value, ran: Result<Ran, String>, earlier: &[PlannedStep]) -> String {
     let step = made(args).unwrap();
-    let root = Identity::root();
-    let place = Place {
-        scope: &Scope::Run,
-        targets: &[],
-        identity: &root,
-        untrusted: None,
-    };
+    let place = Place::for_test(&Scope::Run, &[]);
     let seen = Seen { ran };
     let settled = Action::verify(&step, &seen, Prior { steps: &[] }, &[]);
     let decision = match step.decide(&seen, place, Prior { steps: earlier }) {

@@ -2,7 +2,7 @@ use super::super::host_command::HostCommand;
 use super::super::host_script::HostScript;
 use super::*;
 use crate::journal::test_events::{change as change_of, host, programs, ran, step as step_of};
-use crate::model::{Identity, PlannedStep, Scope};
+use crate::model::{PlannedStep, Scope};
 use serde_json::{Value, json};
 
 fn script(args: Value) -> Result<HostScript, String> {
@@ -15,13 +15,7 @@ fn command(args: Value) -> Result<HostCommand, String> {
 
 fn decided(args: Value, looked: Result<Option<Ran>, String>, earlier: &[PlannedStep]) -> String {
     let step = script(args).unwrap();
-    let root = Identity::root();
-    let place = Place {
-        scope: &Scope::Run,
-        targets: &[],
-        identity: &root,
-        untrusted: None,
-    };
+    let place = Place::for_test(&Scope::Run, &[]);
     let seen = Seen {
         host: host(),
         looked,
