@@ -81,3 +81,13 @@ fn its_arguments_are_checked() {
     ];
     insta::assert_snapshot!(all.join("\n"));
 }
+
+#[test]
+fn it_is_waited_for_as_long_as_it_says() {
+    let within = |args: Value| Action::patience(&made(args).unwrap()).within.as_secs();
+    assert_eq!(
+        within(json!({"reads": "x", "because": "b", "within": "5m"})),
+        300
+    );
+    assert_eq!(within(json!({"reads": "x", "because": "b"})), 60);
+}
