@@ -1,0 +1,112 @@
+//! What is known of an author's programs when they are to be taken back: what the host tells, and what
+//! only the journal does.
+
+use crate::actions::World;
+use crate::fault::Fault;
+use crate::journal::{EffectRecord, EffectState, RunRecord, StateDir};
+use crate::model::{Effect, Now, PlanKind, ProgramNow, Programs, RunId};
+
+/// How the world stands to an effect of the run.
+pub async fn left_by(world: &World, record: &RunRecord, done: &EffectRecord) -> Result<Now, Fault> {
+    let key = done.id.key(record.run);
+    let look = world.at_rest(&done.effect, &key);
+    let Effect::RunProgram { programs } = &done.effect else {
+        return look.await;
+    };
+    if done.state == EffectState::Done && programs.check.is_none() {
+        // The journal knows, and nothing on the host knows better.
+        return Ok(Now::Program(ProgramNow::Is {
+            done: !programs.back,
+        }));
+    }
+    match look.await {
+        Ok(Now::Program(found)) => Ok(Now::Program(judged(programs, done, found))),
+        Err(fault) if fault.code == "check_failed" => {
+            Ok(Now::Program(ProgramNow::Unclear(fault.message)))
+        }
+        other => other,
+    }
+}
+
+/// What was found of a program, with what the journal knows of it.
+fn judged(programs: &Programs, done: &EffectRecord, found: ProgramNow) -> ProgramNow {
+    match (done.state == EffectState::Done, found) {
+        // It was done, and somebody has put it back since.
+        (true, ProgramNow::Begun) => ProgramNow::Is {
+            done: programs.back,
+        },
+        // The latest attempt may not have begun, and an earlier one was broken off.
+        (false, ProgramNow::Is { done: false }) if !programs.back && done.id.attempt > 1 => {
+            ProgramNow::Begun
+        }
+        (_, found) => found,
+    }
+}
+
+/// The earlier undo that took a program back of which nothing on the host tells how it stands.
+pub fn taken_back_before(state: &StateDir, run: RunId, done: &EffectRecord) -> Option<RunId> {
+    match &done.effect {
+        Effect::RunProgram { programs } if programs.check.is_none() => {}
+        _ => return None,
+    }
+    let runs = state.list().ok()?;
+    let records: Vec<RunRecord> = runs
+        .into_iter()
+        .filter_map(|r| state.read(r).ok())
+        .collect();
+    let undoes = |record: &RunRecord, of: RunId| {
+        let kind = matches!(record.plan.kind, PlanKind::Undo { of: undone, .. } if undone == of);
+        kind && record.effects.iter().any(|effect| {
+            effect.state == EffectState::Done
+                && (&effect.id.step, &effect.id.scope) == (&done.id.step, &done.id.scope)
+        })
+    };
+    records
+        .iter()
+        .filter(|record| undoes(record, run))
+        .find(|undo| !records.iter().any(|again| undoes(again, undo.run)))
+        .map(|undo| undo.run)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::Event;
+    use crate::journal::test_events::{effect, entries, programs, start};
+
+    #[test]
+    fn what_is_found_of_a_program_is_judged_by_what_the_journal_knows() {
+        let found = |state, attempt, found: &ProgramNow| {
+            let (id, effect) = effect("one");
+            let events = vec![start(RunId::generate()), Event::Intent { id, effect }];
+            let mut record = RunRecord::fold(entries(events)).unwrap().effects.remove(0);
+            record.state = state;
+            record.id.attempt = attempt;
+            judged(&programs(), &record, found.clone())
+        };
+        let (whole, none) = (
+            ProgramNow::Is { done: true },
+            ProgramNow::Is { done: false },
+        );
+        let unclear = ProgramNow::Unclear("x".into());
+        for (state, attempt, now, judged) in [
+            (EffectState::Done, 1, &whole, &whole),
+            (EffectState::Done, 1, &none, &none),
+            (EffectState::Done, 2, &none, &none),
+            // Put back by hand.
+            (EffectState::Done, 1, &ProgramNow::Begun, &none),
+            (EffectState::Open, 1, &whole, &whole),
+            (EffectState::Open, 1, &none, &none),
+            // An earlier attempt was broken off.
+            (EffectState::Open, 2, &none, &ProgramNow::Begun),
+            (EffectState::Open, 1, &ProgramNow::Begun, &ProgramNow::Begun),
+            (EffectState::Open, 2, &unclear, &unclear),
+        ] {
+            assert_eq!(
+                found(state, attempt, now),
+                *judged,
+                "{state:?} {attempt} {now:?}"
+            );
+        }
+    }
+}

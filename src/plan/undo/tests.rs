@@ -1,0 +1,225 @@
+use super::*;
+use crate::journal::test_events::{effect, entries, start, step};
+use crate::journal::{Event, Outcome};
+use crate::model::FieldPath;
+use serde_json::json;
+
+fn daemonset() -> ObjectRef {
+    ObjectRef {
+        api_version: "apps/v1".into(),
+        kind: "DaemonSet".into(),
+        resource: "daemonsets".into(),
+        namespace: Some("kube-system".into()),
+        name: "calico-node".into(),
+        uid: "ds".into(),
+    }
+}
+
+fn inverse() -> Effect {
+    let entry = |value: &str| json!({"name": "METHOD", "value": value});
+    Effect::SetFields {
+        object: daemonset(),
+        fields: vec![FieldChange {
+            path: FieldPath::container_env("calico-node", "METHOD"),
+            before: Some(entry("by the run")),
+            after: Some(entry("before")),
+        }],
+    }
+}
+
+fn done() -> EffectRecord {
+    let (id, _) = effect("method");
+    let events = vec![
+        start(crate::model::RunId::generate()),
+        Event::Intent {
+            id: id.clone(),
+            effect: inverse().inverse().unwrap(),
+        },
+        Event::Outcome {
+            id,
+            outcome: Outcome::Done,
+        },
+    ];
+    RunRecord::fold(entries(events)).unwrap().effects[0].clone()
+}
+
+fn now(value: &str) -> Now {
+    Now::Object(Some(json!({
+        "metadata": {"uid": "ds"},
+        "spec": {"template": {"spec": {"containers": [
+            {"name": "calico-node", "env": [{"name": "METHOD", "value": value}]},
+        ]}}},
+        "status": {"desiredNumberScheduled": 3},
+    })))
+}
+
+#[test]
+fn what_is_as_the_run_left_it_is_put_back() {
+    let verdicts = take_back(&done(), inverse(), None, &now("by the run"));
+    let [
+        Verdict::Change {
+            effects,
+            details,
+            follows,
+            ..
+        },
+    ] = verdicts.as_slice()
+    else {
+        panic!()
+    };
+    assert_eq!(*effects, [inverse()]);
+    insta::assert_json_snapshot!(details, @r#"
+    [
+      {
+        "subject": "DaemonSet kube-system/calico-node: spec.template.spec.containers[name=calico-node].env[name=METHOD]",
+        "before": "`by the run`",
+        "before_is": "as the run left it",
+        "after": "`before`",
+        "after_is": "as it was before the run"
+      }
+    ]
+    "#);
+    insta::assert_snapshot!(follows.join("\n"), @"its controller replaces up to 3 pods; that is not waited for, as a fault that comes back may hold it up");
+}
+
+#[test]
+fn what_is_as_before_needs_nothing_and_what_is_neither_is_left_alone() {
+    assert!(matches!(
+        take_back(&done(), inverse(), None, &now("before")).as_slice(),
+        [Verdict::NoChange { .. }]
+    ));
+    let verdicts = take_back(&done(), inverse(), None, &now("by someone"));
+    let [Verdict::Refused { why, .. }] = verdicts.as_slice() else {
+        panic!()
+    };
+    insta::assert_snapshot!(why, @"it is no longer what the run left, so it is left alone: spec.template.spec.containers[name=calico-node].env[name=METHOD] is `by someone` (left alone: spec.template.spec.containers[name=calico-node].env[name=METHOD])");
+    assert!(matches!(
+        take_back(&done(), inverse(), None, &Now::Object(None)).as_slice(),
+        [Verdict::Refused { .. }]
+    ));
+}
+
+#[test]
+fn an_effect_belongs_to_the_step_of_its_id_and_its_place() {
+    let mut plan = crate::journal::test_events::plan();
+    let places = [Scope::Run, Scope::Target(Target::node("n1", "1"))];
+    for (id, scope) in [("a", &places[0]), ("a", &places[1]), ("b", &places[1])] {
+        let mut step = earlier();
+        step.id = StepId::new(id).unwrap();
+        step.scope = scope.clone();
+        step.name = format!("{id} of {scope}");
+        plan.steps.push(step);
+    }
+    let name = |id: &str, scope: &Scope| {
+        let (mut effect_id, _) = effect(id);
+        effect_id.scope = scope.clone();
+        planned(&plan, &effect_id).map(|step| step.name.clone())
+    };
+    assert_eq!(name("a", &places[0]).as_deref(), Some("a of the run"));
+    assert_eq!(name("a", &places[1]).as_deref(), Some("a of n1"));
+    assert_eq!(name("b", &places[1]).as_deref(), Some("b of n1"));
+    assert_eq!(name("b", &places[0]), None);
+}
+
+#[test]
+fn the_undo_of_one_target_has_nothing_of_the_others_nor_of_the_run() {
+    let (one, two) = (Target::node("n1", "1"), Target::node("n2", "2"));
+    let of = Extent::Of(one.clone());
+    assert!(of.has(&Scope::Target(one)));
+    assert!(!of.has(&Scope::Target(two.clone())));
+    assert!(!of.has(&Scope::Run));
+    assert!(Extent::All.has(&Scope::Target(two)) && Extent::All.has(&Scope::Run));
+}
+
+/// Of two labels somebody has changed one: the other is put back.
+#[test]
+fn a_field_that_others_wrote_keeps_none_of_the_rest() {
+    let field = |name: &str| FieldChange {
+        path: FieldPath::annotation(name),
+        before: Some("run".into()),
+        after: Some("old".into()),
+    };
+    let inverse = Effect::SetFields {
+        object: daemonset(),
+        fields: vec![field("a"), field("b"), field("c")],
+    };
+    let now = Now::Object(Some(json!({"metadata": {
+        "uid": "ds", "annotations": {"a": "run", "b": "theirs", "c": "old"}}})));
+    let verdicts = take_back(&done(), inverse.clone(), None, &now);
+    let [
+        Verdict::Change { effects, .. },
+        Verdict::Refused { why, .. },
+    ] = verdicts.as_slice()
+    else {
+        panic!("{verdicts:?}")
+    };
+    let Effect::SetFields { fields, .. } = &effects[0] else {
+        panic!()
+    };
+    assert_eq!(*fields, [field("a")]);
+    insta::assert_snapshot!(why);
+    // All of it by others: nothing is put back.
+    let now = Now::Object(Some(json!({"metadata": {
+        "uid": "ds", "annotations": {"a": "x", "b": "y", "c": "z"}}})));
+    assert!(matches!(
+        take_back(&done(), inverse, None, &now).as_slice(),
+        [Verdict::Refused { .. }]
+    ));
+}
+
+/// Cordoned and uncordoned again: each is taken back from what the other leaves.
+#[test]
+fn what_was_written_twice_is_taken_back_twice() {
+    let path = || FieldPath::root().key("spec").key("unschedulable");
+    let set = |before: Option<bool>, after: Option<bool>| Effect::SetFields {
+        object: daemonset(),
+        fields: vec![FieldChange {
+            path: path(),
+            before: before.map(Value::Bool),
+            after: after.map(Value::Bool),
+        }],
+    };
+    let now = || Now::Object(Some(json!({"metadata": {"uid": "ds"}, "spec": {}})));
+    let second = set(Some(true), None).inverse().unwrap();
+    let first = set(None, Some(true)).inverse().unwrap();
+    let mut steps = Vec::new();
+    for inverse in [second, first] {
+        let now = after(now(), &inverse, &steps);
+        let verdicts = take_back(&done(), inverse.clone(), None, &now);
+        let [verdict @ Verdict::Change { effects, .. }] = verdicts.as_slice() else {
+            panic!("{verdicts:?}")
+        };
+        assert_eq!(*effects, [inverse]);
+        let mut step = restart(&earlier(), daemonset(), &daemonset(), "n");
+        step.verdict = verdict.clone();
+        steps.push(step);
+    }
+}
+
+fn earlier() -> PlannedStep {
+    step(
+        "again",
+        Scope::Run,
+        Verdict::NoChange { why: String::new() },
+    )
+}
+
+#[test]
+fn a_restart_is_that_of_the_successor_under_the_same_step() {
+    let step = earlier();
+    let pod = ObjectRef {
+        kind: "Pod".into(),
+        uid: "p2".into(),
+        ..daemonset()
+    };
+    let restarted = restart(&step, pod.clone(), &daemonset(), "node02");
+    assert_eq!(restarted.id, step.id);
+    assert_eq!(
+        restarted.verdict.effects(),
+        [Effect::ReplacePod {
+            pod,
+            owner: "ds".into(),
+            node: "node02".into()
+        }]
+    );
+}
