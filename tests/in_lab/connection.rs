@@ -121,7 +121,7 @@ fn password(lab: &Lab) -> Result<(), String> {
     script(
         lab,
         &format!(
-            "useradd -m -s /bin/bash pw && echo 'pw:{PASSWORD}' | chpasswd && cp -r /root/.ssh /home/pw/ && \
+            "rm -f /etc/keeper; echo >/etc/motd; useradd -m -s /bin/bash pw && echo 'pw:{PASSWORD}' | chpasswd && cp -r /root/.ssh /home/pw/ && \
              chown -R pw: /home/pw/.ssh && echo 'pw ALL=(ALL) ALL' >/etc/sudoers.d/pw"
         ),
     )?;
@@ -166,11 +166,14 @@ fn with_password(lab: &Lab) -> Result<(), String> {
 
     // On a terminal it is asked for, once, and not shown.
     let undo = ["undo", &run, "--yes", "--inventory", &inventory];
-    let undone = program.on_terminal(&undo, &format!("{PASSWORD}\n"))?;
-    let said = format!("{}{}", undone.stdout, undone.stderr);
+    let asked = |args: &[&str], typed: &str| {
+        program.when_it_says("Password of root", args, typed, || Ok(()))
+    };
+    let undone = asked(&undo, &format!("{PASSWORD}\n"))?;
+    let said = &undone.stderr;
     expect("the exit code", &undone.code, &0)?;
     expect("the prompts", &said.matches("Password of root").count(), &1)?;
-    let refused = program.on_terminal(&apply, "wrong\n")?;
+    let refused = asked(&apply, "wrong\n")?;
     expect("the exit code of a wrong one", &refused.code, &3)?;
     fs::remove_file(&file).map_err(|e| e.to_string())?;
     let kept = finish(

@@ -105,6 +105,17 @@ impl<'l> Program<'l> {
         typed: &str,
         before: impl FnOnce() -> Result<(), String>,
     ) -> Result<Ran, String> {
+        self.when_it_says("[y/N]", args, typed, before)
+    }
+
+    /// The same, when it has said `sign`.
+    pub fn when_it_says(
+        &self,
+        sign: &str,
+        args: &[&str],
+        typed: &str,
+        before: impl FnOnce() -> Result<(), String>,
+    ) -> Result<Ran, String> {
         use std::io::{Read, Write};
         let line = [&[env!("CARGO_BIN_EXE_runbook")], args].concat().join(" ");
         let mut command = self.command_of("script");
@@ -120,7 +131,7 @@ impl<'l> Program<'l> {
             .ok_or("no pipes")?;
         let mut said = Vec::new();
         let mut buffer = [0; 4096];
-        while !String::from_utf8_lossy(&said).contains("[y/N]") {
+        while !String::from_utf8_lossy(&said).contains(sign) {
             let read = stdout.read(&mut buffer).map_err(|e| e.to_string())?;
             if read == 0 {
                 let said = String::from_utf8_lossy(&said);
