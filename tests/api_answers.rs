@@ -2,13 +2,13 @@
 //! on demand, given on the wire by a server of this test's own.
 
 #[cfg(test)]
+mod permit;
+
+#[cfg(test)]
 mod tests {
     use runbook::fault::{Class, Fault};
-    use runbook::journal::{Event, Journal, Permit, StateDir};
-    use runbook::model::{
-        Actor, Blobs, ClusterId, Effect, EffectId, FieldChange, FieldPath, ObjectRef, Plan,
-        PlanKind, Risk, RunId, Scope, StepId,
-    };
+    use runbook::journal::Permit;
+    use runbook::model::{Effect, FieldChange, FieldPath, ObjectRef};
     use runbook::transport::{Cluster, ClusterOptions};
     use serde_json::{Value, json};
     use std::io::{Read, Write};
@@ -57,52 +57,8 @@ mod tests {
         }
     }
 
-    /// A permit, by the only way there is: a durable intent.
-    fn permit(folder: &Path, effect: Effect) -> Permit {
-        let run = RunId::generate();
-        let plan = Plan {
-            schema: Plan::SCHEMA.into(),
-            engine: "0".into(),
-            kind: PlanKind::Apply,
-            runbook: "x".into(),
-            summary: String::new(),
-            runbook_digest: String::new(),
-            params: serde_json::Map::new(),
-            risk: Risk::Low,
-            cluster: ClusterId {
-                context: String::new(),
-                server: String::new(),
-                uid: String::new(),
-            },
-            actor: Actor {
-                user: String::new(),
-                host: String::new(),
-            },
-            targets: vec![],
-            steps: vec![],
-        };
-        let start = Event::RunStarted {
-            run,
-            plan: Box::new(plan),
-            reason: None,
-            runbook_text: String::new(),
-            allowed: Vec::new(),
-        };
-        let id = EffectId {
-            step: StepId::new("s").unwrap(),
-            scope: Scope::Run,
-            item: String::new(),
-            attempt: 1,
-        };
-        Journal::create(
-            &StateDir::new(folder.join("state")),
-            run,
-            start,
-            &Blobs::default(),
-        )
-        .unwrap()
-        .intend(id, effect)
-        .unwrap()
+    fn permit(effect: Effect) -> Permit {
+        crate::permit::permit(effect, &[]).unwrap().0
     }
 
     /// One answer: a status with a body, or a connection that is cut after the request.
@@ -183,9 +139,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (server, requests) = serve(answers);
         let cluster = cluster(folder.path(), &server).await;
-        let result = cluster
-            .perform(permit(folder.path(), effect), Some(&at("7")))
-            .await;
+        let result = cluster.perform(permit(effect), Some(&at("7"))).await;
         (result, requests.try_iter().collect())
     }
 
@@ -273,7 +227,7 @@ mod tests {
         let server = format!("http://{}", nobody.local_addr().unwrap());
         drop(nobody);
         let cluster = cluster(folder.path(), &server).await;
-        let permit = permit(folder.path(), patch());
+        let permit = permit(patch());
         let fault = cluster.perform(permit, Some(&at("7"))).await.unwrap_err();
         assert_eq!(fault.class, Class::Unreachable);
     }
@@ -286,7 +240,7 @@ mod tests {
         let mut now = at("7");
         now["metadata"]["annotations"]["a"] = json!("other");
         let fault = cluster
-            .perform(permit(folder.path(), patch()), Some(&now))
+            .perform(permit(patch()), Some(&now))
             .await
             .unwrap_err();
         assert_eq!(

@@ -326,7 +326,8 @@ fn given<'a>(prior: Prior<'a>) -> impl Iterator<Item = (&'a str, &'a str)> {
 mod tests {
     use super::*;
     use crate::calico::{test_healthy, test_node, test_sees, test_stray};
-    use crate::model::{FieldChange, ObjectRef, PlannedStep, Scope, StepId, UndoClass, Verdict};
+    use crate::journal::test_events::{change, step};
+    use crate::model::{FieldChange, ObjectRef, PlannedStep, Scope, Verdict};
     use std::time::Duration;
 
     fn action() -> MeshEstablished {
@@ -346,33 +347,18 @@ mod tests {
 
     /// An earlier step that gives node02 its address back.
     fn heals_node02() -> Vec<PlannedStep> {
-        vec![PlannedStep {
-            identity: crate::model::Identity::root(),
-            id: StepId::new("address").unwrap(),
-            name: String::new(),
-            uses: String::new(),
-            with: Value::Null,
-            scope: Scope::Run,
-            verdict: Verdict::Change {
-                effects: vec![Effect::SetFields {
-                    object: ObjectRef {
-                        name: "node02".into(),
-                        ..test_node("node02", "10.0.0.2", None).object
-                    },
-                    fields: vec![FieldChange {
-                        path: FieldPath::annotation(MeshNode::ADDRESS),
-                        before: Some("172.18.0.1/16".into()),
-                        after: Some("10.0.0.2/24".into()),
-                    }],
-                }],
-                details: vec![],
-                follows: vec![],
-                undo: UndoClass::Exact,
-                predicted: None,
-                heals: None,
+        let effects = vec![Effect::SetFields {
+            object: ObjectRef {
+                name: "node02".into(),
+                ..test_node("node02", "10.0.0.2", None).object
             },
-            notes: vec![],
-        }]
+            fields: vec![FieldChange {
+                path: FieldPath::annotation(MeshNode::ADDRESS),
+                before: Some("172.18.0.1/16".into()),
+                after: Some("10.0.0.2/24".into()),
+            }],
+        }];
+        vec![step("address", Scope::Run, change(effects))]
     }
 
     fn decide(seen: &Seen, steps: &[PlannedStep]) -> String {

@@ -98,7 +98,8 @@ impl Action for NodeRestart {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{FieldChange, FieldPath, PlannedStep, Scope, StepId, Verdict};
+    use crate::journal::test_events::{change, step};
+    use crate::model::{FieldChange, FieldPath, PlannedStep, Scope};
 
     fn object(kind: &str, uid: &str) -> ObjectRef {
         ObjectRef {
@@ -122,30 +123,15 @@ mod tests {
     }
 
     fn rollout_of(uid: &str) -> PlannedStep {
-        PlannedStep {
-            identity: crate::model::Identity::root(),
-            id: StepId::new("method").unwrap(),
-            name: String::new(),
-            uses: String::new(),
-            with: serde_json::Value::Null,
-            scope: Scope::Run,
-            verdict: Verdict::Change {
-                effects: vec![Effect::SetFields {
-                    object: object("DaemonSet", uid),
-                    fields: vec![FieldChange {
-                        path: FieldPath::container_env("calico-node", "X"),
-                        before: None,
-                        after: None,
-                    }],
-                }],
-                details: vec![],
-                follows: vec![],
-                undo: UndoClass::Exact,
-                predicted: None,
-                heals: None,
-            },
-            notes: vec![],
-        }
+        let effects = vec![Effect::SetFields {
+            object: object("DaemonSet", uid),
+            fields: vec![FieldChange {
+                path: FieldPath::container_env("calico-node", "X"),
+                before: None,
+                after: None,
+            }],
+        }];
+        step("method", Scope::Run, change(effects))
     }
 
     #[test]

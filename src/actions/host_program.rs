@@ -371,9 +371,7 @@ fn decide_changes(
                     "its `check` does not tell whether it is done: {}",
                     ended(ran, sensitive)
                 ),
-                next: Some(
-                    "a check ends with 0 where it is done and with 1 where it is not".to_owned(),
-                ),
+                next: Some(Programs::CHECK_RULE.to_owned()),
             },
         },
     }
@@ -420,10 +418,7 @@ pub fn title(program: &Program) -> String {
 
 /// How a program ended, with its last words.
 pub fn ended(ran: &Ran, sensitive: bool) -> String {
-    match ran.last_words() {
-        words if sensitive || words.is_empty() => ran.exit.to_string(),
-        words => format!("{}: {words}", ran.exit),
-    }
+    format!("{}{}", ran.exit, ran.said(sensitive))
 }
 
 /// The beginning of what a program printed.

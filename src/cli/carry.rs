@@ -6,7 +6,7 @@ use crate::actions::World;
 use crate::engine::{End, Machine, run};
 use crate::fault::Fault;
 use crate::journal::{Ending, Event, Journal, RunRecord, StateDir};
-use crate::model::{Blobs, Plan, PlanKind, RunId, StepId, Verdict};
+use crate::model::{Blobs, Plan, PlanKind, RunId, StepId};
 use crate::plan::{Automatic, Extent, UndoPlan, actor, automatic, undo_plan};
 use crate::views::{Live, Words, clean, render_end, render_fault, what_was_seen};
 use std::sync::OnceLock;
@@ -213,8 +213,7 @@ async fn take_back(
     extent: &Extent,
 ) -> Result<TakenBack, Fault> {
     let UndoPlan { plan, blobs, .. } = undo_plan(world, state, record, extent, false).await?;
-    let refused = |v: &Verdict| matches!(v, Verdict::Refused { .. });
-    if let Some(step) = plan.steps.iter().find(|step| refused(&step.verdict)) {
+    if let Some(step) = plan.steps.iter().find(|step| step.verdict.is_refused()) {
         eprintln!(
             "It is not taken back by itself: what `{}` did is no longer as it left it.",
             step.id

@@ -67,11 +67,7 @@ impl Undo {
             return Ok(Exit::Done);
         }
         eprint!("{}", render_plan(&plan));
-        let refused = plan
-            .steps
-            .iter()
-            .filter(|s| matches!(s.verdict, Verdict::Refused { .. }))
-            .count();
+        let refused = plan.steps.iter().filter(|s| s.verdict.is_refused()).count();
         if plan.changes() == 0 {
             if refused > 0 {
                 return Err(Fault::refused(
@@ -150,10 +146,7 @@ pub async fn say_what_is_left(
     of: RunId,
     plan: &Plan,
 ) {
-    let carried_left = plan
-        .steps
-        .iter()
-        .any(|step| matches!(step.verdict, Verdict::Refused { .. }));
+    let carried_left = plan.steps.iter().any(|step| step.verdict.is_refused());
     let ended = state
         .read(undo)
         .map(|record| record.steps)

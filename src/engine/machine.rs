@@ -60,8 +60,7 @@ impl End {
         let (ending, fault) = record.ending.clone()?;
         let undo = matches!(record.plan.kind, PlanKind::Undo { .. });
         let refused = |step: &&PlannedStep| {
-            matches!(step.verdict, Verdict::Refused { .. })
-                && record.step(&step.id, &step.scope).is_some()
+            step.verdict.is_refused() && record.step(&step.id, &step.scope).is_some()
         };
         Some(Self {
             ending,
@@ -258,8 +257,7 @@ impl Machine {
                 .iter()
                 .find(|(id, scope, _)| (id, scope) == (&step.id, &step.scope))
                 .map(|(.., result)| result);
-            let left_alone = matches!(step.verdict, Verdict::Refused { .. })
-                && self.plan.kind != PlanKind::Apply;
+            let left_alone = step.verdict.is_refused() && self.plan.kind != PlanKind::Apply;
             match earlier {
                 Some(StepResult::Unchanged { .. } | StepResult::Verified { .. }) => {
                     self.step += 1;

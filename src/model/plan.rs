@@ -133,6 +133,10 @@ impl Verdict {
         !self.effects().is_empty()
     }
 
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::Refused { .. })
+    }
+
     /// What its check lets be.
     pub fn except(&self) -> &[Exception] {
         match self {

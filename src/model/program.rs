@@ -102,6 +102,10 @@ pub struct Programs {
 }
 
 impl Programs {
+    /// What its author must know.
+    pub(crate) const CHECK_RULE: &str =
+        "a check ends with 0 where it is done and with 1 where it is not";
+
     /// What takes it back.
     pub fn inverse(&self) -> Option<Self> {
         let undo = self.undo.clone()?;
@@ -207,8 +211,16 @@ impl Ran {
         }
     }
 
+    /// Its last words behind a colon, at the end of a sentence; nothing where they are nobody's business.
+    pub fn said(&self, sensitive: bool) -> String {
+        match self.last_words() {
+            words if sensitive || words.is_empty() => String::new(),
+            words => format!(": {words}"),
+        }
+    }
+
     /// The last lines, in one line, for an error.
-    pub fn last_words(&self) -> String {
+    fn last_words(&self) -> String {
         let output = self.output();
         let lines: Vec<&str> = output
             .lines()

@@ -164,7 +164,7 @@ async fn plan_step(
         match made.plan(look, place, prior).await {
             Ok(made) => made,
             // What an earlier step refuses is what is to be said; this may be its consequence.
-            Err(fault) if earlier.iter().any(is_refused) => Made {
+            Err(fault) if earlier.iter().any(|step| step.verdict.is_refused()) => Made {
                 verdict: Verdict::Unknown {
                     why: fault.message,
                     otherwise: None,
@@ -194,10 +194,6 @@ async fn plan_step(
         notes,
     };
     Ok((planned, blobs))
-}
-
-fn is_refused(step: &PlannedStep) -> bool {
-    matches!(step.verdict, Verdict::Refused { .. })
 }
 
 fn holds(

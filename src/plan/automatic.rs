@@ -93,9 +93,9 @@ fn is_exact(plan: &Plan, effect: &EffectRecord) -> bool {
 mod tests {
     use super::*;
     use crate::fault::Fault;
-    use crate::journal::test_events::{effect, entries, plan, start_of};
+    use crate::journal::test_events::{effect, entries, plan, start_of, step};
     use crate::journal::{Event, Outcome};
-    use crate::model::{EffectId, PlannedStep, RunId, StepId, Verdict};
+    use crate::model::{EffectId, RunId, StepId, Verdict};
 
     fn node(name: &str) -> Scope {
         Scope::Target(Target::node(name, name))
@@ -112,23 +112,15 @@ mod tests {
         for (n, (name, scope, undo)) in steps.iter().enumerate() {
             let id = StepId::new(name).unwrap();
             let (_, effect) = effect(name);
-            plan.steps.push(PlannedStep {
-                identity: crate::model::Identity::root(),
-                id: id.clone(),
-                name: String::new(),
-                uses: String::new(),
-                with: serde_json::Value::Null,
-                scope: scope.clone(),
-                verdict: Verdict::Change {
-                    effects: vec![effect.clone()],
-                    details: vec![],
-                    follows: vec![],
-                    undo: undo.clone(),
-                    predicted: None,
-                    heals: None,
-                },
-                notes: vec![],
-            });
+            let verdict = Verdict::Change {
+                effects: vec![effect.clone()],
+                details: vec![],
+                follows: vec![],
+                undo: undo.clone(),
+                predicted: None,
+                heals: None,
+            };
+            plan.steps.push(step(name, scope.clone(), verdict));
             let last = n + 1 == steps.len();
             let effect_id = EffectId {
                 step: id.clone(),

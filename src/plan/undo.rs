@@ -12,7 +12,7 @@ use crate::model::{
     indented,
 };
 use crate::transport::OwnerNames;
-use programs::{left_by, taken_back_before};
+use programs::{Earlier, left_by};
 use serde_json::Value;
 
 /// The plan of taking a run back.
@@ -55,6 +55,7 @@ pub async fn undo_plan(
     let mut steps: Vec<PlannedStep> = Vec::new();
     let mut blobs = Blobs::default();
     let mut faults: Vec<String> = Vec::new();
+    let earlier = Earlier::of(state, record);
     for done in record.to_take_back().filter(|e| extent.has(&e.id.scope)) {
         let Some(inverse) = done.effect.inverse() else {
             if let Effect::RunProgram { programs } = &done.effect {
@@ -80,7 +81,7 @@ pub async fn undo_plan(
             (true, Subject::Object(object)) => Some(object.clone()),
             _ => None,
         };
-        if let Some(by) = taken_back_before(state, record.run, done) {
+        if let Some(by) = earlier.undo_of(record.run, done) {
             let why = format!("run {by} has taken it back");
             steps.push(taking_back(&steps, record, done, Verdict::NoChange { why }));
             continue;
@@ -115,10 +116,7 @@ pub async fn undo_plan(
             }
         };
         let restored = verdicts.iter().any(Verdict::changes);
-        if verdicts
-            .iter()
-            .any(|v| !matches!(v, Verdict::Refused { .. }))
-        {
+        if verdicts.iter().any(|v| !v.is_refused()) {
             faults.extend(planned.and_then(|p| p.verdict.heals()).map(str::to_owned));
         }
         for verdict in verdicts {

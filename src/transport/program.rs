@@ -58,7 +58,6 @@ impl Hosts {
         programs: &Programs,
         key: &str,
     ) -> Result<ProgramNow, Fault> {
-        let text = |program: Option<&Program>| program.map(Program::text).unwrap_or_default();
         let (check, verify) = (text(programs.check.as_ref()), text(verify(programs)));
         let (patience, limit) = (patience(programs), programs.limit.to_string());
         let seconds = patience.as_secs().to_string();
@@ -109,7 +108,6 @@ impl Hosts {
         let Effect::RunProgram { programs } = permit.effect() else {
             return (Err(Fault::internal("this is no program")), Vec::new());
         };
-        let text = |program: Option<&Program>| program.map(Program::text).unwrap_or_default();
         let (check, verify) = (text(programs.check.as_ref()), text(verify(programs)));
         let apply = programs.apply.text();
         let (patience, limit) = (
@@ -156,12 +154,10 @@ impl Hosts {
             false => "apply",
         };
         // What it printed may be secret.
-        let printed = match ran.last() {
-            Some(last) if !programs.sensitive && !last.last_words().is_empty() => {
-                format!(": {}", last.last_words())
-            }
-            _ => String::new(),
-        };
+        let printed = ran
+            .last()
+            .map(|last| last.said(programs.sensitive))
+            .unwrap_or_default();
         match (said.word.as_str(), said.rest.as_str()) {
             ("done" | "already", _) => Ok(()),
             ("unchecked", _) => Err(no_check(programs, said)),
@@ -201,6 +197,11 @@ impl Hosts {
     }
 }
 
+/// As a shell reads it; empty where there is none.
+fn text(program: Option<&Program>) -> String {
+    program.map(Program::text).unwrap_or_default()
+}
+
 /// How long what was begun of it may go on by itself.
 fn patience(programs: &Programs) -> Duration {
     LOCK_PATIENCE + Duration::from_secs(programs.limit)
@@ -226,15 +227,12 @@ pub fn check_failed(programs: &Programs, exit: Exit, ran: &Ran) -> Fault {
         Exit::Killed => "was killed by somebody else".to_owned(),
         Exit::Code(code) => format!("ended with exit code {code}"),
     };
-    let printed = match ran.last_words() {
-        words if programs.sensitive || words.is_empty() => String::new(),
-        words => format!(": {words}"),
-    };
+    let printed = ran.said(programs.sensitive);
     Fault::refused(
         "check_failed",
         format!("the `check` of {programs} {how}, and so nobody knows whether it is done{printed}"),
     )
-    .next("a check ends with 0 where it is done and with 1 where it is not")
+    .next(Programs::CHECK_RULE)
 }
 
 fn no_check(programs: &Programs, said: &Said) -> Fault {

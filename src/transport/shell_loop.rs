@@ -251,27 +251,26 @@ impl Shell {
             self.heard.clear();
             let end = format!("\n{} end {} ", self.nonce, self.sequence);
             let full = format!("\n{} full {}\n", self.nonce, self.sequence);
-            let mut seen = 0;
+            // Where neither sign is before.
+            let mut from = 0;
             loop {
-                // The sign may lie across two readings.
-                let from = seen_from(seen, end.len().max(full.len()));
                 let fresh = self.heard.get(from..).unwrap_or_default();
                 if find(fresh, full.as_bytes()).is_some() {
                     return Ok(None);
                 }
-                if let Some(at) = find(fresh, end.as_bytes())
-                    && self
-                        .heard
-                        .get(from + at + end.len()..)
-                        .is_some_and(|rest| rest.contains(&b'\n'))
-                {
-                    return parse(&self.heard, &self.nonce, self.sequence)
-                        .map(Some)
-                        .ok_or_else(|| "its answer cannot be understood".to_owned());
-                }
-                seen = match find(fresh, end.as_bytes()) {
+                from = match find(fresh, end.as_bytes()) {
+                    Some(at)
+                        if fresh
+                            .get(at + end.len()..)
+                            .is_some_and(|r| r.contains(&b'\n')) =>
+                    {
+                        return parse(&self.heard, &self.nonce, self.sequence)
+                            .map(Some)
+                            .ok_or_else(|| "its answer cannot be understood".to_owned());
+                    }
                     Some(at) => from + at,
-                    None => self.heard.len(),
+                    // A sign may lie across two readings.
+                    None => self.heard.len().saturating_sub(end.len().max(full.len())),
                 };
                 if !self.hear().await? {
                     return Err("the connection broke".to_owned());
@@ -309,10 +308,6 @@ impl Shell {
             }
         }
     }
-}
-
-fn seen_from(seen: usize, overlap: usize) -> usize {
-    seen.saturating_sub(overlap)
 }
 
 /// What a host has said before its shell is there.

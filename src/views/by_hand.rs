@@ -94,10 +94,8 @@ fn command(effect: &Effect, now: Option<&Now>, blobs: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::test_events::programs;
-    use crate::model::{
-        Digest, FieldChange, FieldPath, FileNow, FileRef, HostRef, ObjectRef, ProgramNow,
-    };
+    use crate::journal::test_events::{host, programs};
+    use crate::model::{Digest, FieldChange, FieldPath, FileNow, FileRef, ObjectRef, ProgramNow};
     use serde_json::json;
 
     fn field(before: Option<&str>, after: Option<&str>) -> Effect {
@@ -121,11 +119,7 @@ mod tests {
     fn file(after: FileState) -> Effect {
         Effect::PutFile {
             file: FileRef {
-                host: HostRef {
-                    node: "node02".into(),
-                    machine_id: String::new(),
-                    identity: crate::model::Identity::root(),
-                },
+                host: host(),
                 path: "/etc/it's".into(),
             },
             before: FileState::Absent,

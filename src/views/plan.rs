@@ -199,7 +199,7 @@ impl Page {
                 }
             )
         });
-        let refused = count(|v| matches!(v, Verdict::Refused { .. }));
+        let refused = count(Verdict::is_refused);
         let unknown = count(|v| matches!(v, Verdict::Unknown { .. }));
         let mut said = vec![match exact {
             0 if predicted == 0 && unknown == 0 => "Nothing to change.".to_owned(),

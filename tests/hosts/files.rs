@@ -101,7 +101,20 @@ impl At<'_> {
     }
 }
 
-pub fn root<'h>(hosts: &'h Hosts, machine: &Machine) -> At<'h> {
+/// Runs a test as root on a machine of its own.
+pub fn as_root(
+    place: &Place,
+    test: impl AsyncFnOnce(At<'_>) -> Result<(), String>,
+) -> Result<(), String> {
+    let machine = Machine::start(place)?;
+    let client = Client::of(&[&machine])?;
+    block(async {
+        let hosts = client.hosts();
+        test(root(&hosts, &machine)).await
+    })
+}
+
+fn root<'h>(hosts: &'h Hosts, machine: &Machine) -> At<'h> {
     At {
         hosts,
         host: login(machine, "ops"),
@@ -170,11 +183,7 @@ fn a_file_is_made_changed_and_removed(place: &Place, prepare: &str) -> Result<()
 }
 
 fn what_belongs_to_a_file_is_kept(place: &Place) -> Result<(), String> {
-    let machine = Machine::start(place)?;
-    let client = Client::of(&[&machine])?;
-    block(async {
-        let hosts = client.hosts();
-        let at = root(&hosts, &machine);
+    as_root(place, async |at| {
         at.shell(
             "echo old >/srv/file; chown ops:pw /srv/file; chmod 2750 /srv/file
             setfacl -m u:nosudo:r-x /srv/file
@@ -205,11 +214,7 @@ fn what_belongs_to_a_file_is_kept(place: &Place) -> Result<(), String> {
 }
 
 fn a_file_gets_the_mode_and_the_owner_that_it_is_to_have(place: &Place) -> Result<(), String> {
-    let machine = Machine::start(place)?;
-    let client = Client::of(&[&machine])?;
-    block(async {
-        let hosts = client.hosts();
-        let at = root(&hosts, &machine);
+    as_root(place, async |at| {
         // Folders that want to give their own group and access to what is new in them.
         at.shell(
             "mkdir /srv/group /srv/access; chgrp ops /srv/group; chmod 2755 /srv/group
@@ -240,11 +245,7 @@ fn a_file_gets_the_mode_and_the_owner_that_it_is_to_have(place: &Place) -> Resul
 }
 
 fn owners_are_known_by_their_names(place: &Place) -> Result<(), String> {
-    let machine = Machine::start(place)?;
-    let client = Client::of(&[&machine])?;
-    block(async {
-        let hosts = client.hosts();
-        let at = root(&hosts, &machine);
+    as_root(place, async |at| {
         let file = at.file("/srv/file");
         for (user, group, wanted) in [
             ("ops", "pw", Ok((Some(42001), Some(42002)))),
@@ -257,7 +258,7 @@ fn owners_are_known_by_their_names(place: &Place) -> Result<(), String> {
                 user: user.to_owned(),
                 group: group.to_owned(),
             };
-            let found = hosts.read_file(&at.host, &file, &owner).await;
+            let found = at.hosts.read_file(&at.host, &file, &owner).await;
             match wanted {
                 Ok(numbers) => {
                     let found = found.map_err(text)?;

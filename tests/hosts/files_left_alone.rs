@@ -1,9 +1,8 @@
 //! Files of hosts that are not written, and why.
 
 use super::Case;
-use super::client::{Client, block, refused, same};
-use super::files::{present, root};
-use super::machine::Machine;
+use super::client::{refused, same};
+use super::files::{as_root, present};
 use super::permit::permit;
 use super::place::{Place, text};
 use runbook::model::{Effect, FileNow, FileState};
@@ -28,11 +27,7 @@ pub const CASES: &[Case] = &[
 ];
 
 fn what_is_not_as_expected_is_not_written_over(place: &Place) -> Result<(), String> {
-    let machine = Machine::start(place)?;
-    let client = Client::of(&[&machine])?;
-    block(async {
-        let hosts = client.hosts();
-        let at = root(&hosts, &machine);
+    as_root(place, async |at| {
         at.shell("echo other >/srv/file; chmod 644 /srv/file; ln -s file /srv/link")
             .await?;
         let other = present(0o644, 0, 0, b"other\n");
@@ -59,7 +54,8 @@ fn what_is_not_as_expected_is_not_written_over(place: &Place) -> Result<(), Stri
             after: new,
         };
         let (permit, key) = permit(effect, &[b"other\n", b"new"])?;
-        let put = hosts
+        let put = at
+            .hosts
             .put_file(&at.host, permit, b"ne", &key, "a test")
             .await;
         refused(put, "content_cut")?;
@@ -70,11 +66,7 @@ fn what_is_not_as_expected_is_not_written_over(place: &Place) -> Result<(), Stri
 }
 
 fn what_is_no_plain_file_is_called_by_its_name(place: &Place) -> Result<(), String> {
-    let machine = Machine::start(place)?;
-    let client = Client::of(&[&machine])?;
-    block(async {
-        let hosts = client.hosts();
-        let at = root(&hosts, &machine);
+    as_root(place, async |at| {
         at.shell(
             "cd /srv; echo x >file; ln -s file link; ln -s nowhere dangling; echo x >one; ln one two
             mkdir folder; mkfifo pipe; echo x >fixed; chattr +i fixed; echo x >grows; chattr +a grows
@@ -103,11 +95,7 @@ fn what_is_no_plain_file_is_called_by_its_name(place: &Place) -> Result<(), Stri
 }
 
 fn a_file_that_must_not_change_does_not(place: &Place) -> Result<(), String> {
-    let machine = Machine::start(place)?;
-    let client = Client::of(&[&machine])?;
-    block(async {
-        let hosts = client.hosts();
-        let at = root(&hosts, &machine);
+    as_root(place, async |at| {
         for flag in ["i", "a"] {
             at.shell(&format!(
                 "echo old >/srv/file; chmod 644 /srv/file; chattr +{flag} /srv/file"
@@ -127,11 +115,7 @@ fn a_file_that_must_not_change_does_not(place: &Place) -> Result<(), String> {
 }
 
 fn a_folder_that_others_can_write_to_is_refused(place: &Place) -> Result<(), String> {
-    let machine = Machine::start(place)?;
-    let client = Client::of(&[&machine])?;
-    block(async {
-        let hosts = client.hosts();
-        let at = root(&hosts, &machine);
+    as_root(place, async |at| {
         at.shell(
             "cd /srv; mkdir -p all/below group/below; mkdir theirs
             chmod 777 all; chmod 775 group; chown ops theirs; ln -s /srv/all way",

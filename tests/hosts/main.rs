@@ -13,6 +13,7 @@ mod files;
 mod files_left_alone;
 mod leftovers;
 mod machine;
+#[path = "../permit/mod.rs"]
 mod permit;
 mod place;
 mod programs;

@@ -1,8 +1,8 @@
 use super::*;
 use crate::fault::Fault;
-use crate::journal::test_events::{change, effect, plan, start, start_of, step};
+use crate::journal::test_events::{change, effect, host, plan, start, start_of, step};
 use crate::journal::{Ending, Journal, Outcome};
-use crate::model::{Effect, FileRef, FileState, HostRef, Scope};
+use crate::model::{Effect, FileRef, FileState, Scope};
 use proptest::prelude::*;
 
 fn state() -> (tempfile::TempDir, StateDir) {
@@ -27,11 +27,7 @@ fn with_blobs(run: RunId) -> (Event, Blobs) {
     };
     let effect = Effect::PutFile {
         file: FileRef {
-            host: HostRef {
-                node: "n".into(),
-                machine_id: String::new(),
-                identity: crate::model::Identity::root(),
-            },
+            host: host(),
             path: "/x".into(),
         },
         before: put("old\n"),

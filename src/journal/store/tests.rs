@@ -1,6 +1,6 @@
 use super::*;
 use crate::fault::Fault;
-use crate::journal::test_events::{effect, start};
+use crate::journal::test_events::{effect, host, start};
 use crate::journal::{EffectState, Ending, Outcome};
 use std::os::unix::fs::PermissionsExt;
 
@@ -199,15 +199,11 @@ fn a_run_that_was_cut_short_is_taken_up_again_by_one_only() {
 }
 
 fn file_effect(content: &Digest) -> (EffectId, Effect) {
-    use crate::model::{FileRef, FileState, HostRef};
+    use crate::model::{FileRef, FileState};
     let (id, _) = effect("file");
     let effect = Effect::PutFile {
         file: FileRef {
-            host: HostRef {
-                node: "n".into(),
-                machine_id: String::new(),
-                identity: crate::model::Identity::root(),
-            },
+            host: host(),
             path: "/x".into(),
         },
         before: FileState::Absent,

@@ -1,5 +1,5 @@
 use super::*;
-use crate::journal::test_events::{effect, plan};
+use crate::journal::test_events::{effect, plan, step};
 use crate::model::{Detail, Target, UndoClass};
 use proptest::prelude::*;
 
@@ -24,14 +24,10 @@ fn sample() -> Plan {
     plan.engine = env!("CARGO_PKG_VERSION").into();
     plan.targets = vec![target.clone()];
     plan.steps = vec![PlannedStep {
-        identity: crate::model::Identity::root(),
-        id: StepId::new("one").unwrap(),
         name: "One".into(),
         uses: "a.b".into(),
         with: json!({"b": 1, "a": 2}),
-        scope: Scope::Target(target),
-        verdict: change("after"),
-        notes: vec![],
+        ..step("one", Scope::Target(target), change("after"))
     }];
     plan
 }

@@ -43,29 +43,43 @@ fn judged(programs: &Programs, done: &EffectRecord, found: ProgramNow) -> Progra
     }
 }
 
-/// The earlier undo that took a program back of which nothing on the host tells how it stands.
-pub fn taken_back_before(state: &StateDir, run: RunId, done: &EffectRecord) -> Option<RunId> {
-    match &done.effect {
-        Effect::RunProgram { programs } if programs.check.is_none() => {}
-        _ => return None,
+/// What earlier undos have taken back, of programs of which nothing on the host tells how they stand.
+pub struct Earlier(Vec<RunRecord>);
+
+impl Earlier {
+    /// Reads the other journals where the run has such programs, and none otherwise. A broken one
+    /// blocks no other run: it is passed over.
+    pub fn of(state: &StateDir, record: &RunRecord) -> Self {
+        let needed = record.to_take_back().any(|done| is_blind(&done.effect));
+        let runs = needed.then(|| state.list().ok()).flatten();
+        let runs = runs.unwrap_or_default().into_iter();
+        Self(runs.filter_map(|run| state.read(run).ok()).collect())
     }
-    let runs = state.list().ok()?;
-    let records: Vec<RunRecord> = runs
-        .into_iter()
-        .filter_map(|r| state.read(r).ok())
-        .collect();
-    let undoes = |record: &RunRecord, of: RunId| {
-        let kind = matches!(record.plan.kind, PlanKind::Undo { of: undone, .. } if undone == of);
-        kind && record.effects.iter().any(|effect| {
-            effect.state == EffectState::Done
-                && (&effect.id.step, &effect.id.scope) == (&done.id.step, &done.id.scope)
-        })
-    };
-    records
-        .iter()
-        .filter(|record| undoes(record, run))
-        .find(|undo| !records.iter().any(|again| undoes(again, undo.run)))
-        .map(|undo| undo.run)
+
+    /// The undo that took an effect of `run` back, and was not taken back itself.
+    pub fn undo_of(&self, run: RunId, done: &EffectRecord) -> Option<RunId> {
+        if !is_blind(&done.effect) {
+            return None;
+        }
+        let undoes = |record: &RunRecord, of: RunId| {
+            let kind =
+                matches!(record.plan.kind, PlanKind::Undo { of: undone, .. } if undone == of);
+            kind && record.effects.iter().any(|effect| {
+                effect.state == EffectState::Done
+                    && (&effect.id.step, &effect.id.scope) == (&done.id.step, &done.id.scope)
+            })
+        };
+        self.0
+            .iter()
+            .filter(|record| undoes(record, run))
+            .find(|undo| !self.0.iter().any(|again| undoes(again, undo.run)))
+            .map(|undo| undo.run)
+    }
+}
+
+/// Whether it is a program without a check.
+fn is_blind(effect: &Effect) -> bool {
+    matches!(effect, Effect::RunProgram { programs } if programs.check.is_none())
 }
 
 #[cfg(test)]

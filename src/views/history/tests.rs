@@ -11,7 +11,6 @@ fn run() -> RunId {
 fn step(id: &str, scope: Scope) -> PlannedStep {
     let (_, effect) = effect(id);
     PlannedStep {
-        identity: crate::model::Identity::root(),
         name: format!("Do {id}"),
         ..test_events::step(id, scope, change(vec![effect]))
     }

@@ -1,6 +1,6 @@
 use super::*;
-use crate::model::{Actor, ClusterId, Effect, ObjectRef, Risk, StepId};
-use serde_json::Value;
+use crate::journal::test_events;
+use crate::model::{Actor, ClusterId, Effect, ObjectRef, Risk};
 
 fn detail() -> Detail {
     Detail {
@@ -38,14 +38,9 @@ fn change(predicted: bool, undo: UndoClass) -> Verdict {
 
 fn step(id: &str, scope: Scope, verdict: Verdict) -> PlannedStep {
     PlannedStep {
-        identity: crate::model::Identity::root(),
-        id: StepId::new(id).unwrap(),
         name: format!("Do {id}"),
         uses: "x.y".into(),
-        with: Value::Null,
-        scope,
-        verdict,
-        notes: vec![],
+        ..test_events::step(id, scope, verdict)
     }
 }
 

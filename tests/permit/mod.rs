@@ -1,6 +1,5 @@
-//! The right to write, as the journal gives it.
+//! The right to write, as the journal gives it: by a durable intent, which is the only way there is.
 
-use super::place::text;
 use runbook::journal::{Event, Journal, Permit, StateDir};
 use runbook::model::{
     Actor, Blobs, ClusterId, Effect, EffectId, Plan, PlanKind, Risk, RunId, Scope, StepId,
@@ -8,7 +7,7 @@ use runbook::model::{
 
 /// A permit for an effect whose contents are among `contents`, and the key of the attempt.
 pub fn permit(effect: Effect, contents: &[&[u8]]) -> Result<(Permit, String), String> {
-    let folder = tempfile::tempdir().map_err(text)?;
+    let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     let mut blobs = Blobs::default();
     for content in contents {
         blobs.insert(content.to_vec());
@@ -22,7 +21,7 @@ pub fn permit(effect: Effect, contents: &[&[u8]]) -> Result<(Permit, String), St
         allowed: Vec::new(),
     };
     let state = StateDir::new(folder.path().join("state"));
-    let mut journal = Journal::create(&state, run, start, &blobs).map_err(text)?;
+    let mut journal = Journal::create(&state, run, start, &blobs).map_err(|e| e.to_string())?;
     let id = EffectId {
         step: StepId::new("step").ok_or("no id of a step")?,
         scope: Scope::Run,
@@ -30,7 +29,7 @@ pub fn permit(effect: Effect, contents: &[&[u8]]) -> Result<(Permit, String), St
         attempt: 1,
     };
     let key = id.key(run);
-    let permit = journal.intend(id, effect).map_err(text)?;
+    let permit = journal.intend(id, effect).map_err(|e| e.to_string())?;
     Ok((permit, key))
 }
 
