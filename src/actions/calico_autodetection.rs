@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// The methods that can be set, as Calico names them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 pub enum Method {
     /// The InternalIP that kubelet registered; from Calico v3.22 on.
     #[serde(rename = "kubernetes-internal-ip")]
@@ -35,7 +35,9 @@ impl Method {
     }
 }
 
-#[derive(Debug, Deserialize)]
+/// Sets the method by which calico-node finds the address of each node, and waits for the rollout.
+/// Once for the run.
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
     method: Method,

@@ -12,7 +12,9 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-#[derive(Debug, Deserialize)]
+/// Waits until every BGP session of Calico's mesh is established and holds. Once for the run; writes
+/// nothing.
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
     settle: String,

@@ -9,14 +9,15 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// Which address is the right one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Choice {
     /// The InternalIP that kubelet registered, with the prefix of its link.
     InternalIp,
 }
 
-#[derive(Debug, Deserialize)]
+/// Gives a node its own address back, which Calico advertises by BGP.
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
     #[serde(rename = "address")]

@@ -6,7 +6,8 @@ use crate::model::{Blobs, Detail, Effect, ObjectRef, Prior, UndoClass};
 use async_trait::async_trait;
 use serde::Deserialize;
 
-#[derive(Debug, Deserialize)]
+/// Starts calico-node on the node anew, by replacing its pod.
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {}
 

@@ -2,26 +2,28 @@
 //! runbook's author.
 
 use super::host_command::Command;
-use super::host_program::{Form, Scalar, Values, ended, limit, title};
+use super::host_program::{Form, Scalar, Values, ended, limit, outputs, title};
 use super::host_script::Script;
 use super::{Action, Compiled, Decision, Look, Patience, Place};
 use crate::fault::Fault;
 use crate::model::{Exception, Exit, Prior, Program, Ran, Settled};
-use crate::runbook::{Condition, Names, parse_duration};
+use crate::runbook::{Condition, Record, parse_duration};
 use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(untagged)]
 enum Reads {
     Script(String),
     Command(Vec<Scalar>),
 }
 
-#[derive(Debug, Deserialize)]
+/// Stops the run before it begins where something does not hold on a host. It reads by a program of
+/// your own and writes nothing.
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
     /// A script, or a command with its arguments; it only reads.
@@ -57,6 +59,7 @@ pub struct Seen {
 #[async_trait]
 impl Action for HostAssert {
     const USES: &'static str = "host.assert";
+    const LITERAL: &'static [&'static str] = &["reads"];
     type Args = Args;
     type Seen = Seen;
     type Change = std::convert::Infallible;
@@ -67,7 +70,7 @@ impl Action for HostAssert {
             Reads::Script(script) => Script::program(script, &values)?,
             Reads::Command(words) => Command::program(words, &values)?,
         };
-        let names = Names(vec!["code".to_owned(), "output".to_owned()]);
+        let names = outputs();
         let that = args.that.as_deref().unwrap_or("code == 0");
         let within = match args.within.as_deref() {
             None => Duration::from_secs(60),
@@ -86,6 +89,10 @@ impl Action for HostAssert {
             within,
             sensitive: args.sensitive,
         })
+    }
+
+    fn outputs() -> Record {
+        outputs()
     }
 
     async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {

@@ -13,7 +13,7 @@ use similar::{ChangeTag, TextDiff};
 /// Lines of a difference that are shown; the rest is counted.
 const SHOWN_LINES: usize = 40;
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum State {
     #[default]
@@ -21,7 +21,8 @@ enum State {
     Absent,
 }
 
-#[derive(Debug, Deserialize)]
+/// Content, mode and owner of a file of a host, or its absence.
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
     path: String,

@@ -7,8 +7,9 @@ use crate::model::{
     Blobs, Detail, Effect, Exception, Exit, HostRef, Prior, Program, Programs, Ran, Settled,
     UndoClass, indented,
 };
-use crate::runbook::parse_duration;
+use crate::runbook::{Record, Type, parse_duration};
 use async_trait::async_trait;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -25,13 +26,14 @@ const SHOWN_LINES: usize = 8;
 /// How programs are written down.
 pub trait Form: Send + Sync + 'static {
     const USES: &'static str;
-    type Part: DeserializeOwned + fmt::Debug + Send + Sync;
+    const LITERAL: &'static [&'static str] = &[];
+    type Part: DeserializeOwned + JsonSchema + fmt::Debug + Send + Sync;
 
     fn program(part: Self::Part, values: &Values) -> Result<Program, String>;
 }
 
 /// A value as YAML has it, for an argument or a variable.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(untagged)]
 pub enum Scalar {
     Text(String),
@@ -99,7 +101,7 @@ pub fn limit(text: Option<&str>) -> Result<u64, String> {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, bound = "P: DeserializeOwned")]
 pub struct Args<P> {
     /// Only reads; nothing else is given then.
@@ -156,6 +158,7 @@ pub struct Change {
 #[async_trait]
 impl<F: Form> Action for HostProgram<F> {
     const USES: &'static str = F::USES;
+    const LITERAL: &'static [&'static str] = F::LITERAL;
     type Args = Args<F::Part>;
     type Seen = Seen;
     type Change = Change;
@@ -194,6 +197,10 @@ impl<F: Form> Action for HostProgram<F> {
             sensitive: args.sensitive,
             form: PhantomData,
         })
+    }
+
+    fn outputs() -> Record {
+        outputs()
     }
 
     async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
@@ -409,6 +416,14 @@ fn nothing() -> Program {
         args: Vec::new(),
         env: BTreeMap::new(),
     }
+}
+
+/// What a program gives to later steps.
+pub fn outputs() -> Record {
+    Record(vec![
+        ("code".to_owned(), Type::Int),
+        ("output".to_owned(), Type::String),
+    ])
 }
 
 /// A program, in a sentence.

@@ -7,6 +7,7 @@ pub struct Script;
 
 impl Form for Script {
     const USES: &'static str = "host.script";
+    const LITERAL: &'static [&'static str] = &["reads", "check", "apply", "verify", "undo"];
     type Part = String;
 
     fn program(script: String, values: &Values) -> Result<Program, String> {

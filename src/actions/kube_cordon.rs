@@ -7,14 +7,15 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::Value;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum State {
     Cordoned,
     Schedulable,
 }
 
-#[derive(Debug, Deserialize)]
+/// Whether the node takes new pods.
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
     state: State,

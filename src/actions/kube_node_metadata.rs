@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 /// `null` takes an entry away.
 type Entries = BTreeMap<String, Option<String>>;
 
-#[derive(Debug, Deserialize)]
+/// Labels and annotations of the node; `null` takes one away.
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
     #[serde(default)]

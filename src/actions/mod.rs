@@ -21,7 +21,9 @@ use crate::fault::{Fault, nearest};
 use crate::model::{
     Blobs, Detail, Effect, Exception, Identity, Prior, Scope, Settled, Target, UndoClass, Verdict,
 };
+use crate::runbook::{Kind, Kinds, Record};
 use async_trait::async_trait;
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::time::Duration;
@@ -132,11 +134,19 @@ pub struct Compiled {
 pub trait Action: Sized + Send + Sync {
     /// What runbooks call it.
     const USES: &'static str;
-    type Args: DeserializeOwned;
+    /// Arguments that are literal: scripts, in which no template may stand.
+    const LITERAL: &'static [&'static str] = &[];
+    /// Their description, and that of each of them, is the reference that authors read.
+    type Args: DeserializeOwned + JsonSchema;
     type Seen: Send + Sync;
     type Change;
 
     fn new(args: Self::Args) -> Result<Self, String>;
+
+    /// What it gives to later steps, besides whether it changed something.
+    fn outputs() -> Record {
+        Record::default()
+    }
 
     /// Reads what the decision rests on.
     async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Self::Seen, Fault>;
@@ -263,8 +273,11 @@ fn make<A: Action + 'static>(args: Value) -> Result<Box<dyn Step>, String> {
     Ok(Box::new(A::new(args)?))
 }
 
+/// What a kind is called, how a step of it is made, and what the language knows of it.
+type Entry = (&'static str, Maker, fn() -> Kind);
+
 /// Every kind of step there is.
-const KINDS: &[(&str, Maker)] = &[
+const KINDS: &[Entry] = &[
     entry::<calico_autodetection::Autodetection>(),
     entry::<calico_mesh::MeshEstablished>(),
     entry::<calico_node_address::NodeAddress>(),
@@ -277,16 +290,31 @@ const KINDS: &[(&str, Maker)] = &[
     entry::<kube_node_metadata::NodeMetadata>(),
 ];
 
-const fn entry<A: Action + 'static>() -> (&'static str, Maker) {
-    (A::USES, make::<A>)
+const fn entry<A: Action + 'static>() -> Entry {
+    (A::USES, make::<A>, kind::<A>)
+}
+
+fn kind<A: Action + 'static>() -> Kind {
+    Kind {
+        uses: A::USES,
+        schema: schemars::schema_for!(A::Args),
+        outputs: A::outputs(),
+        literal: A::LITERAL,
+        check: |with| make::<A>(with.clone()).map(|_| ()),
+    }
+}
+
+/// What the language knows of all kinds.
+pub fn kinds() -> Kinds {
+    Kinds(KINDS.iter().map(|(.., kind)| kind()).collect())
 }
 
 /// The step that `uses` names, with its arguments.
 pub fn step(uses: &str, with: &Value) -> Result<Box<dyn Step>, String> {
-    match KINDS.iter().find(|(name, _)| *name == uses) {
-        Some((_, make)) => make(with.clone()).map_err(|e| format!("with: {e}")),
+    match KINDS.iter().find(|(name, ..)| *name == uses) {
+        Some((_, make, _)) => make(with.clone()).map_err(|e| format!("with: {e}")),
         None => {
-            let known = || KINDS.iter().map(|(name, _)| *name);
+            let known = || KINDS.iter().map(|(name, ..)| *name);
             Err(match nearest(uses, known()) {
                 Some(near) => {
                     format!("uses: there is no kind `{uses}`; did you mean `{near}`?")
@@ -307,7 +335,7 @@ mod tests {
 
     #[test]
     fn kinds_are_named_domain_noun_and_refuse_what_they_do_not_know() {
-        for (name, make) in KINDS {
+        for (name, make, _) in KINDS {
             let (domain, noun) = name.split_once('.').unwrap();
             assert!(["host", "kube", "calico"].contains(&domain), "{name}");
             assert!(!noun.is_empty(), "{name}");

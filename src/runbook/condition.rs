@@ -1,14 +1,11 @@
 //! Conditions: expressions of CEL, Kubernetes' own policy language, over names that are checked when
 //! the runbook is read.
 
+use super::kind::Record;
 use crate::fault::nearest;
 use cel::common::ast::{EntryExpr, Expr};
 use cel::{Context, IdedExpr, Program, Value as Cel};
 use serde_json::Value;
-
-/// The names that a condition may use, in dotted form: `params.within`, `steps.address.changed`.
-#[derive(Debug, Default)]
-pub struct Names(pub Vec<String>);
 
 /// A parsed and checked condition.
 #[derive(Debug, Clone)]
@@ -18,17 +15,18 @@ pub struct Condition {
 
 impl Condition {
     /// Parses `source` and checks each name in it.
-    pub fn parse(source: &str, names: &Names) -> Result<Self, String> {
+    pub fn parse(source: &str, names: &Record) -> Result<Self, String> {
         let program = Program::compile(source)
             .map_err(|e| format!("`{source}` is not a CEL expression: {e}"))?;
         let mut used = Vec::new();
         walk(program.expression(), &mut Vec::new(), &mut used);
         for name in used {
-            if !names.0.contains(&name) {
+            if !names.knows(&name) {
                 let mut message = format!("`{source}` uses `{name}`, which is not known here");
-                match nearest(&name, names.0.iter().map(String::as_str)) {
+                let known = names.names();
+                match nearest(&name, known.iter().map(String::as_str)) {
                     Some(near) => message.push_str(&format!("; did you mean `{near}`?")),
-                    None => message.push_str(&format!("; known are {}", names.0.join(", "))),
+                    None => message.push_str(&format!("; known are {}", known.join(", "))),
                 }
                 return Err(message);
             }
@@ -131,20 +129,27 @@ fn dotted(expr: &Expr) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::kind::Type;
     use super::*;
     use serde_json::json;
 
-    fn names() -> Names {
-        Names(
-            [
-                "params.within",
-                "steps.address.changed",
-                "steps.method.changed",
-                "target.node",
-            ]
-            .map(str::to_owned)
-            .to_vec(),
-        )
+    fn names() -> Record {
+        let changed = || Type::Record(Record::of(&[("changed", Type::Bool)]));
+        Record::of(&[
+            (
+                "params",
+                Type::Record(Record::of(&[("within", Type::String)])),
+            ),
+            (
+                "steps",
+                Type::Record(Record::of(&[("address", changed()), ("method", changed())])),
+            ),
+            (
+                "target",
+                Type::Record(Record::of(&[("node", Type::String)])),
+            ),
+            ("object", Type::Any),
+        ])
     }
 
     fn parse(source: &str) -> Result<Condition, String> {
@@ -188,7 +193,7 @@ mod tests {
     #[test]
     fn names_are_checked_when_it_is_read() {
         insta::assert_snapshot!(parse("steps.adress.changed").unwrap_err(), @"`steps.adress.changed` uses `steps.adress.changed`, which is not known here; did you mean `steps.address.changed`?");
-        insta::assert_snapshot!(parse("weather == 'fine'").unwrap_err(), @"`weather == 'fine'` uses `weather`, which is not known here; known are params.within, steps.address.changed, steps.method.changed, target.node");
+        insta::assert_snapshot!(parse("weather == 'fine'").unwrap_err(), @"`weather == 'fine'` uses `weather`, which is not known here; known are params.within, steps.address.changed, steps.method.changed, target.node, object");
         assert!(parse("[1].all(x, x > y)").is_err());
         assert!(parse("(").is_err());
     }

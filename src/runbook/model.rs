@@ -5,6 +5,7 @@ use super::param::Param;
 use crate::model::{Identity, Method, Risk, StepId};
 use serde::Deserialize;
 use serde_json::Value;
+use std::time::Duration;
 
 /// What a runbook is applied to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -12,6 +13,8 @@ use serde_json::Value;
 pub enum TargetKind {
     /// Nodes of the cluster, given with `--node`.
     Nodes,
+    /// The cluster itself: every step happens once.
+    Cluster,
 }
 
 /// As whom hosts are read and changed.
@@ -32,6 +35,28 @@ pub enum StepScope {
     Run,
 }
 
+/// How often a step is tried again after a failure that is certain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retry {
+    /// With the first.
+    pub attempts: u32,
+    /// How long is waited between two.
+    pub every: Duration,
+}
+
+/// What happens when a step fails.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// The run ends, and is taken back by itself where that is exact.
+    #[default]
+    Undo,
+    /// The run ends, and what was done stays.
+    Stop,
+    /// The run goes on without it, if it is certain that it failed.
+    Continue,
+}
+
 /// One step.
 #[derive(Debug, Clone)]
 pub struct Step {
@@ -45,6 +70,14 @@ pub struct Step {
     /// Instead of the runbook's.
     pub r#become: Option<Become>,
     pub when: Option<Condition>,
+    /// A list, or a template that gives one: the step happens for each of its items.
+    pub for_each: Option<Value>,
+    pub retry: Option<Retry>,
+    /// How long all of it may take.
+    pub timeout: Option<Duration>,
+    pub on_failure: OnFailure,
+    /// Why what it does is not taken back with the run; `None`: it is.
+    pub keep: Option<String>,
 }
 
 /// A runbook.

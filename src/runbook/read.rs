@@ -1,8 +1,9 @@
 //! Text to model. Everything that can be wrong with a runbook without looking at the world is found
 //! here.
 
-use super::condition::{Condition, Names};
-use super::model::{Become, Runbook, Step, StepScope, TargetKind};
+use super::condition::Condition;
+use super::kind::{Record, Type};
+use super::model::{Become, OnFailure, Runbook, Step, StepScope, TargetKind};
 use super::param::{Param, ParamType};
 use super::template;
 use crate::model::{Risk, StepId};
@@ -163,18 +164,7 @@ fn read_steps(texts: Vec<StepText>, params: &[Param]) -> Result<Vec<Step>, Strin
             .unwrap_or_else(|| Value::Object(serde_json::Map::new()));
         template::check_arguments(&text.uses, &with)
             .map_err(|e| format!("step `{id}`: with: {e}"))?;
-        let scope_names: &[&str] = match text.scope {
-            StepScope::Target => &["target.name", "target.node"],
-            StepScope::Run => &[],
-        };
-        let names = Names(
-            params
-                .iter()
-                .map(|p| format!("params.{}", p.name))
-                .chain(scope_names.iter().map(|n| (*n).to_owned()))
-                .chain(steps.iter().map(|s| format!("steps.{}.changed", s.id)))
-                .collect(),
-        );
+        let names = names(text.scope, params, &steps);
         if let Some(r#become) = &text.r#become {
             check_become(r#become).map_err(|e| format!("step `{id}`: {e}"))?;
         }
@@ -192,9 +182,29 @@ fn read_steps(texts: Vec<StepText>, params: &[Param]) -> Result<Vec<Step>, Strin
             scope: text.scope,
             r#become: text.r#become,
             when,
+            for_each: None,
+            retry: None,
+            timeout: None,
+            on_failure: OnFailure::default(),
+            keep: None,
         });
     }
     Ok(steps)
+}
+
+/// What a step's condition may name.
+fn names(scope: StepScope, params: &[Param], earlier: &[Step]) -> Record {
+    let params = params.iter().map(|p| (p.name.clone(), Type::Any));
+    let changed = || Type::Record(Record::of(&[("changed", Type::Bool)]));
+    let earlier = earlier.iter().map(|s| (s.id.to_string(), changed()));
+    let mut names = Record::of(&[("params", Type::Record(Record(params.collect())))]);
+    if scope == StepScope::Target {
+        let target = Record::of(&[("name", Type::String), ("node", Type::String)]);
+        names.0.push(("target".to_owned(), Type::Record(target)));
+    }
+    let steps = Type::Record(Record(earlier.collect()));
+    names.0.push(("steps".to_owned(), steps));
+    names
 }
 
 #[cfg(test)]

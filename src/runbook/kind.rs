@@ -1,0 +1,85 @@
+//! What the language knows of a kind of step: its arguments and what it gives to later steps.
+
+use schemars::Schema;
+use serde_json::Value;
+
+/// The type of a name in conditions and templates.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Type {
+    Bool,
+    Int,
+    String,
+    List(Box<Type>),
+    /// Closed: no other names stand below it.
+    Record(Record),
+    /// Whatever is found there; any name may stand below it.
+    Any,
+}
+
+/// Names and their types, in the order in which they are shown.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Record(pub Vec<(String, Type)>);
+
+impl Record {
+    pub fn of(names: &[(&str, Type)]) -> Self {
+        let owned = |(name, kind): &(&str, Type)| ((*name).to_owned(), kind.clone());
+        Self(names.iter().map(owned).collect())
+    }
+
+    /// The type of what stands directly below it.
+    pub fn get(&self, name: &str) -> Option<&Type> {
+        self.0.iter().find(|(own, _)| own == name).map(|(_, t)| t)
+    }
+
+    /// Whether a dotted name stands for something.
+    pub fn knows(&self, dotted: &str) -> bool {
+        let (first, rest) = match dotted.split_once('.') {
+            Some((first, rest)) => (first, Some(rest)),
+            None => (dotted, None),
+        };
+        match (self.get(first), rest) {
+            (Some(Type::Record(below)), Some(rest)) => below.knows(rest),
+            (Some(Type::Any), _) | (Some(_), None) => true,
+            (Some(_), Some(_)) | (None, _) => false,
+        }
+    }
+
+    /// All names in dotted form, without records themselves.
+    pub fn names(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        for (name, kind) in &self.0 {
+            match kind {
+                Type::Record(below) => {
+                    names.extend(below.names().iter().map(|rest| format!("{name}.{rest}")));
+                }
+                _ => names.push(name.clone()),
+            }
+        }
+        names
+    }
+}
+
+/// One kind of step.
+#[derive(Debug, Clone)]
+pub struct Kind {
+    /// `domain.noun`.
+    pub uses: &'static str,
+    /// JSON Schema of `with`, with the kind's description and that of each argument.
+    pub schema: Schema,
+    /// What stands below `steps.<id>` besides `changed`.
+    pub outputs: Record,
+    /// Arguments that are literal: scripts, in which no template may stand.
+    pub literal: &'static [&'static str],
+    /// What is wrong with arguments, once they are rendered.
+    pub check: fn(&Value) -> Result<(), String>,
+}
+
+/// All kinds of steps.
+#[derive(Debug, Clone, Default)]
+pub struct Kinds(pub Vec<Kind>);
+
+impl Kinds {
+    pub fn find(&self, uses: &str) -> Option<&Kind> {
+        self.0.iter().find(|kind| kind.uses == uses)
+    }
+}
