@@ -24,6 +24,11 @@ pub enum Class {
 /// Code of the fault of a wait that has run out: what was waited for may yet come about.
 pub const TIMEOUT: &str = "timeout";
 
+/// Code of the fault of a step at which somebody was asked, and said no.
+pub const DECLINED: &str = "declined";
+/// Code of the fault of a run that went on where steps of it failed.
+pub const PASSED_OVER: &str = "passed_over";
+
 /// One fault: what happened and where, and what to do next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {

@@ -2,7 +2,7 @@
 //! runbook's author.
 
 use super::host_command::Command;
-use super::host_program::{Form, Scalar, Values, ended, limit, outputs, title};
+use super::host_program::{Form, Scalar, Values, Variable, ended, limit, outputs, title};
 use super::host_script::Script;
 use super::{Action, Compiled, Decision, Look, Patience, Place};
 use crate::fault::Fault;
@@ -10,7 +10,7 @@ use crate::model::{Exception, Exit, Prior, Program, Ran, Settled};
 use crate::runbook::{Condition, Record, parse_duration};
 use async_trait::async_trait;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub struct Args {
     #[serde(default)]
     args: Vec<Scalar>,
     #[serde(default)]
-    env: BTreeMap<String, Scalar>,
+    env: BTreeMap<String, Variable>,
     timeout: Option<String>,
     /// What must hold of `code` and `output`; that the code is 0, if left out.
     that: Option<String>,
@@ -87,7 +87,7 @@ impl Action for HostAssert {
             that: Condition::parse(that, &names).map_err(|e| format!("`that`: {e}"))?,
             because: args.because,
             within,
-            sensitive: args.sensitive,
+            sensitive: args.sensitive || !values.secrets.is_empty(),
         })
     }
 
@@ -145,6 +145,13 @@ impl Action for HostAssert {
                 Ok(false) => Settled::NotYet(format!("{} ({})", self.because, self.found(ran))),
                 Err(why) => Settled::NotYet(why),
             },
+        }
+    }
+
+    fn found(&self, seen: &Seen) -> Map<String, Value> {
+        match &seen.ran {
+            Ok(ran) if !self.sensitive => ran.found(),
+            _ => Map::new(),
         }
     }
 

@@ -23,6 +23,7 @@ impl Form for Command {
                 script: None,
                 args,
                 env: values.env.clone(),
+                secrets: values.secrets.clone(),
             }),
         }
     }

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
@@ -58,10 +59,28 @@ impl fmt::Display for Scalar {
 pub struct Values {
     pub args: Vec<String>,
     pub env: BTreeMap<String, String>,
+    /// Variables whose values are secret, each with its parameter.
+    pub secrets: BTreeMap<String, String>,
+}
+
+/// The value of a variable.
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[serde(untagged)]
+pub enum Variable {
+    Is(Scalar),
+    /// What the template of a secret parameter becomes: the parameter's name, and never its value.
+    #[schemars(skip)]
+    Secret(SecretRef),
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretRef {
+    secret: String,
 }
 
 impl Values {
-    pub fn new(args: Vec<Scalar>, env: BTreeMap<String, Scalar>) -> Result<Self, String> {
+    pub fn new(args: Vec<Scalar>, env: BTreeMap<String, Variable>) -> Result<Self, String> {
         let plain = |name: &str| {
             let mut chars = name.chars();
             chars
@@ -73,17 +92,25 @@ impl Values {
             return Err(format!("`env`: `{name}` is not the name of a variable"));
         }
         let args: Vec<String> = args.iter().map(ToString::to_string).collect();
-        let env: BTreeMap<String, String> = env
-            .into_iter()
-            .map(|(name, value)| (name, value.to_string()))
-            .collect();
+        let (mut plain, mut secrets) = (BTreeMap::new(), BTreeMap::new());
+        for (name, value) in env {
+            match value {
+                Variable::Is(value) => {
+                    plain.insert(name, value.to_string());
+                }
+                Variable::Secret(SecretRef { secret }) => {
+                    secrets.insert(name, secret);
+                }
+            }
+        }
+        let env = plain;
         match args
             .iter()
             .chain(env.values())
             .any(|value| value.contains('\0'))
         {
             true => Err("a value has a NUL in it".to_owned()),
-            false => Ok(Self { args, env }),
+            false => Ok(Self { args, env, secrets }),
         }
     }
 }
@@ -115,7 +142,7 @@ pub struct Args<P> {
     #[serde(default)]
     args: Vec<Scalar>,
     #[serde(default)]
-    env: BTreeMap<String, Scalar>,
+    env: BTreeMap<String, Variable>,
     timeout: Option<String>,
     /// What is printed is neither shown nor kept.
     #[serde(default)]
@@ -194,7 +221,8 @@ impl<F: Form> Action for HostProgram<F> {
         Ok(Self {
             does,
             limit: limit(args.timeout.as_deref())?,
-            sensitive: args.sensitive,
+            // What it prints may be what it was given.
+            sensitive: args.sensitive || !values.secrets.is_empty(),
             form: PhantomData,
         })
     }
@@ -298,6 +326,13 @@ impl<F: Form> Action for HostProgram<F> {
             Ok(Some(ran)) => Settled::NotYet(ended(ran, self.sensitive)),
             Ok(None) => Settled::Yes,
             Err(why) => Settled::NotYet(why.clone()),
+        }
+    }
+
+    fn found(&self, seen: &Seen) -> Map<String, Value> {
+        match (&self.does, &seen.looked) {
+            (Does::Reads(_), Ok(Some(ran))) if !self.sensitive => ran.found(),
+            _ => Map::new(),
         }
     }
 
@@ -415,6 +450,7 @@ fn nothing() -> Program {
         script: Some(":".to_owned()),
         args: Vec::new(),
         env: BTreeMap::new(),
+        secrets: BTreeMap::new(),
     }
 }
 

@@ -21,6 +21,7 @@ impl Form for Script {
             script: Some(script),
             args: values.args.clone(),
             env: values.env.clone(),
+            secrets: values.secrets.clone(),
         })
     }
 }

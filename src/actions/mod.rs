@@ -25,7 +25,7 @@ use crate::runbook::{Kind, Kinds, Record};
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::time::Duration;
 
 /// Where a step happens, and which targets its run has.
@@ -174,6 +174,11 @@ pub trait Action: Sized + Send + Sync {
     fn patience(&self) -> Patience {
         Patience::default()
     }
+
+    /// What was found, by the names of [`Self::outputs`]; empty where it is not to be kept.
+    fn found(&self, _seen: &Self::Seen) -> Map<String, Value> {
+        Map::new()
+    }
 }
 
 /// What a step would do, with all that is needed to do it.
@@ -183,6 +188,15 @@ pub struct Made {
     /// What the operator should know besides.
     pub notes: Vec<String>,
     pub blobs: Blobs,
+    /// What it found, where that is what it will find when its turn comes.
+    pub outputs: Map<String, Value>,
+}
+
+/// How a check stands, and what it found.
+#[derive(Debug)]
+pub struct Verified {
+    pub settled: Settled,
+    pub outputs: Map<String, Value>,
 }
 
 /// An [`Action`] of which the engine knows nothing but this.
@@ -201,7 +215,7 @@ pub trait Step: Send + Sync {
         place: Place<'_>,
         prior: Prior<'_>,
         except: &[Exception],
-    ) -> Result<Settled, Fault>;
+    ) -> Result<Verified, Fault>;
 
     fn patience(&self) -> Patience;
 }
@@ -218,7 +232,12 @@ impl<A: Action> Step for A {
         let decision = self.decide(&seen, place, prior);
         let notes = self.notes(&seen, &decision);
         let mut blobs = Blobs::default();
+        let certain = matches!(decision, Decision::NoChange { .. }) && !prior.changes_anything();
         Ok(Made {
+            outputs: match certain {
+                true => self.found(&seen),
+                false => Map::new(),
+            },
             verdict: verdict(self, decision, &mut blobs),
             notes,
             blobs,
@@ -231,9 +250,12 @@ impl<A: Action> Step for A {
         place: Place<'_>,
         prior: Prior<'_>,
         except: &[Exception],
-    ) -> Result<Settled, Fault> {
+    ) -> Result<Verified, Fault> {
         let seen = self.observe(look, place).await?;
-        Ok(Action::verify(self, &seen, prior, except))
+        Ok(Verified {
+            settled: Action::verify(self, &seen, prior, except),
+            outputs: self.found(&seen),
+        })
     }
 
     fn patience(&self) -> Patience {

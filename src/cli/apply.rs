@@ -1,7 +1,7 @@
 //! `runbook apply`
 
 use super::carry::{Start, begin, conclude};
-use super::confirm::Confirmation;
+use super::confirm::{Confirmation, Gates};
 use super::exit::Exit;
 use super::plan::{allowed_steps, lacking, refusal, saved_path};
 use super::{Global, Subject};
@@ -10,7 +10,7 @@ use crate::fault::Fault;
 use crate::journal::StateDir;
 use crate::model::{StepId, Verdict};
 use crate::plan::{Params, Request, SavedPlan, differences, plan};
-use crate::runbook::{read, untrusted};
+use crate::runbook::{include_texts, read, untrusted};
 use crate::views::{render_differences, render_plan};
 use clap::Args;
 use std::path::Path;
@@ -21,6 +21,8 @@ pub struct Apply {
     subject: Subject,
     #[command(flatten)]
     confirmation: Confirmation,
+    #[command(flatten)]
+    gates: Gates,
     /// Show the plan and stop
     #[arg(long)]
     dry_run: bool,
@@ -74,7 +76,10 @@ impl Apply {
         let saved = SavedPlan::read(path)?;
         saved.check_engine()?;
         let mut runbook = read(&saved.runbook_text, &saved.plan.runbook)?;
-        runbook.untrusted = untrusted(path);
+        include_texts(&mut runbook, &saved.included, &|text, name| {
+            Ok(read(text, name)?)
+        })?;
+        runbook.distrust(untrusted(path).as_deref());
         Ok(Wanted {
             request: Request {
                 runbook,
@@ -140,6 +145,9 @@ impl Apply {
             allowed: allowed.clone(),
             reason: self.reason.clone(),
             runbook_text: &wanted.request.runbook.text,
+            included: wanted.request.runbook.texts(),
+            runbook: Some(&wanted.request.runbook),
+            gates: &self.gates.with(self.confirmation.is_given(), plan.risk),
         };
         let carried = begin(world, state, start).await?;
         conclude(world, state, &carried, &plan).await

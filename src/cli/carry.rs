@@ -1,14 +1,18 @@
 //! Carrying a plan out, from the confirmation to the last word: what apply, undo and resume share.
 
+use super::confirm::Gates;
 use super::exit::Exit;
 use super::undo::say_what_is_left;
 use crate::actions::World;
-use crate::engine::{End, Machine, run};
+use crate::engine::{End, Machine, Observer, Question, Waiting, run};
 use crate::fault::Fault;
 use crate::journal::{Ending, Event, Journal, RunRecord, StateDir};
-use crate::model::{Blobs, Plan, PlanKind, RunId, StepId};
+use crate::model::{Blobs, Plan, PlanKind, PlannedStep, RunId, StepId, Verdict};
 use crate::plan::{Automatic, Extent, UndoPlan, actor, automatic, undo_plan};
+use crate::runbook::{Runbook, include_texts, read};
 use crate::views::{Live, Words, clean, render_end, render_fault, what_was_seen};
+use async_trait::async_trait;
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -20,6 +24,10 @@ pub struct Start<'s> {
     pub allowed: Vec<StepId>,
     pub reason: Option<String>,
     pub runbook_text: &'s str,
+    pub included: BTreeMap<String, String>,
+    /// What is decided only on the way is decided by it; an undo has none.
+    pub runbook: Option<&'s Runbook>,
+    pub gates: &'s Gates,
 }
 
 /// A sitting of a run that is over.
@@ -39,29 +47,82 @@ pub async fn begin(world: &World, state: &StateDir, start: Start<'_>) -> Result<
         plan: Box::new(start.plan.clone()),
         reason: start.reason,
         runbook_text: start.runbook_text.to_owned(),
+        included: start.included,
         allowed: start.allowed.clone(),
     };
     let journal = Journal::create(state, id, event, start.blobs)?;
     let machine = Machine::new(start.plan, start.allowed);
-    Ok(carry(world, journal, machine).await)
+    Ok(carry(world, journal, machine, start.runbook, start.gates).await)
 }
 
 /// Goes on with a run that was cut short.
-pub async fn go_on(world: &World, journal: Journal, record: &RunRecord) -> Carried {
+pub async fn go_on(
+    world: &World,
+    journal: Journal,
+    record: &RunRecord,
+    gates: &Gates,
+) -> Result<Carried, Fault> {
+    let runbook = runbook_of(record)?;
     let mut journal = journal;
     journal.record(Event::RunResumed {
         actor: actor(),
         engine: env!("CARGO_PKG_VERSION").to_owned(),
     });
-    carry(world, journal, Machine::resume(record)).await
+    let machine = Machine::resume(record);
+    Ok(carry(world, journal, machine, runbook.as_ref(), gates).await)
 }
 
-async fn carry(world: &World, mut journal: Journal, machine: Machine) -> Carried {
+/// The runbook of a run that is gone on with, where something is yet to be decided by it.
+fn runbook_of(record: &RunRecord) -> Result<Option<Runbook>, Fault> {
+    let open = |step: &PlannedStep| step.is_late() || matches!(step.verdict, Verdict::Gate { .. });
+    if !record.plan.steps.iter().any(open) {
+        return Ok(None);
+    }
+    let mut runbook = read(&record.runbook_text, &record.plan.runbook)?;
+    include_texts(&mut runbook, &record.included, &|text, name| {
+        Ok(read(text, name)?)
+    })?;
+    Ok(Some(runbook))
+}
+
+/// Who watches a run at the terminal, and answers its questions.
+struct Sitting<'s> {
+    live: Live,
+    gates: &'s Gates,
+}
+
+#[async_trait]
+impl Observer for Sitting<'_> {
+    fn event(&mut self, event: &Event) {
+        // Whoever was asked has just read it.
+        if !matches!(event, Event::Asked { .. }) {
+            self.live.event(event);
+        }
+    }
+
+    fn waiting(&mut self, waiting: &Waiting) {
+        self.live.waiting(waiting);
+    }
+
+    async fn ask(&mut self, question: &Question) -> Result<bool, Fault> {
+        self.live.make_room();
+        self.gates.ask(question, stop()).await
+    }
+}
+
+async fn carry(
+    world: &World,
+    mut journal: Journal,
+    machine: Machine,
+    runbook: Option<&Runbook>,
+    gates: &Gates,
+) -> Carried {
     let started = Instant::now();
     let run_id = journal.run();
-    let mut live = Live::new(machine.plan());
+    let live = Live::new(machine.plan());
+    let mut sitting = Sitting { live, gates };
     eprintln!("\nRun {run_id}");
-    let end = run(world, &mut journal, machine, &mut live, stop()).await;
+    let end = run(world, &mut journal, machine, runbook, &mut sitting, stop()).await;
     Carried {
         run: run_id,
         end,
@@ -227,6 +288,9 @@ async fn take_back(
         allowed: Vec::new(),
         reason: Some(format!("run {} failed", record.run)),
         runbook_text: &record.runbook_text,
+        included: record.included.clone(),
+        runbook: None,
+        gates: &Gates::default(),
     };
     let carried = begin(world, state, start).await?;
     carried.summary(&plan, "");

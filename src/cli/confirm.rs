@@ -1,11 +1,13 @@
 //! Asking before anything is written.
 
+use crate::engine::Question;
 use crate::fault::Fault;
-use crate::model::{Plan, PlanKind, Risk};
-use crate::transport::Secret;
-use crate::views::clean;
+use crate::model::Secret;
+use crate::model::{Plan, PlanKind, Risk, StepId};
+use crate::views::{clean, render_question};
 use clap::Args;
 use std::io::{IsTerminal, Write};
+use tokio::sync::watch;
 
 #[derive(Debug, Args)]
 pub struct Confirmation {
@@ -17,7 +19,61 @@ pub struct Confirmation {
     confirm: Option<String>,
 }
 
+/// How questions in the middle of a run are answered.
+#[derive(Debug, Default, Args)]
+pub struct Gates {
+    /// Answer yes at this step, which asks whether to go on; once for each
+    #[arg(long, value_name = "STEP")]
+    pass: Vec<String>,
+    #[arg(skip)]
+    yes: bool,
+}
+
+impl Gates {
+    /// With what was confirmed for the whole run: `--yes` counts where the risk is not high.
+    pub fn with(&self, yes: bool, risk: Risk) -> Self {
+        Self {
+            pass: self.pass.clone(),
+            yes: yes && risk != Risk::High,
+        }
+    }
+
+    /// Whether the operator wants the run to go on.
+    pub async fn ask(
+        &self,
+        question: &Question,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<bool, Fault> {
+        eprintln!("{}", render_question(question));
+        let named = |name: &String| {
+            StepId::try_from(name.clone()).is_ok_and(|name| question.step.is_of(&name))
+        };
+        if self.yes || self.pass.iter().any(named) {
+            eprintln!("    Answered on the command line: yes.");
+            return Ok(true);
+        }
+        if !on_terminal() {
+            let flag = format!("--pass {}", question.step);
+            return Err(Fault::refused(
+                "not_confirmed",
+                "this is asked here, and there is no terminal to ask on: it does not go on",
+            )
+            .next(format!("read it, and resume with {flag}")));
+        }
+        let typed = tokio::task::spawn_blocking(|| yes("    Go on?"));
+        tokio::select! {
+            typed = typed => Ok(typed.unwrap_or(false)),
+            Ok(_) = stop.wait_for(|stop| *stop) => Ok(false),
+        }
+    }
+}
+
 impl Confirmation {
+    /// Whether everything but a high risk is confirmed already.
+    pub fn is_given(&self) -> bool {
+        self.yes
+    }
+
     /// Whether the operator wants the plan carried out.
     pub fn ask(&self, plan: &Plan) -> Result<bool, Fault> {
         let what = match plan.kind {

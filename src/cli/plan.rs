@@ -7,7 +7,7 @@ use crate::actions::World;
 use crate::fault::Fault;
 use crate::model::{Plan, StepId};
 use crate::plan::{Params, Request, SavedPlan, missing_rights, plan};
-use crate::runbook::{Library, Runbook};
+use crate::runbook::{Library, Runbook, include};
 use crate::views::{clean, render_plan};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -73,6 +73,7 @@ impl PlanCommand {
             let saved = SavedPlan {
                 plan: plan.clone(),
                 runbook_text: request.runbook.text.clone(),
+                included: request.runbook.texts(),
                 allowed,
             };
             write_private(out, &saved.to_text()?)?;
@@ -92,7 +93,11 @@ impl PlanCommand {
 impl Subject {
     pub fn request(&self) -> Result<Request, Fault> {
         Ok(Request {
-            runbook: Library.find(&self.name)?,
+            runbook: {
+                let mut runbook = Library.find(&self.name)?;
+                include(&mut runbook, &|name| Library.find(name))?;
+                runbook
+            },
             nodes: self.nodes.clone(),
             params: Params::Typed(self.params.clone()),
         })

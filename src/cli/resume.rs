@@ -2,6 +2,7 @@
 
 use super::Global;
 use super::carry::{Undone, Undos, conclude, go_on};
+use super::confirm::Gates;
 use super::exit::Exit;
 use super::plan::lacking;
 use super::undo::conclude_undo;
@@ -17,6 +18,8 @@ pub struct Resume {
     /// The run, as its first line named it, or a part of its id
     #[arg(value_name = "RUN")]
     run: String,
+    #[command(flatten)]
+    gates: Gates,
 }
 
 impl Resume {
@@ -43,7 +46,7 @@ impl Resume {
             });
         }
         let world = global.world().await?;
-        let outcome = resume(&world, &state, journal, &record).await;
+        let outcome = resume(&world, &state, journal, &record, &self.gates).await;
         world.hosts.close().await;
         outcome
     }
@@ -54,13 +57,14 @@ async fn resume(
     state: &StateDir,
     journal: Journal,
     record: &RunRecord,
+    gates: &Gates,
 ) -> Result<Exit, Fault> {
     same_cluster(&world.cluster, record).await?;
     let plan = &record.plan;
     if let Some(fault) = lacking(world, plan).await? {
         return Err(fault);
     }
-    let carried = go_on(world, journal, record).await;
+    let carried = go_on(world, journal, record, gates).await?;
     match plan.kind {
         PlanKind::Apply => conclude(world, state, &carried, plan).await,
         PlanKind::Undo { of, .. } => conclude_undo(world, state, &carried, plan, of, &[]).await,

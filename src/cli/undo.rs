@@ -2,7 +2,7 @@
 
 use super::Global;
 use super::carry::{Carried, Start, begin};
-use super::confirm::Confirmation;
+use super::confirm::{Confirmation, Gates};
 use super::exit::Exit;
 use super::plan::lacking;
 use crate::actions::World;
@@ -100,6 +100,9 @@ impl Undo {
             allowed: Vec::new(),
             reason: self.reason.clone(),
             runbook_text: &record.runbook_text,
+            included: record.included.clone(),
+            runbook: None,
+            gates: &Gates::default(),
         };
         let carried = begin(world, state, start).await?;
         let faults = match record.plan.kind {
@@ -124,7 +127,17 @@ pub async fn conclude_undo(
         0 => "",
         _ => " in part",
     };
-    carried.summary(plan, &format!("Run {of} is taken back{part}."));
+    let stays: Vec<String> = plan
+        .steps
+        .iter()
+        .filter(|step| step.keep.is_some())
+        .map(|step| format!("`{}`", step.id))
+        .collect();
+    let stays = match stays.is_empty() {
+        true => String::new(),
+        false => format!(", but for what its runbook lets stay: {}", stays.join(", ")),
+    };
+    carried.summary(plan, &format!("Run {of} is taken back{part}{stays}."));
     if carried.succeeded() && !faults.is_empty() {
         eprintln!(
             "The fault that it had healed is back: {}.",

@@ -6,9 +6,14 @@ use crate::actions::{Look, Patience, Place, World, step};
 use crate::fault::{Class, Fault, TIMEOUT};
 use crate::journal::{Event, Journal, JournalError};
 use crate::model::{
-    Effect, Now, Plan, PlanKind, Prior, Settled, Standing, rolled_out, seen_by_controller,
+    Effect, Now, Plan, PlanKind, Prior, Settled, Standing, StepId, rolled_out, seen_by_controller,
     succeeded,
 };
+use crate::plan::{decide_now, found_so_far, question};
+use crate::runbook::Runbook;
+use async_trait::async_trait;
+use serde_json::{Map, Value};
+use std::sync::Mutex;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -23,25 +28,38 @@ pub struct Waiting {
     pub holding: Option<(Instant, Duration)>,
 }
 
-/// Who watches a run: views, and nothing that acts.
-pub trait Observer {
+/// Whether to go on, with what was found so far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    pub step: StepId,
+    pub message: String,
+    pub found: Vec<String>,
+}
+
+/// Who watches a run and is asked: views and prompts, and nothing that acts.
+#[async_trait]
+pub trait Observer: Send {
     fn event(&mut self, event: &Event);
     fn waiting(&mut self, waiting: &Waiting);
+    /// Whether to go on.
+    async fn ask(&mut self, question: &Question) -> Result<bool, Fault>;
 }
 
 /// Becomes true when the operator wants the run to end.
 pub type Stop = watch::Receiver<bool>;
 
-/// Carries a machine's plan out. The journal holds the start of the run already. Where the journal
+/// Carries a machine's plan out; `runbook` is what it was planned from, for what is decided only on the
+/// way. The journal holds the start of the run already. Where the journal
 /// fails, nothing more is done; the intent of all that was done is in it.
 pub async fn run(
     world: &World,
     journal: &mut Journal,
     mut machine: Machine,
+    runbook: Option<&Runbook>,
     observer: &mut dyn Observer,
     stop: Stop,
 ) -> End {
-    match drive(world, journal, &mut machine, observer, stop).await {
+    match drive(world, journal, &mut machine, runbook, observer, stop).await {
         Ok(end) => end,
         Err(error) => {
             let end = machine.broke(error.into());
@@ -60,9 +78,12 @@ async fn drive(
     world: &World,
     journal: &mut Journal,
     machine: &mut Machine,
+    runbook: Option<&Runbook>,
     observer: &mut dyn Observer,
     stop: Stop,
 ) -> Result<End, JournalError> {
+    // Until when the step under way may take.
+    let mut until: Option<Until> = None;
     // The subject of the effect under way, as it was last read: what a write rests on.
     let mut now: Option<Now> = None;
     let mut input = Input::Begin;
@@ -73,6 +94,14 @@ async fn drive(
         }
         let turn = machine.on(input);
         for event in turn.records {
+            match &event {
+                Event::StepStarted { step, scope } => {
+                    let step = machine.plan().step(step, scope);
+                    until = step.and_then(|step| step.timeout).map(Until::within);
+                }
+                Event::StepEnded { .. } => until = None,
+                _ => {}
+            }
             observer.event(&event);
             journal.record(event);
         }
@@ -117,6 +146,17 @@ async fn drive(
                 let (performed, printed) = world
                     .perform(*permit, now.as_ref(), &content, &key, &who)
                     .await;
+                let applied = printed.iter().find(|ran| ran.name == "apply");
+                let found = match (&performed, applied) {
+                    (Ok(()), Some(ran)) if !sensitive => ran.found(),
+                    _ => Map::new(),
+                };
+                if !found.is_empty()
+                    && let Some(event) = machine.learn(found)
+                {
+                    observer.event(&event);
+                    journal.record(event);
+                }
                 for ran in printed.into_iter().filter(|_| !sensitive) {
                     let event = Event::Printed {
                         id: id.clone(),
@@ -130,11 +170,59 @@ async fn drive(
             Ask::Settle(effect) => {
                 journal.flush()?;
                 let ready = machine.plan().kind == PlanKind::Apply;
-                Input::Settled(settle(world, &effect, ready, observer, stop.clone()).await)
+                let settled = settle(world, &effect, ready, until, observer, stop.clone());
+                Input::Settled(settled.await)
             }
             Ask::Watch(at) => {
                 journal.flush()?;
-                Input::Settled(watch_step(world, machine.plan(), at, observer, stop.clone()).await)
+                let stop = stop.clone();
+                let watched = watch_step(world, machine.plan(), at, until, observer, stop).await;
+                Input::Settled(match watched {
+                    Ok(outputs) if outputs.is_empty() => Ok(()),
+                    Ok(outputs) => {
+                        if let Some(event) = machine.learn(outputs) {
+                            observer.event(&event);
+                            journal.record(event);
+                        }
+                        Ok(())
+                    }
+                    Err(fault) => Err(fault),
+                })
+            }
+            Ask::Decide(at) => {
+                journal.flush()?;
+                let decided = match runbook {
+                    None => Err(no_runbook()),
+                    Some(runbook) => {
+                        decide_now(world, runbook, machine.plan(), at, machine.ended()).await
+                    }
+                };
+                Input::Decided(match decided {
+                    Ok((steps, blobs)) => {
+                        journal.keep(&blobs)?;
+                        Ok(steps)
+                    }
+                    Err(fault) => Err(fault),
+                })
+            }
+            Ask::Confirm(at) => {
+                journal.flush()?;
+                let asked = match runbook {
+                    None => Err(no_runbook()),
+                    Some(runbook) => {
+                        question(world, runbook, machine.plan(), at, machine.ended()).await
+                    }
+                };
+                let (answer, event) = confirm(machine.plan(), at, asked, observer).await;
+                if let Some(event) = event {
+                    observer.event(&event);
+                    journal.record(event);
+                }
+                Input::Answered(answer)
+            }
+            Ask::Rest(at) => {
+                journal.flush()?;
+                Input::Rested(rest(machine.plan(), at, until, stop.clone()).await)
             }
             Ask::End(end) => {
                 journal.flush()?;
@@ -144,16 +232,89 @@ async fn drive(
     }
 }
 
+/// Until when a step may take.
+#[derive(Debug, Clone, Copy)]
+struct Until {
+    at: Instant,
+    seconds: u64,
+}
+
+impl Until {
+    fn within(seconds: u64) -> Self {
+        Self {
+            at: Instant::now() + Duration::from_secs(seconds),
+            seconds,
+        }
+    }
+
+    fn fault(self, what: &str) -> Fault {
+        let message = format!("its `timeout` of {} s is over: {what}", self.seconds);
+        Fault::definite(TIMEOUT, message)
+            .next("look what holds it up; a new plan shows how it stands")
+    }
+}
+
+fn no_runbook() -> Fault {
+    Fault::internal("there is no runbook by which it could be decided")
+}
+
+/// Asks whether to go on at a gate, and gives what is written down of it.
+async fn confirm(
+    plan: &Plan,
+    at: usize,
+    message: Result<String, Fault>,
+    observer: &mut dyn Observer,
+) -> (Result<bool, Fault>, Option<Event>) {
+    let (message, gate) = match (message, plan.steps.get(at)) {
+        (Ok(message), Some(gate)) => (message, gate),
+        (Err(fault), _) => return (Err(fault), None),
+        (Ok(_), None) => return (Err(Fault::internal("there is no such step")), None),
+    };
+    let question = Question {
+        step: gate.id.clone(),
+        message: message.clone(),
+        found: found_so_far(plan, at),
+    };
+    let answer = observer.ask(&question).await;
+    let event = answer.as_ref().ok().map(|yes| Event::Asked {
+        step: gate.id.clone(),
+        scope: gate.scope.clone(),
+        message,
+        yes: *yes,
+    });
+    (answer, event)
+}
+
+/// Lets the time pass until a step is tried again.
+async fn rest(plan: &Plan, at: usize, until: Option<Until>, mut stop: Stop) -> Result<(), Fault> {
+    let every = plan.steps.get(at).and_then(|step| step.retry);
+    let every = Duration::from_secs(every.map_or(0, |retry| retry.every));
+    if let Some(until) = until.filter(|until| Instant::now() + every >= until.at) {
+        return Err(until.fault("there is no time left for another attempt"));
+    }
+    tokio::select! {
+        () = tokio::time::sleep(every) => Ok(()),
+        Ok(_) = stop.wait_for(|stop| *stop) => Err(stopped()),
+    }
+}
+
+fn stopped() -> Fault {
+    Fault::refused("stopped", "stopped by the operator while waiting")
+        .next("what was begun goes on by itself")
+}
+
 /// Waits until the world has come to rest after an effect. When a run is taken back (`ready` is
 /// false), the state that comes back may be a faulty one, in which nothing becomes ready.
 async fn settle(
     world: &World,
     effect: &Effect,
     ready: bool,
+    until: Option<Until>,
     observer: &mut dyn Observer,
     stop: Stop,
 ) -> Result<(), Fault> {
     let limits = Limits {
+        until,
         within: Duration::from_secs(300),
         settle: Duration::ZERO,
         while_it_moves: true,
@@ -204,21 +365,24 @@ async fn watch_step(
     world: &World,
     plan: &Plan,
     at: usize,
+    until: Option<Until>,
     observer: &mut dyn Observer,
     stop: Stop,
-) -> Result<(), Fault> {
+) -> Result<Map<String, Value>, Fault> {
     let (Some(planned), Some(earlier)) = (plan.steps.get(at), plan.steps.get(..at)) else {
         return Err(Fault::internal("the plan has no such step"));
     };
     let made = step(&planned.uses, &planned.with).map_err(Fault::internal)?;
     let Patience { within, settle } = made.patience();
     let limits = Limits {
+        until,
         within,
         settle,
         while_it_moves: false,
         every: Duration::from_secs(2),
     };
     let except = planned.verdict.except();
+    let found = Mutex::new(Map::new());
     wait(limits, observer, stop, async || {
         let look = Look::new(world);
         let place = Place {
@@ -229,9 +393,14 @@ async fn watch_step(
             untrusted: None,
         };
         let prior = Prior { steps: earlier };
-        made.verify(&look, place, prior, except).await
+        let verified = made.verify(&look, place, prior, except).await?;
+        if let Ok(mut found) = found.lock() {
+            *found = verified.outputs;
+        }
+        Ok(verified.settled)
     })
-    .await
+    .await?;
+    Ok(found.into_inner().unwrap_or_default())
 }
 
 /// How long is waited, and how often looked.
@@ -243,6 +412,8 @@ struct Limits {
     /// Whether the time counts anew with every step forward: a fleet takes as long as it takes.
     while_it_moves: bool,
     every: Duration,
+    /// When all is over, whatever moves.
+    until: Option<Until>,
 }
 
 /// Reads again and again until what is expected holds, for as long as it must. What cannot be
@@ -260,10 +431,6 @@ async fn wait(
     let mut holds_since: Option<Instant> = None;
     let mut longest = Duration::ZERO;
     loop {
-        let stopped = || {
-            Fault::refused("stopped", "stopped by the operator while waiting")
-                .next("what was begun goes on by itself")
-        };
         // What only reads can be broken off at any moment.
         let looked = tokio::select! {
             looked = read() => looked,
@@ -294,6 +461,9 @@ async fn wait(
                 }
                 if counts_from.elapsed() >= limits.within {
                     return Err(timeout(limits, longest, &what));
+                }
+                if let Some(until) = limits.until.filter(|until| Instant::now() >= until.at) {
+                    return Err(until.fault(&what));
                 }
                 last.clone_from(&what);
                 what

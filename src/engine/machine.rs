@@ -2,13 +2,14 @@
 //! next. The order of things is decided here and nowhere else: look again, make the intent durable,
 //! carry it out, write down what became of it, wait until the world agrees.
 
-use crate::fault::{Class, Fault};
+use crate::fault::{Class, DECLINED, Fault, PASSED_OVER};
 use crate::journal::{
     EffectRecord, EffectState, Ending, Event, Outcome, Permit, RunRecord, StepResult,
 };
 use crate::model::{
-    Effect, EffectId, Plan, PlanKind, PlannedStep, Scope, Standing, StepId, Verdict,
+    Effect, EffectId, OnFailure, Plan, PlanKind, PlannedStep, Scope, Standing, StepId, Verdict,
 };
+use serde_json::{Map, Value};
 
 /// How often an effect is tried again when another writer was faster at the same moment.
 const ATTEMPTS: u32 = 5;
@@ -23,6 +24,12 @@ pub enum Input {
     Performed(Result<(), Fault>),
     /// The world came to rest after an effect, or a check holds.
     Settled(Result<(), Fault>),
+    /// What a step is, by what there is now: these stand in its place.
+    Decided(Result<Vec<PlannedStep>, Fault>),
+    /// Whether to go on, by whom it was asked.
+    Answered(Result<bool, Fault>),
+    /// The time until the next attempt has passed, or there was none left.
+    Rested(Result<(), Fault>),
 }
 
 /// What to do next. Each is answered by one input.
@@ -39,6 +46,12 @@ pub enum Ask {
     Settle(Effect),
     /// Wait until the check of the plan's step with this position holds.
     Watch(usize),
+    /// Decide the step with this position by what there is now.
+    Decide(usize),
+    /// Ask whether to go on, for the step with this position.
+    Confirm(usize),
+    /// Let the time pass until the step with this position is tried again.
+    Rest(usize),
     /// The run is over.
     End(End),
 }
@@ -93,6 +106,9 @@ enum Doing {
     Finding(Fault),
     Settling,
     Watching,
+    Deciding,
+    Asking,
+    Resting,
     Over,
 }
 
@@ -111,8 +127,15 @@ pub struct Machine {
     made: Vec<EffectId>,
     left: usize,
     stopping: bool,
-    /// What earlier sittings of this run did: steps that have ended, effects that were begun.
+    /// How often the step under way has failed.
+    failures: u32,
+    /// Whether what failed has certainly ended, however much of it was done.
+    at_rest: bool,
+    /// Steps that failed, and without which it goes on.
+    passed_over: Vec<StepId>,
+    /// The last word on each step that has ended, in this sitting or an earlier one.
     ended: Vec<(StepId, Scope, StepResult)>,
+    /// Effects that earlier sittings of this run began.
     begun: Vec<EffectRecord>,
 }
 
@@ -129,6 +152,9 @@ impl Machine {
             made: Vec::new(),
             left: 0,
             stopping: false,
+            failures: 0,
+            at_rest: false,
+            passed_over: Vec::new(),
             ended: Vec::new(),
             begun: Vec::new(),
         }
@@ -146,6 +172,22 @@ impl Machine {
 
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// The last word on each step that has ended.
+    pub fn ended(&self) -> &[(StepId, Scope, StepResult)] {
+        &self.ended
+    }
+
+    /// Takes down what the step under way found.
+    pub fn learn(&mut self, outputs: Map<String, Value>) -> Option<Event> {
+        let step = self.plan.steps.get_mut(self.step)?;
+        step.outputs.clone_from(&outputs);
+        Some(Event::Found {
+            step: step.id.clone(),
+            scope: step.scope.clone(),
+            outputs,
+        })
     }
 
     /// The operator wants it to end after the step that is under way.
@@ -167,6 +209,18 @@ impl Machine {
     pub fn on(&mut self, input: Input) -> Turn {
         let mut records = Vec::new();
         let ask = self.answer(input, &mut records);
+        for event in &records {
+            if let Event::StepEnded {
+                step,
+                scope,
+                result,
+            } = event
+            {
+                self.ended.retain(|(s, at, _)| (s, at) != (step, scope));
+                let ended = (step.clone(), scope.clone(), result.clone());
+                self.ended.push(ended);
+            }
+        }
         if let Ask::End(end) = &ask {
             self.doing = Doing::Over;
             records.push(Event::RunEnded {
@@ -215,8 +269,10 @@ impl Machine {
                     self.attempt += 1;
                     self.intend()
                 }
-                // The request may still be on its way.
-                _ => {
+                // The request may still be on its way; on a host it has ended by now.
+                looked => {
+                    let ended = self.current_effect().is_some_and(|e| e.on_host().is_some());
+                    self.at_rest = ended && looked.is_ok() && fault.code != "host_lost";
                     self.count();
                     let outcome = Outcome::Unknown {
                         fault: fault.clone(),
@@ -230,12 +286,44 @@ impl Machine {
                 self.begin_effect(records)
             }
             (Doing::Watching, Input::Settled(Ok(()))) => self.verified(records),
-            (Doing::Settling | Doing::Watching, Input::Settled(Err(fault))) => {
-                let ending = match fault.code.as_str() {
-                    "stopped" => Ending::Stopped,
-                    _ => Ending::Failed,
+            (Doing::Deciding, Input::Decided(Ok(steps))) => {
+                if let Some(step) = self.plan.steps.get(self.step) {
+                    records.push(Event::Decided {
+                        step: step.id.clone(),
+                        scope: step.scope.clone(),
+                        steps: steps.clone(),
+                    });
+                }
+                self.plan.steps.splice(self.step..=self.step, steps);
+                self.next_step(records)
+            }
+            (Doing::Deciding, Input::Decided(Err(fault))) => {
+                self.fail(Ending::Failed, fault, records)
+            }
+            (Doing::Asking, Input::Answered(Ok(true))) => self.verified(records),
+            (Doing::Asking, Input::Answered(answer)) => {
+                let declined = || {
+                    Fault::refused(DECLINED, "it was not confirmed that it goes on")
+                        .next("resume asks again")
                 };
-                self.fail(ending, fault, records)
+                let fault = answer.err().unwrap_or_else(declined);
+                self.end_step(Ending::Failed, fault, records)
+            }
+            (Doing::Resting, Input::Rested(Ok(()))) => match self.plan.steps.get(self.step) {
+                Some(step) if step.verdict.effects().is_empty() => self.next_step(records),
+                _ => match self.current_effect() {
+                    Some(effect) => {
+                        self.attempt += 1;
+                        self.look(effect)
+                    }
+                    None => self.verified(records),
+                },
+            },
+            (Doing::Resting, Input::Rested(Err(fault))) => {
+                self.end_step(ending_of(&fault), fault, records)
+            }
+            (Doing::Settling | Doing::Watching, Input::Settled(Err(fault))) => {
+                self.fail(ending_of(&fault), fault, records)
             }
             (doing, input) => {
                 let fault = Fault::internal(format!("the engine was told {input:?} at {doing:?}"));
@@ -247,7 +335,10 @@ impl Machine {
     fn next_step(&mut self, records: &mut Vec<Event>) -> Ask {
         loop {
             let Some(step) = self.plan.steps.get(self.step) else {
-                return self.end(Ending::Done, None);
+                return match self.passed_over() {
+                    Some(fault) => self.end(Ending::Failed, Some(fault)),
+                    None => self.end(Ending::Done, None),
+                };
             };
             if self.stopping {
                 return self.end(Ending::Stopped, None);
@@ -279,10 +370,19 @@ impl Machine {
                 Verdict::Unknown {
                     otherwise: Some(otherwise),
                     ..
-                } if self.allowed.contains(&step.id) => otherwise,
+                } if self.allowed.iter().any(|known| step.id.is_of(known)) => otherwise,
                 verdict => verdict,
             };
             match verdict {
+                Verdict::Late => {
+                    self.doing = Doing::Deciding;
+                    return Ask::Decide(self.step);
+                }
+                Verdict::Gate { .. } => {
+                    records.push(started(step));
+                    self.doing = Doing::Asking;
+                    return Ask::Confirm(self.step);
+                }
                 Verdict::NoChange { why } => {
                     let why = why.clone();
                     records.push(ended(step, StepResult::Unchanged { why }));
@@ -290,18 +390,17 @@ impl Machine {
                 }
                 Verdict::Refused { why, .. } | Verdict::Unknown { why, .. } => {
                     let fault = Fault::refused("refused", why.clone());
-                    let result = StepResult::Failed {
-                        fault: fault.clone(),
-                    };
-                    records.push(ended(step, result));
                     if self.plan.kind == PlanKind::Apply {
-                        return self.end(Ending::Failed, Some(fault));
+                        return self.end_step(Ending::Failed, fault, records);
                     }
+                    records.push(ended(step, StepResult::Failed { fault }));
                     self.left += 1;
                     self.step += 1;
                 }
                 Verdict::Check { .. } => {
-                    records.push(started(step));
+                    if self.failures == 0 {
+                        records.push(started(step));
+                    }
                     self.doing = Doing::Watching;
                     return Ask::Watch(self.step);
                 }
@@ -500,12 +599,49 @@ impl Machine {
                 },
             });
         }
-        self.step += 1;
-        self.step_changed = false;
+        self.after_step();
         self.next_step(records)
     }
 
+    fn after_step(&mut self) {
+        self.step += 1;
+        self.step_changed = false;
+        self.failures = 0;
+    }
+
+    /// The step under way has failed: it is tried again, if its runbook says so and nothing of it goes
+    /// on by itself.
     fn fail(&mut self, ending: Ending, fault: Fault, records: &mut Vec<Event>) -> Ask {
+        let certain =
+            ending == Ending::Failed && matches!(fault.class, Class::Definite | Class::Unreachable);
+        let step = self.plan.steps.get(self.step);
+        let retry = step.and_then(|step| Some((step, step.retry?)));
+        if let Some((step, retry)) = retry
+            && (certain || self.at_rest)
+            && self.failures + 1 < retry.attempts
+        {
+            self.failures += 1;
+            self.at_rest = false;
+            records.push(Event::Retrying {
+                step: step.id.clone(),
+                scope: step.scope.clone(),
+                fault,
+                attempt: self.failures,
+            });
+            self.doing = Doing::Resting;
+            return Ask::Rest(self.step);
+        }
+        self.end_step(ending, fault, records)
+    }
+
+    /// The step under way has failed for good: the run ends, or goes on without it.
+    fn end_step(&mut self, ending: Ending, fault: Fault, records: &mut Vec<Event>) -> Ask {
+        let certain = ending == Ending::Failed && fault.class != Class::Indeterminate;
+        let certain = certain || std::mem::take(&mut self.at_rest);
+        let passes = self.plan.steps.get(self.step).is_some_and(|step| {
+            let gate = matches!(step.verdict, Verdict::Gate { .. });
+            step.on_failure == OnFailure::Continue && certain && !gate
+        });
         if let Some(step) = self.plan.steps.get(self.step) {
             records.push(Event::StepEnded {
                 step: step.id.clone(),
@@ -514,8 +650,34 @@ impl Machine {
                     fault: fault.clone(),
                 },
             });
+            if passes {
+                self.passed_over.push(step.id.clone());
+            }
+        }
+        if passes {
+            self.after_step();
+            return self.next_step(records);
         }
         self.end(ending, Some(fault))
+    }
+
+    /// What is to be said at the end of a run that went on without some of its steps.
+    fn passed_over(&self) -> Option<Fault> {
+        let names: Vec<String> = self
+            .passed_over
+            .iter()
+            .map(|id| format!("`{id}`"))
+            .collect();
+        let (failed, them) = match names.as_slice() {
+            [] => return None,
+            [one] => (format!("step {one} failed"), "it"),
+            several => (format!("steps {} failed", several.join(", ")), "them"),
+        };
+        let message = format!("{failed}, and the run went on without {them}, as its runbook says");
+        Some(
+            Fault::definite(PASSED_OVER, message)
+                .next("all the others are done; `runbook resume` tries again what failed"),
+        )
     }
 
     fn end(&self, ending: Ending, fault: Option<Fault>) -> Ask {
@@ -552,6 +714,14 @@ impl Machine {
         if let Some(id) = self.effect_id() {
             records.push(Event::Outcome { id, outcome });
         }
+    }
+}
+
+/// How a run ends where a wait was given up.
+fn ending_of(fault: &Fault) -> Ending {
+    match fault.code.as_str() {
+        "stopped" => Ending::Stopped,
+        _ => Ending::Failed,
     }
 }
 

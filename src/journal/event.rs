@@ -2,9 +2,11 @@
 //! earlier ones wrote.
 
 use crate::fault::Fault;
-use crate::model::{Actor, Effect, EffectId, Plan, Ran, RunId, Scope, StepId};
+use crate::model::{Actor, Effect, EffectId, Plan, PlannedStep, Ran, RunId, Scope, StepId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 /// An event with its place in the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +73,9 @@ pub enum Event {
         reason: Option<String>,
         /// The runbook's text, so that the run can be understood when the file has changed.
         runbook_text: String,
+        /// The texts of the runbooks that it includes, by their names.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        included: BTreeMap<String, String>,
         /// Steps that the operator allowed although they were unknown.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         allowed: Vec<StepId>,
@@ -84,6 +89,33 @@ pub enum Event {
     StepStarted {
         step: StepId,
         scope: Scope,
+    },
+    /// A step whose turn has come, as it was decided by what there is now: these stand in its place.
+    Decided {
+        step: StepId,
+        scope: Scope,
+        steps: Vec<PlannedStep>,
+    },
+    /// What a step found, for the steps after it.
+    Found {
+        step: StepId,
+        scope: Scope,
+        outputs: Map<String, Value>,
+    },
+    /// Somebody was asked whether to go on.
+    Asked {
+        step: StepId,
+        scope: Scope,
+        message: String,
+        yes: bool,
+    },
+    /// It failed for certain, and is tried again after a while.
+    Retrying {
+        step: StepId,
+        scope: Scope,
+        fault: Fault,
+        /// Which attempt failed, from 1.
+        attempt: u32,
     },
     /// Durable before the effect begins.
     Intent {
@@ -121,6 +153,10 @@ impl Event {
             Self::RunStarted { .. } => "run_started",
             Self::RunResumed { .. } => "run_resumed",
             Self::StepStarted { .. } => "step_started",
+            Self::Decided { .. } => "decided",
+            Self::Found { .. } => "found",
+            Self::Asked { .. } => "asked",
+            Self::Retrying { .. } => "retrying",
             Self::Intent { .. } => "intent",
             Self::Printed { .. } => "printed",
             Self::Outcome { .. } => "outcome",

@@ -4,6 +4,7 @@ use super::event::{Ending, Entry, Event, Outcome, StepResult};
 use crate::fault::Fault;
 use crate::model::{Effect, EffectId, Plan, RunId, Scope, StepId};
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 
 /// How far an effect got, as far as the journal knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub struct RunRecord {
     pub plan: Plan,
     pub reason: Option<String>,
     pub runbook_text: String,
+    /// The texts of the runbooks that it includes, by their names.
+    pub included: BTreeMap<String, String>,
     pub allowed: Vec<StepId>,
     pub started: Timestamp,
     /// When the last event was written.
@@ -57,6 +60,7 @@ impl RunRecord {
                     plan,
                     reason,
                     runbook_text,
+                    included,
                     allowed,
                 },
             ..
@@ -69,6 +73,7 @@ impl RunRecord {
             plan: *plan,
             reason,
             runbook_text,
+            included,
             allowed,
             started: at,
             latest: at,
@@ -117,7 +122,16 @@ impl RunRecord {
             }
             Event::RunEnded { ending, fault } => self.ending = Some((ending, fault)),
             Event::RunResumed { .. } => self.ending = None,
-            Event::RunStarted { .. } | Event::Printed { .. } => {}
+            Event::Decided { step, scope, steps } => self.plan.decided(&step, &scope, steps),
+            Event::Found {
+                step,
+                scope,
+                outputs,
+            } => self.plan.found(&step, &scope, outputs),
+            Event::RunStarted { .. }
+            | Event::Printed { .. }
+            | Event::Asked { .. }
+            | Event::Retrying { .. } => {}
         }
     }
 

@@ -6,6 +6,7 @@ mod fold;
 mod permit;
 mod portable;
 mod room;
+mod secret_key;
 mod state_dir;
 mod store;
 #[cfg(test)]
@@ -16,5 +17,6 @@ pub use event::{Ending, Entry, Event, Outcome, StepResult};
 pub use fold::{EffectRecord, EffectState, RunRecord};
 pub use permit::Permit;
 pub use portable::Imported;
+pub use secret_key::SameSecret;
 pub use state_dir::{Held, StateDir};
 pub use store::Journal;

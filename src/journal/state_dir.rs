@@ -9,7 +9,7 @@ use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 #[derive(Debug, Clone)]
@@ -23,6 +23,10 @@ pub struct Held(#[allow(dead_code, reason = "the lock lasts as long as the file 
 impl StateDir {
     pub fn new(path: PathBuf) -> Self {
         Self(path)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
     }
 
     pub(super) fn runs(&self) -> PathBuf {

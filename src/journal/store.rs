@@ -102,6 +102,14 @@ impl Journal {
         self.run
     }
 
+    /// Keeps the bytes that effects need which were decided only now.
+    pub fn keep(&mut self, blobs: &Blobs) -> Result<(), JournalError> {
+        for (digest, bytes) in blobs.iter() {
+            write_blob(&self.folder, digest, bytes)?;
+        }
+        Ok(())
+    }
+
     /// Takes an event down; it becomes durable with the next intent or [`Self::flush`].
     pub fn record(&mut self, event: Event) {
         self.pending.push((Timestamp::now(), event));

@@ -6,7 +6,6 @@ use crate::model::{
     PlanKind, PlannedStep, Programs, Ran, Risk, RunId, Scope, StepId, UndoClass, Verdict,
 };
 use jiff::Timestamp;
-use serde_json::Value;
 
 pub(crate) fn plan() -> Plan {
     Plan {
@@ -29,6 +28,7 @@ pub(crate) fn plan() -> Plan {
         },
         targets: vec![],
         steps: vec![],
+        secrets: Default::default(),
     }
 }
 
@@ -55,16 +55,7 @@ pub(crate) fn ran(code: i32, output: &str) -> Ran {
 
 /// A step with nothing but what its verdict says.
 pub(crate) fn step(id: &str, scope: Scope, verdict: Verdict) -> PlannedStep {
-    PlannedStep {
-        identity: crate::model::Identity::root(),
-        id: StepId::new(id).unwrap(),
-        name: String::new(),
-        uses: String::new(),
-        with: Value::Null,
-        scope,
-        verdict,
-        notes: vec![],
-    }
+    PlannedStep::new(StepId::new(id).unwrap(), scope, "", "", verdict)
 }
 
 /// A change that can be taken back exactly.
@@ -89,6 +80,7 @@ pub(crate) fn start_of(run: RunId, plan: Plan) -> Event {
         plan: Box::new(plan),
         reason: None,
         runbook_text: String::new(),
+        included: Default::default(),
         allowed: Vec::new(),
     }
 }

@@ -54,7 +54,9 @@ impl From<RunId> for String {
     }
 }
 
-/// A step's `id`, or the slug of its name; unique within its runbook.
+/// A step's `id`, or the slug of its name, unique within its runbook; in a plan the way to it: the
+/// steps that include its runbook, and the items that each of them is repeated for, as in
+/// `disks[/dev/vdb]/format`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct StepId(String);
@@ -63,7 +65,8 @@ impl TryFrom<String> for StepId {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        Self::new(&text)
+        is_path(&text)
+            .then(|| Self(text.clone()))
             .ok_or_else(|| format!("`{}` is not the id of a step", text.escape_default()))
     }
 }
@@ -100,6 +103,68 @@ impl StepId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The step of a runbook that this one includes.
+    #[must_use]
+    pub fn inner(&self, step: &Self) -> Self {
+        Self(format!("{self}/{step}"))
+    }
+
+    /// The step for one item of those that it is repeated for.
+    #[must_use]
+    pub fn item(&self, key: &str) -> Self {
+        let mut text = format!("{self}[");
+        for c in key.chars() {
+            match c {
+                '[' | ']' | '%' => text.push_str(&format!("%{:02X}", u32::from(c))),
+                c if c.is_control() || c.is_whitespace() => {
+                    text.push_str(&format!("%{:02X}", u32::from(c)));
+                }
+                c => text.push(c),
+            }
+        }
+        text.push(']');
+        Self(text)
+    }
+
+    /// The `n`th of several that would have the same name.
+    #[must_use]
+    pub fn nth(&self, n: usize) -> Self {
+        Self(format!("{self}_{n}"))
+    }
+
+    /// Whether this is `step`, one of its items, or a step of the runbook that it includes.
+    pub fn is_of(&self, step: &Self) -> bool {
+        match self.0.strip_prefix(step.as_str()) {
+            Some(rest) => rest.is_empty() || rest.starts_with(['[', '/']),
+            None => false,
+        }
+    }
+}
+
+/// Whether a text is the way to a step: names, each with the key of an item after it or none.
+fn is_path(text: &str) -> bool {
+    let mut rest = text;
+    loop {
+        let end = rest.find(['[', '/']).unwrap_or(rest.len());
+        let (name, after) = rest.split_at(end);
+        if StepId::new(name).is_none() {
+            return false;
+        }
+        rest = match after.strip_prefix('[') {
+            None => after,
+            Some(keyed) => match keyed.split_once(']') {
+                Some((key, after)) if !key.contains('[') => {
+                    after.trim_start_matches(|c: char| c.is_ascii_digit() || c == '_')
+                }
+                _ => return false,
+            },
+        };
+        match rest.strip_prefix('/') {
+            Some(next) => rest = next,
+            None => return rest.is_empty(),
+        }
+    }
 }
 
 impl fmt::Display for StepId {
@@ -132,6 +197,17 @@ impl Target {
 pub enum Scope {
     Target(Target),
     Run,
+}
+
+impl Scope {
+    /// Whether what happens here concerns a step there: the run's steps concern all, and all concern
+    /// the run's.
+    pub fn is_seen_from(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Run, _) | (_, Self::Run) => true,
+            (one, other) => one == other,
+        }
+    }
 }
 
 impl fmt::Display for Scope {
@@ -192,6 +268,31 @@ mod tests {
         for bad in ["", "1st", "_x", "a-b", "a b", "Ä", "Swap"] {
             assert!(StepId::new(bad).is_none(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn the_way_to_a_step_is_read_as_it_was_written() {
+        let id = |text: &str| StepId::new(text).unwrap();
+        let item = id("disks").item("/dev/vd b]");
+        assert_eq!(item.as_str(), "disks[/dev/vd%20b%5D]");
+        let deep = item.inner(&id("format")).item("x").nth(2);
+        assert_eq!(deep.as_str(), "disks[/dev/vd%20b%5D]/format[x]_2");
+        for known in [
+            &item,
+            &deep,
+            &id("a").inner(&id("b")),
+            &id("a").item("").nth(3),
+        ] {
+            let text = String::from(known.clone());
+            assert_eq!(StepId::try_from(text).as_ref(), Ok(known));
+        }
+        for bad in [
+            "", "a/", "/a", "a[", "a[x", "a[x]b", "a[[x]", "a]", "a/B", "a b", "a[x]//b",
+        ] {
+            assert!(StepId::try_from(bad.to_owned()).is_err(), "{bad}");
+        }
+        assert!(deep.is_of(&id("disks")) && deep.is_of(&item) && item.is_of(&item));
+        assert!(!item.is_of(&deep) && !id("disks_2").is_of(&id("disks")));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod identity;
 mod ids;
 mod plan;
 mod program;
+mod secret;
 
 pub use blob::{Blobs, Digest};
 pub use effect::{Effect, Now, ObjectRef, Settled, Standing, Subject};
@@ -19,8 +20,9 @@ pub use file::{FileNow, FileRef, FileState, HostRef};
 pub use identity::{Identity, Method};
 pub use ids::{EffectId, RunId, Scope, StepId, Target};
 pub use plan::{
-    Actor, ClusterId, Detail, Exception, Plan, PlanKind, PlannedStep, Prior, Risk, UndoClass,
-    Verdict,
+    Actor, ClusterId, Detail, Exception, OnFailure, Plan, PlanKind, PlannedStep, Prior, Retry,
+    Risk, UndoClass, Verdict,
 };
 pub use program::{Exit, Program, ProgramNow, Programs, Ran};
 pub(crate) use program::{indented, shell_quote, shell_word};
+pub use secret::{Secret, Secrets};

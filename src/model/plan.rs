@@ -7,6 +7,7 @@ use super::identity::Identity;
 use super::ids::{RunId, Scope, StepId, Target};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// How a run must be confirmed.
@@ -75,6 +76,36 @@ impl fmt::Display for Exception {
     }
 }
 
+/// How often a step is tried again after a failure that is certain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// With the first.
+    pub attempts: u32,
+    /// Seconds that are waited between two.
+    pub every: u64,
+}
+
+/// What happens when a step fails.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// The run ends, and is taken back by itself where that is exact.
+    #[default]
+    Undo,
+    /// The run ends, and what was done stays.
+    Stop,
+    /// The run goes on without it, if it is certain that it failed.
+    Continue,
+}
+
+impl OnFailure {
+    pub fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// What was decided about one step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "verdict")]
@@ -103,6 +134,10 @@ pub enum Verdict {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         except: Vec<Exception>,
     },
+    /// Somebody is asked whether to go on.
+    Gate { message: String },
+    /// It is decided when its turn comes, by what there is then.
+    Late,
     /// What would happen cannot be known; `otherwise` is what is done if the operator allows it.
     Unknown {
         why: String,
@@ -126,6 +161,17 @@ impl Verdict {
                 ..
             } => otherwise.effects(),
             _ => &[],
+        }
+    }
+
+    pub fn effects_mut(&mut self) -> &mut [Effect] {
+        match self {
+            Self::Change { effects, .. } => effects,
+            Self::Unknown {
+                otherwise: Some(otherwise),
+                ..
+            } => otherwise.effects_mut(),
+            _ => &mut [],
         }
     }
 
@@ -194,6 +240,49 @@ pub struct PlannedStep {
     /// What the operator should know besides.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// What it found, for the steps after it; empty where that is not known yet.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub outputs: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+    /// Seconds that all of it may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<u64>,
+    #[serde(default, skip_serializing_if = "OnFailure::is_usual")]
+    pub on_failure: OnFailure,
+    /// Why what it does stays when the run is taken back; `None`: it is taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<String>,
+}
+
+impl PlannedStep {
+    /// A step with nothing but its verdict.
+    pub fn new(id: StepId, scope: Scope, name: &str, uses: &str, verdict: Verdict) -> Self {
+        Self {
+            id,
+            name: name.to_owned(),
+            uses: uses.to_owned(),
+            with: Value::Null,
+            identity: Identity::root(),
+            scope,
+            verdict,
+            notes: Vec::new(),
+            outputs: Map::new(),
+            retry: None,
+            timeout: None,
+            on_failure: OnFailure::default(),
+            keep: None,
+        }
+    }
+
+    /// Whether it is decided only when its turn comes, if the operator allows it.
+    pub fn is_late(&self) -> bool {
+        match &self.verdict {
+            Verdict::Late => true,
+            Verdict::Unknown { otherwise, .. } => otherwise.as_deref() == Some(&Verdict::Late),
+            _ => false,
+        }
+    }
 }
 
 /// The steps that go before one step in a plan.
@@ -220,20 +309,20 @@ impl<'a> Prior<'a> {
     }
 
     pub fn changes_anything(self) -> bool {
-        self.effects().next().is_some()
+        self.effects().next().is_some() || self.steps.iter().any(PlannedStep::is_late)
     }
 
     /// Whether the step changes anything as seen from `scope`: at that target, or at any for a step
     /// of the run.
     pub fn changed(self, id: &StepId, scope: &Scope) -> bool {
+        self.of(id, scope).any(|step| step.verdict.changes())
+    }
+
+    /// A step, its items, and the steps of the runbook that it includes, as seen from `scope`.
+    pub fn of(self, id: &StepId, scope: &Scope) -> impl Iterator<Item = &'a PlannedStep> {
         self.steps
             .iter()
-            .filter(|step| &step.id == id)
-            .filter(|step| match (&step.scope, scope) {
-                (Scope::Run, _) | (_, Scope::Run) => true,
-                (one, other) => one == other,
-            })
-            .any(|step| step.verdict.changes())
+            .filter(|step| step.id.is_of(id) && step.scope.is_seen_from(scope))
     }
 }
 
@@ -290,6 +379,10 @@ pub struct Plan {
     pub actor: Actor,
     pub targets: Vec<Target>,
     pub steps: Vec<PlannedStep>,
+    /// Parameters whose values are kept nowhere, each with a keyed digest of its value; empty where it
+    /// was never given.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, String>,
 }
 
 impl Plan {
@@ -299,6 +392,28 @@ impl Plan {
     pub fn target_names(&self) -> String {
         let names: Vec<&str> = self.targets.iter().map(|t| t.name.as_str()).collect();
         names.join(", ")
+    }
+
+    /// A step as it stands in the plan.
+    pub fn step(&self, id: &StepId, scope: &Scope) -> Option<&PlannedStep> {
+        let is = |step: &&PlannedStep| (&step.id, &step.scope) == (id, scope);
+        self.steps.iter().find(is)
+    }
+
+    /// Puts what was decided of a step in its place.
+    pub fn decided(&mut self, id: &StepId, scope: &Scope, steps: Vec<PlannedStep>) {
+        let is = |step: &PlannedStep| (&step.id, &step.scope) == (id, scope);
+        if let Some(at) = self.steps.iter().position(is) {
+            self.steps.splice(at..=at, steps);
+        }
+    }
+
+    /// Takes down what a step found.
+    pub fn found(&mut self, id: &StepId, scope: &Scope, outputs: Map<String, Value>) {
+        let is = |step: &&mut PlannedStep| (&step.id, &step.scope) == (id, scope);
+        if let Some(step) = self.steps.iter_mut().find(is) {
+            step.outputs = outputs;
+        }
     }
 
     pub fn changes(&self) -> usize {

@@ -1,7 +1,9 @@
 //! Programs that the author of a runbook wrote: what they are, and what they printed.
 
 use super::file::HostRef;
+use super::secret::Secrets;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -15,12 +17,29 @@ pub struct Program {
     pub args: Vec<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
+    /// Variables whose values are kept nowhere, each with the parameter that has its value.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, String>,
 }
 
 impl Program {
-    /// As a shell reads it.
+    /// As a shell reads it, without what is secret.
     pub fn text(&self) -> String {
+        self.text_after("")
+    }
+
+    /// As a shell reads it, with what is secret. The error is the name of a parameter without a value.
+    pub fn text_with(&self, secrets: &Secrets) -> Result<String, String> {
         let mut text = String::new();
+        for (name, param) in &self.secrets {
+            let secret = secrets.get(param).ok_or(param)?;
+            text.push_str(&format!("export {name}={}\n", shell_quote(secret.reveal())));
+        }
+        Ok(self.text_after(&text))
+    }
+
+    fn text_after(&self, first: &str) -> String {
+        let mut text = first.to_owned();
         for (name, value) in &self.env {
             text.push_str(&format!("export {name}={}\n", shell_quote(value)));
         }
@@ -45,6 +64,8 @@ impl Program {
             .iter()
             .map(|(name, value)| format!("{name}={}", shell_word(value)))
             .collect();
+        let secret = |(name, param)| format!("{name}=(the secret `{param}`)");
+        lines.extend(self.secrets.iter().map(secret));
         match &self.script {
             None => lines.push(words(&self.args)),
             Some(script) => {
@@ -102,6 +123,14 @@ pub struct Programs {
 }
 
 impl Programs {
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Program> {
+        let others = [&self.check, &self.verify, &self.undo];
+        [&self.apply]
+            .into_iter()
+            .chain(others.into_iter().flatten())
+    }
+
     /// What its author must know.
     pub(crate) const CHECK_RULE: &str =
         "a check ends with 0 where it is done and with 1 where it is not";
@@ -127,6 +156,7 @@ impl Programs {
             script: Some(text.into()),
             args: vec![],
             env: BTreeMap::new(),
+            secrets: BTreeMap::new(),
         };
         Self {
             host: HostRef {
@@ -203,6 +233,22 @@ pub struct Ran {
 }
 
 impl Ran {
+    /// What later steps may use of it. Nothing where it was cut or not ended by itself: half of it would
+    /// be taken for all.
+    pub fn found(&self) -> Map<String, Value> {
+        match self.exit {
+            Exit::Code(code) if self.left_out == 0 => {
+                let output = self.output();
+                let output = output.trim_end_matches('\n');
+                [("code", Value::from(code)), ("output", Value::from(output))]
+                    .into_iter()
+                    .map(|(name, value)| (name.to_owned(), value))
+                    .collect()
+            }
+            _ => Map::new(),
+        }
+    }
+
     /// All that is known of its output.
     pub fn output(&self) -> String {
         match self.left_out {
@@ -270,6 +316,7 @@ mod tests {
                 .iter()
                 .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
                 .collect(),
+            secrets: BTreeMap::new(),
         }
     }
 

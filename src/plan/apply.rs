@@ -1,11 +1,15 @@
 //! The plan of applying a runbook.
 
-use crate::actions::{Look, Made, Place, World, step};
+use super::names::{Context, Earlier, Known, Resolved};
+use super::order::{entries, order};
+use super::step::Planner;
+use crate::actions::{Look, World, step};
 use crate::fault::Fault;
 use crate::inventory::select;
-use crate::model::{Blobs, Digest, Plan, PlanKind, PlannedStep, Prior, Scope, Target, Verdict};
-use crate::runbook::{Runbook, Step, StepScope, bind, render_arguments};
+use crate::model::{Blobs, Digest, Plan, PlanKind, Scope, Target};
+use crate::runbook::{CONFIRM, INCLUDE, Runbook, StepScope, TargetKind, bind};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -39,7 +43,14 @@ pub async fn plan(world: &World, request: &Request) -> Result<Planned, Fault> {
         Params::Typed(given) => bind(&runbook.params, given)?,
         Params::Bound(values) => values.clone(),
     };
-    if request.nodes.is_empty() {
+    if runbook.targets == TargetKind::Cluster && !request.nodes.is_empty() {
+        return Err(Fault::input(
+            "no_nodes_here",
+            format!("{} is about the whole cluster", runbook.name),
+        )
+        .next("leave out --node"));
+    }
+    if runbook.targets == TargetKind::Nodes && request.nodes.is_empty() {
         return Err(
             Fault::input("no_target", format!("{} needs a node", runbook.name))
                 .next("add --node NAME, once for each node"),
@@ -59,50 +70,54 @@ pub async fn plan(world: &World, request: &Request) -> Result<Planned, Fault> {
         let node = look.node(&name).await?;
         targets.push(Target::node(&name, &node.object.uid));
     }
-    let mut steps: Vec<PlannedStep> = Vec::new();
-    let mut blobs = Blobs::default();
-    for (text, scope) in order(&runbook.steps, &targets) {
-        let (planned, needs) =
-            plan_step(&look, runbook, text, scope, &targets, &params, &steps).await?;
-        steps.push(planned);
-        blobs.extend(needs);
+    let mut planner = Planner {
+        look: &look,
+        root: runbook,
+        params: &params,
+        targets: &targets,
+        done: &[],
+        ended: &[],
+        only: None,
+        steps: Vec::new(),
+        blobs: Blobs::default(),
+    };
+    let entries = entries(runbook);
+    for (entry, scope) in order(&entries, &targets) {
+        planner.plan(entry, &scope).await?;
     }
+    let Planner { steps, blobs, .. } = planner;
     let plan = Plan {
         schema: Plan::SCHEMA.to_owned(),
         engine: env!("CARGO_PKG_VERSION").to_owned(),
         kind: PlanKind::Apply,
         runbook: runbook.name.clone(),
         summary: runbook.summary.clone(),
-        runbook_digest: Digest::of(runbook.text.as_bytes()).to_string(),
+        runbook_digest: digest_of(runbook).to_string(),
         params,
-        risk: runbook.risk,
+        risk: runbook.whole_risk(),
         cluster,
         actor: super::actor(),
         targets,
         steps,
+        secrets: BTreeMap::new(),
     };
     Ok(Planned { plan, blobs })
 }
 
-/// The steps in the order in which they happen: those of the run once, those of the targets in
-/// their stretches, target by target.
-fn order<'a>(steps: &'a [Step], targets: &[Target]) -> Vec<(&'a Step, Scope)> {
-    let mut ordered = Vec::new();
-    for stretch in steps.chunk_by(|a, b| a.scope == b.scope) {
-        match stretch.first().map(|s| s.scope) {
-            Some(StepScope::Run) => ordered.extend(stretch.iter().map(|s| (s, Scope::Run))),
-            Some(StepScope::Target) => {
-                for target in targets {
-                    ordered.extend(stretch.iter().map(|s| (s, Scope::Target(target.clone()))));
-                }
-            }
-            None => {}
+/// Digest of the texts that say what is done.
+fn digest_of(runbook: &Runbook) -> Digest {
+    let included = runbook.texts();
+    match included.is_empty() {
+        true => Digest::of(runbook.text.as_bytes()),
+        false => {
+            let all = json!({"text": runbook.text, "included": included});
+            Digest::of(all.to_string().as_bytes())
         }
     }
-    ordered
 }
 
-/// Each step's kind and arguments, before anything is asked of hosts and cluster.
+/// Each step's kind and arguments, as far as they are known before anything is asked of hosts and
+/// cluster.
 fn check_steps(runbook: &Runbook, params: &Map<String, Value>) -> Result<(), Fault> {
     let anyone = Target::node("node", "uid");
     for text in &runbook.steps {
@@ -110,154 +125,35 @@ fn check_steps(runbook: &Runbook, params: &Map<String, Value>) -> Result<(), Fau
             StepScope::Run => Scope::Run,
             StepScope::Target => Scope::Target(anyone.clone()),
         };
-        make(text, &scope, params)?;
+        let context = Context {
+            runbook,
+            prefix: None,
+            title: String::new(),
+            params: params.clone(),
+            item: None,
+        };
+        let earlier = Earlier {
+            planned: &[],
+            done: &[],
+            ended: &[],
+        };
+        if [INCLUDE, CONFIRM].contains(&text.uses.as_str()) {
+            continue;
+        }
+        let wrong = |e| Fault::input("step_wrong", format!("step `{}`: {e}", text.id));
+        // What names an item or an earlier step is known later.
+        let known = Known::of(&context, &scope, earlier);
+        if let Ok(Resolved::Is(with)) = known.render(&text.uses, &text.with) {
+            step(&text.uses, &with).map_err(wrong)?;
+        }
     }
     Ok(())
-}
-
-fn names(scope: &Scope, params: &Map<String, Value>) -> Value {
-    let mut names = json!({"params": params});
-    if let (Scope::Target(target), Some(names)) = (scope, names.as_object_mut()) {
-        names.insert(
-            "target".to_owned(),
-            json!({"name": target.name, "node": target.name}),
-        );
-    }
-    names
-}
-
-fn make(
-    text: &Step,
-    scope: &Scope,
-    params: &Map<String, Value>,
-) -> Result<(Box<dyn crate::actions::Step>, Value), Fault> {
-    let wrong = |what: String| Fault::input("step_wrong", format!("step `{}`: {what}", text.id));
-    let with = render_arguments(&text.uses, &text.with, &names(scope, params))
-        .map_err(|e| wrong(format!("with: {e}")))?;
-    let made = step(&text.uses, &with).map_err(wrong)?;
-    Ok((made, with))
-}
-
-async fn plan_step(
-    look: &Look<'_>,
-    runbook: &Runbook,
-    text: &Step,
-    scope: Scope,
-    targets: &[Target],
-    params: &Map<String, Value>,
-    earlier: &[PlannedStep],
-) -> Result<(PlannedStep, Blobs), Fault> {
-    let (made, with) = make(text, &scope, params)?;
-    let identity = runbook.identity(text);
-    let prior = Prior { steps: earlier };
-    let Made {
-        verdict,
-        notes,
-        blobs,
-    } = if holds(text, &scope, params, prior)? {
-        let place = Place {
-            scope: &scope,
-            targets,
-            identity: &identity,
-            untrusted: runbook.untrusted.as_deref(),
-        };
-        match made.plan(look, place, prior).await {
-            Ok(made) => made,
-            // What an earlier step refuses is what is to be said; this may be its consequence.
-            Err(fault) if earlier.iter().any(|step| step.verdict.is_refused()) => Made {
-                verdict: Verdict::Unknown {
-                    why: fault.message,
-                    otherwise: None,
-                },
-                notes: Vec::new(),
-                blobs: Blobs::default(),
-            },
-            Err(fault) => return Err(fault),
-        }
-    } else {
-        let condition = text.when.as_ref().map_or("", |c| c.source());
-        let why = format!("not needed: `{condition}` does not hold");
-        Made {
-            verdict: Verdict::NoChange { why },
-            notes: Vec::new(),
-            blobs: Blobs::default(),
-        }
-    };
-    let planned = PlannedStep {
-        id: text.id.clone(),
-        name: text.name.clone(),
-        uses: text.uses.clone(),
-        with,
-        identity,
-        scope,
-        verdict,
-        notes,
-    };
-    Ok((planned, blobs))
-}
-
-fn holds(
-    text: &Step,
-    scope: &Scope,
-    params: &Map<String, Value>,
-    prior: Prior<'_>,
-) -> Result<bool, Fault> {
-    let Some(condition) = &text.when else {
-        return Ok(true);
-    };
-    let mut names = names(scope, params);
-    let steps: Map<String, Value> = prior
-        .steps
-        .iter()
-        .map(|step| {
-            let changed = prior.changed(&step.id, scope);
-            (step.id.to_string(), json!({"changed": changed}))
-        })
-        .collect();
-    if let Some(names) = names.as_object_mut() {
-        names.insert("steps".to_owned(), Value::Object(steps));
-    }
-    condition
-        .holds(&names)
-        .map_err(|e| Fault::input("condition", format!("step `{}`: when: {e}", text.id)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runbook::read;
-
-    fn runbook(steps: &str) -> Runbook {
-        read(
-            &format!("apiVersion: runbook/v1\nname: x\nsummary: x\nrisk: low\ntargets: nodes\nsteps:\n{steps}"),
-            "x",
-        )
-        .unwrap()
-    }
-
-    #[test]
-    fn steps_of_the_run_happen_once_and_between_stretches_of_targets() {
-        let runbook = runbook(
-            "  - {id: a, uses: x.y}\n  - {id: b, uses: x.y}\n  - {id: once, uses: x.y, scope: run}\n  - {id: c, uses: x.y}\n",
-        );
-        let targets = [Target::node("n1", "1"), Target::node("n2", "2")];
-        let order: Vec<String> = order(&runbook.steps, &targets)
-            .iter()
-            .map(|(step, scope)| format!("{}@{scope}", step.id))
-            .collect();
-        assert_eq!(
-            order,
-            [
-                "a@n1",
-                "b@n1",
-                "a@n2",
-                "b@n2",
-                "once@the run",
-                "c@n1",
-                "c@n2"
-            ]
-        );
-    }
+    use crate::plan::test_runbook::runbook;
 
     #[test]
     fn wrong_steps_are_found_before_anything_is_asked() {
@@ -268,8 +164,6 @@ mod tests {
         };
         insta::assert_snapshot!(wrong("  - {id: a, uses: calico.nod_address}\n"), @"step `a`: uses: there is no kind `calico.nod_address`; did you mean `calico.node_address`?");
         insta::assert_snapshot!(wrong("  - {id: a, uses: calico.node_address, with: {address: other}}\n"), @"step `a`: with: unknown variant `other`, expected `internal_ip`");
-        insta::assert_snapshot!(wrong("  - {id: a, uses: calico.mesh, scope: run, with: {settle: '{{ params.x }}', within: 5m}}\n"), @"step `a`: with: the template `{{ params.x }}` names something that is not there: there is no `params.x`");
         insta::assert_snapshot!(wrong("  - {id: a, uses: calico.mesh, scope: run, with: {settle: 6m, within: 5m}}\n"), @"step `a`: with: the mesh cannot hold for 6m within 5m: `settle` must be shorter than `within`");
-        insta::assert_snapshot!(wrong("  - {id: a, uses: calico.mesh, scope: run, with: {settle: '{{ target.node }}', within: 5m}}\n"), @"step `a`: with: the template `{{ target.node }}` names something that is not there: there is no `target.node`");
     }
 }

@@ -1,9 +1,9 @@
 //! Whether a run that failed is taken back by itself: only where it is certain that it failed, and
 //! all that was done can be put back exactly.
 
-use crate::fault::{Class, TIMEOUT};
+use crate::fault::{Class, DECLINED, PASSED_OVER, TIMEOUT};
 use crate::journal::{EffectRecord, Ending, RunRecord, StepResult};
-use crate::model::{Plan, PlanKind, Scope, Target, UndoClass};
+use crate::model::{OnFailure, Plan, PlanKind, PlannedStep, Scope, Target, UndoClass};
 
 /// What is taken back by itself after a failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +34,12 @@ pub fn automatic(record: &RunRecord) -> Automatic {
         Some((Ending::Failed, Some(fault))) if fault.code == TIMEOUT => {
             return not("it may yet come about by itself");
         }
+        Some((Ending::Failed, Some(fault))) if fault.code == PASSED_OVER => {
+            return not("its runbook goes on where a step fails");
+        }
+        Some((Ending::Failed, Some(fault))) if fault.code == DECLINED => {
+            return not("you only kept it from going on");
+        }
         Some((Ending::Failed, Some(fault))) if fault.class == Class::Definite => {}
         Some((Ending::Stopped, _)) => return not("you stopped it"),
         Some((Ending::Drifted, _)) => return not("somebody else changes the same things"),
@@ -51,7 +57,11 @@ pub fn automatic(record: &RunRecord) -> Automatic {
         .steps
         .iter()
         .rfind(|(.., result)| matches!(result, StepResult::Failed { .. }));
+    let stays = |step: &PlannedStep| step.on_failure == OnFailure::Stop;
     let extent = match failed {
+        Some((id, at, _)) if record.plan.step(id, at).is_some_and(stays) => {
+            return not(&format!("its runbook lets it be where `{id}` fails"));
+        }
         None => return not("it is not known which step failed"),
         Some((_, Scope::Run, _)) => Automatic::All,
         Some((_, Scope::Target(target), _)) => {
@@ -82,11 +92,10 @@ pub fn automatic(record: &RunRecord) -> Automatic {
     }
 }
 
+/// What its runbook says shall stay is in nobody's way.
 fn is_exact(plan: &Plan, effect: &EffectRecord) -> bool {
-    plan.steps
-        .iter()
-        .filter(|step| step.id == effect.id.step && step.scope == effect.id.scope)
-        .all(|step| step.verdict.undo() == Some(&UndoClass::Exact))
+    plan.step(&effect.id.step, &effect.id.scope)
+        .is_none_or(|step| step.keep.is_some() || step.verdict.undo() == Some(&UndoClass::Exact))
 }
 
 #[cfg(test)]

@@ -2,11 +2,18 @@
 
 mod apply;
 mod automatic;
+mod later;
+mod names;
+mod order;
 mod saved;
+mod step;
+#[cfg(test)]
+mod test_runbook;
 mod undo;
 
 pub use apply::{Params, Planned, Request, plan};
 pub use automatic::{Automatic, automatic};
+pub use later::{decide_now, found_so_far, question};
 pub use saved::{Difference, SavedPlan, differences, digest};
 pub use undo::{Extent, UndoPlan, undo_plan};
 #[cfg(test)]

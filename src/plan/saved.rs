@@ -4,6 +4,7 @@ use crate::fault::Fault;
 use crate::model::{Digest, Plan, PlannedStep, Scope, StepId, Verdict};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// A plan with all that is needed to make it anew.
@@ -11,6 +12,8 @@ use std::path::Path;
 pub struct SavedPlan {
     pub plan: Plan,
     pub runbook_text: String,
+    /// The texts of the runbooks that it includes, by their names.
+    pub included: BTreeMap<String, String>,
     /// Steps that the operator allowed although they are unknown.
     pub allowed: Vec<StepId>,
 }
@@ -25,6 +28,8 @@ struct File {
     seal: Digest,
     allowed: Vec<StepId>,
     runbook_text: String,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    included: BTreeMap<String, String>,
     plan: Plan,
 }
 
@@ -40,6 +45,11 @@ impl SavedPlan {
             "runbook_text": self.runbook_text,
             "plan": serde_json::to_value(&self.plan).map_err(unwritable)?,
         });
+        if let Some(map) = value.as_object_mut()
+            && !self.included.is_empty()
+        {
+            map.insert("included".to_owned(), json!(self.included));
+        }
         let seal = Digest::of(canonical(&value).as_bytes());
         if let Some(map) = value.as_object_mut() {
             map.insert("seal".to_owned(), Value::String(seal.to_string()));
@@ -102,6 +112,7 @@ impl SavedPlan {
             digest: named,
             allowed,
             runbook_text,
+            included,
             plan,
             ..
         } = serde_json::from_value(value).map_err(|e| changed(&e.to_string()))?;
@@ -109,6 +120,7 @@ impl SavedPlan {
             true => Ok(Self {
                 plan,
                 runbook_text,
+                included,
                 allowed,
             }),
             false => Err(changed("its digest is not that of what it does")),
@@ -165,6 +177,8 @@ fn meaning_of(verdict: &Verdict) -> Value {
         Verdict::NoChange { .. } => json!("no_change"),
         Verdict::Refused { .. } => json!("refused"),
         Verdict::Check { except, .. } => json!({"check": except}),
+        Verdict::Gate { message } => json!({"gate": message}),
+        Verdict::Late => json!("late"),
         Verdict::Unknown { otherwise, .. } => {
             json!({"unknown": otherwise.as_deref().map(meaning_of)})
         }

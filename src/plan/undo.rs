@@ -57,6 +57,16 @@ pub async fn undo_plan(
     let mut faults: Vec<String> = Vec::new();
     let earlier = Earlier::of(state, record);
     for done in record.to_take_back().filter(|e| extent.has(&e.id.scope)) {
+        let planned = planned(&record.plan, &done.id);
+        if let Some(why) = planned.and_then(|step| step.keep.as_deref()) {
+            let keep = Some(why.to_owned());
+            let why = format!("it stays, as its runbook says: {why}");
+            steps.push(PlannedStep {
+                keep,
+                ..taking_back(&steps, record, done, Verdict::NoChange { why })
+            });
+            continue;
+        }
         let Some(inverse) = done.effect.inverse() else {
             if let Effect::RunProgram { programs } = &done.effect {
                 steps.push(taking_back(
@@ -76,7 +86,6 @@ pub async fn undo_plan(
         for digest in inverse.contents() {
             blobs.insert(state.blob(record.run, digest)?);
         }
-        let planned = planned(&record.plan, &done.id);
         let owner = match (inverse.rolls_pods(), inverse.subject()) {
             (true, Subject::Object(object)) => Some(object.clone()),
             _ => None,
@@ -149,6 +158,7 @@ pub async fn undo_plan(
         actor: super::actor(),
         targets: record.plan.targets.clone(),
         steps,
+        secrets: record.plan.secrets.clone(),
     };
     Ok(UndoPlan {
         plan,
@@ -165,16 +175,9 @@ fn taking_back(
     verdict: Verdict,
 ) -> PlannedStep {
     let name = planned(&record.plan, &done.id).map_or("", |step| step.name.as_str());
-    PlannedStep {
-        identity: crate::model::Identity::root(),
-        id: unused(earlier, &done.id.step, &done.id.scope),
-        name: format!("Take back: {name}"),
-        uses: "undo".to_owned(),
-        with: Value::Null,
-        scope: done.id.scope.clone(),
-        verdict,
-        notes: Vec::new(),
-    }
+    let id = unused(earlier, &done.id.step, &done.id.scope);
+    let scope = done.id.scope.clone();
+    PlannedStep::new(id, scope, &format!("Take back: {name}"), "undo", verdict)
 }
 
 /// What is there once the earlier steps of the undo are done: a run may have written the same field
@@ -225,7 +228,7 @@ fn unused(steps: &[PlannedStep], id: &StepId, scope: &Scope) -> StepId {
     let mut name = id.clone();
     let mut n = 2;
     while taken(&name) {
-        name = StepId::new(&format!("{id}_{n}")).unwrap_or(name);
+        name = id.nth(n);
         n += 1;
     }
     name
@@ -382,38 +385,31 @@ async fn restarts(
 }
 
 fn restart(step: &PlannedStep, pod: ObjectRef, owner: &ObjectRef, node: &str) -> PlannedStep {
-    PlannedStep {
-        identity: crate::model::Identity::root(),
-        id: step.id.clone(),
-        name: "Start it anew with what was put back".to_owned(),
-        uses: "undo".to_owned(),
-        with: Value::Null,
-        scope: step.scope.clone(),
-        verdict: Verdict::Change {
-            details: vec![Detail {
-                subject: pod.to_string(),
-                before: Some("runs".to_owned()),
-                before_is: String::new(),
-                after: Some("replaced by a new one".to_owned()),
-                ..Detail::default()
-            }],
-            effects: vec![Effect::ReplacePod {
-                pod,
-                owner: owner.uid.clone(),
-                node: node.to_owned(),
-            }],
-            follows: Vec::new(),
-            undo: UndoClass::None {
-                why: "a start leaves nothing behind that could be put back".to_owned(),
-            },
-            predicted: Some(
-                "the controller may have replaced the pod by then; only if it has not, this does"
-                    .to_owned(),
-            ),
-            heals: None,
+    let verdict = Verdict::Change {
+        details: vec![Detail {
+            subject: pod.to_string(),
+            before: Some("runs".to_owned()),
+            before_is: String::new(),
+            after: Some("replaced by a new one".to_owned()),
+            ..Detail::default()
+        }],
+        effects: vec![Effect::ReplacePod {
+            pod,
+            owner: owner.uid.clone(),
+            node: node.to_owned(),
+        }],
+        follows: Vec::new(),
+        undo: UndoClass::None {
+            why: "a start leaves nothing behind that could be put back".to_owned(),
         },
-        notes: Vec::new(),
-    }
+        predicted: Some(
+            "the controller may have replaced the pod by then; only if it has not, this does"
+                .to_owned(),
+        ),
+        heals: None,
+    };
+    let name = "Start it anew with what was put back";
+    PlannedStep::new(step.id.clone(), step.scope.clone(), name, "undo", verdict)
 }
 
 #[cfg(test)]

@@ -40,6 +40,15 @@ impl Condition {
         &self.source
     }
 
+    /// The names that it uses, in dotted form.
+    pub fn names(&self) -> Vec<String> {
+        let mut used = Vec::new();
+        if let Ok(program) = Program::compile(&self.source) {
+            walk(program.expression(), &mut Vec::new(), &mut used);
+        }
+        used
+    }
+
     /// Evaluates it with `names` as a nested object. Anything but a boolean is an error.
     pub fn holds(&self, names: &Value) -> Result<bool, String> {
         let failed =

@@ -2,9 +2,10 @@
 
 use super::condition::Condition;
 use super::param::Param;
-use crate::model::{Identity, Method, Risk, StepId};
+use crate::model::{Identity, Method, OnFailure, Retry, Risk, StepId};
 use serde::Deserialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What a runbook is applied to.
@@ -33,28 +34,6 @@ pub enum StepScope {
     #[default]
     Target,
     Run,
-}
-
-/// How often a step is tried again after a failure that is certain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retry {
-    /// With the first.
-    pub attempts: u32,
-    /// How long is waited between two.
-    pub every: Duration,
-}
-
-/// What happens when a step fails.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnFailure {
-    /// The run ends, and is taken back by itself where that is exact.
-    #[default]
-    Undo,
-    /// The run ends, and what was done stays.
-    Stop,
-    /// The run goes on without it, if it is certain that it failed.
-    Continue,
 }
 
 /// One step.
@@ -94,9 +73,51 @@ pub struct Runbook {
     pub text: String,
     /// Why its programs are not run in a plan, even if they only read; `None`: they are.
     pub untrusted: Option<String>,
+    /// The runbooks that its steps include, by the names that they use.
+    pub included: BTreeMap<String, Runbook>,
+}
+
+/// The kind of step that stands for all steps of another runbook.
+pub const INCLUDE: &str = "runbook";
+/// The kind of step that asks whether to go on.
+pub const CONFIRM: &str = "confirm";
+
+impl Step {
+    /// The name of the runbook that it includes.
+    pub fn includes(&self) -> Option<&str> {
+        match self.uses.as_str() {
+            INCLUDE => self.with.get("runbook").and_then(Value::as_str),
+            _ => None,
+        }
+    }
 }
 
 impl Runbook {
+    /// This one and all that it includes, each once.
+    pub fn texts(&self) -> BTreeMap<String, String> {
+        let mut texts = BTreeMap::new();
+        for (name, runbook) in &self.included {
+            texts.insert(name.clone(), runbook.text.clone());
+            texts.append(&mut runbook.texts());
+        }
+        texts
+    }
+
+    /// Takes it and all that it includes for no more trusted than this.
+    pub fn distrust(&mut self, why: Option<&str>) {
+        let Some(why) = why else { return };
+        self.untrusted = Some(why.to_owned());
+        for runbook in self.included.values_mut() {
+            runbook.distrust(Some(why));
+        }
+    }
+
+    /// The highest risk of it and all that it includes.
+    pub fn whole_risk(&self) -> Risk {
+        let included = self.included.values().map(Self::whole_risk);
+        included.fold(self.risk, Risk::max)
+    }
+
     /// As whom a step reads and changes its host.
     pub fn identity(&self, step: &Step) -> Identity {
         match step.r#become.as_ref().or(self.r#become.as_ref()) {

@@ -133,6 +133,21 @@ pub fn bind(params: &[Param], given: &[String]) -> Result<Map<String, Value>, Fa
     Ok(values)
 }
 
+/// The values of all parameters, from values that have their types.
+pub fn bind_values(
+    params: &[Param],
+    given: Map<String, Value>,
+) -> Result<Map<String, Value>, Fault> {
+    let pairs: Vec<String> = given
+        .iter()
+        .map(|(name, value)| match value {
+            Value::String(text) => format!("{name}={text}"),
+            other => format!("{name}={other}"),
+        })
+        .collect();
+    bind(params, &pairs)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

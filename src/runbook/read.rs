@@ -3,10 +3,10 @@
 
 use super::condition::Condition;
 use super::kind::{Record, Type};
-use super::model::{Become, OnFailure, Runbook, Step, StepScope, TargetKind};
+use super::model::{Become, Runbook, Step, StepScope, TargetKind};
 use super::param::{Param, ParamType};
 use super::template;
-use crate::model::{Risk, StepId};
+use crate::model::{OnFailure, Risk, StepId};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -59,6 +59,25 @@ struct StepText {
     scope: StepScope,
     r#become: Option<Become>,
     when: Option<String>,
+    for_each: Option<Value>,
+    retry: Option<RetryText>,
+    timeout: Option<String>,
+    #[serde(default)]
+    on_failure: OnFailure,
+    undo: Option<KeepText>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RetryText {
+    attempts: u32,
+    every: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeepText {
+    keep: String,
 }
 
 /// Reads a runbook. `file` names it in errors.
@@ -95,6 +114,7 @@ pub fn read(text: &str, file: &str) -> Result<Runbook, ReadError> {
         steps,
         text: text.to_owned(),
         untrusted: None,
+        included: BTreeMap::new(),
     })
 }
 
@@ -182,11 +202,17 @@ fn read_steps(texts: Vec<StepText>, params: &[Param]) -> Result<Vec<Step>, Strin
             scope: text.scope,
             r#become: text.r#become,
             when,
-            for_each: None,
-            retry: None,
-            timeout: None,
-            on_failure: OnFailure::default(),
-            keep: None,
+            for_each: text.for_each,
+            retry: text.retry.map(|retry| crate::model::Retry {
+                attempts: retry.attempts,
+                every: super::param::parse_duration(&retry.every).map_or(1, |d| d.as_secs()),
+            }),
+            timeout: text
+                .timeout
+                .as_deref()
+                .and_then(super::param::parse_duration),
+            on_failure: text.on_failure,
+            keep: text.undo.map(|undo| undo.keep),
         });
     }
     Ok(steps)
@@ -195,13 +221,14 @@ fn read_steps(texts: Vec<StepText>, params: &[Param]) -> Result<Vec<Step>, Strin
 /// What a step's condition may name.
 fn names(scope: StepScope, params: &[Param], earlier: &[Step]) -> Record {
     let params = params.iter().map(|p| (p.name.clone(), Type::Any));
-    let changed = || Type::Record(Record::of(&[("changed", Type::Bool)]));
+    let changed = || Type::Any;
     let earlier = earlier.iter().map(|s| (s.id.to_string(), changed()));
     let mut names = Record::of(&[("params", Type::Record(Record(params.collect())))]);
     if scope == StepScope::Target {
         let target = Record::of(&[("name", Type::String), ("node", Type::String)]);
         names.0.push(("target".to_owned(), Type::Record(target)));
     }
+    names.0.push(("item".to_owned(), Type::Any));
     let steps = Type::Record(Record(earlier.collect()));
     names.0.push(("steps".to_owned(), steps));
     names
@@ -266,8 +293,8 @@ steps:
         insta::assert_snapshot!(wrong("within:", "With-in:"), @"x.yaml: params: `With-in` is not a name: lower-case letters, digits and _");
         insta::assert_snapshot!(wrong("id: one", "id: One"), @"x.yaml: step 1: id `One` is not a name: lower-case letters, digits and _");
         insta::assert_snapshot!(wrong("name: Then the other", "id: one"), @"x.yaml: step 2: there are two steps `one`");
-        insta::assert_snapshot!(wrong("steps.one.changed", "steps.then_the_other.changed"), @"x.yaml: step `then_the_other`: when: `steps.then_the_other.changed` uses `steps.then_the_other.changed`, which is not known here; known are params.within, steps.one.changed");
-        insta::assert_snapshot!(wrong("steps.one.changed", "target.node == 'x'"), @"x.yaml: step `then_the_other`: when: `target.node == 'x'` uses `target.node`, which is not known here; known are params.within, steps.one.changed");
+        insta::assert_snapshot!(wrong("steps.one.changed", "steps.then_the_other.changed"), @"x.yaml: step `then_the_other`: when: `steps.then_the_other.changed` uses `steps.then_the_other.changed`, which is not known here; known are params.within, item, steps.one");
+        insta::assert_snapshot!(wrong("steps.one.changed", "target.node == 'x'"), @"x.yaml: step `then_the_other`: when: `target.node == 'x'` uses `target.node`, which is not known here; known are params.within, item, steps.one");
         insta::assert_snapshot!(wrong("'{{ target.node }}'", "'{{ target.node'"), @"x.yaml: step `one`: with: the template `{{ target.node` is not well-formed: invalid handlebars syntax: expected trailing_tilde_to_omit_whitespace");
         insta::assert_snapshot!(wrong("uses: a.b\n    with: {node: '{{ target.node }}'}", "uses: host.script\n    with: {apply: 'rm -rf \"{{ params.within }}\"'}"), @r#"x.yaml: step `one`: with: `apply` is a script, and scripts are literal: pass `params.within` to it as a variable, `env: {VALUE: '{{ params.within }}'}`, and use "$VALUE""#);
         insta::assert_snapshot!(wrong("targets: nodes", "targets: nodes\nbecome: {user: -x}"), @"x.yaml: become: `-x` is not the name of a user");

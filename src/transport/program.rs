@@ -39,7 +39,7 @@ impl Hosts {
         program: &Program,
         limit: u64,
     ) -> Result<Ran, Fault> {
-        let (text, seconds) = (program.text(), limit.to_string());
+        let (text, seconds) = (self.text(Some(program))?, limit.to_string());
         let args = [seconds.as_str(), &text];
         let mut script = Script::new(READ, &args);
         script.limit += Duration::from_secs(limit);
@@ -58,7 +58,8 @@ impl Hosts {
         programs: &Programs,
         key: &str,
     ) -> Result<ProgramNow, Fault> {
-        let (check, verify) = (text(programs.check.as_ref()), text(verify(programs)));
+        let check = self.text(programs.check.as_ref())?;
+        let verify = self.text(verify(programs))?;
         let (patience, limit) = (patience(programs), programs.limit.to_string());
         let seconds = patience.as_secs().to_string();
         let args = [key, &seconds, &limit, done_code(programs), &check, &verify];
@@ -108,8 +109,10 @@ impl Hosts {
         let Effect::RunProgram { programs } = permit.effect() else {
             return (Err(Fault::internal("this is no program")), Vec::new());
         };
-        let (check, verify) = (text(programs.check.as_ref()), text(verify(programs)));
-        let apply = programs.apply.text();
+        let (check, apply, verify) = match self.texts(programs) {
+            Ok(texts) => texts,
+            Err(fault) => return (Err(fault), Vec::new()),
+        };
         let (patience, limit) = (
             LOCK_PATIENCE.as_secs().to_string(),
             programs.limit.to_string(),
@@ -140,6 +143,29 @@ impl Hosts {
         };
         let ran = ran(&said);
         (self.outcome(host, programs, &said, &ran), ran)
+    }
+
+    /// Check, apply and verify.
+    fn texts(&self, programs: &Programs) -> Result<(String, String, String), Fault> {
+        Ok((
+            self.text(programs.check.as_ref())?,
+            self.text(Some(&programs.apply))?,
+            self.text(verify(programs))?,
+        ))
+    }
+
+    /// As a shell reads it, with what is secret; empty where there is none.
+    fn text(&self, program: Option<&Program>) -> Result<String, Fault> {
+        let Some(program) = program else {
+            return Ok(String::new());
+        };
+        program.text_with(self.secrets()).map_err(|param| {
+            Fault::refused(
+                "secret_missing",
+                format!("the value of the secret `{param}` was not given, and is kept nowhere"),
+            )
+            .next("give it again: on a terminal it is asked for")
+        })
     }
 
     fn outcome(
@@ -195,11 +221,6 @@ impl Hosts {
             _ => Err(refusal(host, &programs.host, &programs.to_string(), said)),
         }
     }
-}
-
-/// As a shell reads it; empty where there is none.
-fn text(program: Option<&Program>) -> String {
-    program.map(Program::text).unwrap_or_default()
 }
 
 /// How long what was begun of it may go on by itself.

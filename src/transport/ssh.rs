@@ -6,12 +6,12 @@ use super::password::{Password, PasswordSource};
 use super::shell_loop::{Answer, Frame, Lost, NoShell, Shell};
 use crate::fault::{Class, Fault};
 use crate::inventory::Destination;
-use crate::model::Identity;
+use crate::model::{Identity, Secrets};
 use openssh::{ControlPersist, KnownHosts, Session, SessionBuilder};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
@@ -53,6 +53,7 @@ pub struct Hosts {
     password: Password,
     control: OnceCell<ControlDir>,
     lines: Mutex<Lines>,
+    secrets: OnceLock<Secrets>,
 }
 
 impl Hosts {
@@ -62,7 +63,17 @@ impl Hosts {
             options,
             control: OnceCell::new(),
             lines: Mutex::new(BTreeMap::new()),
+            secrets: OnceLock::new(),
         }
+    }
+
+    /// Takes the values of secret parameters, once.
+    pub fn know(&self, secrets: Secrets) {
+        let _ = self.secrets.set(secrets);
+    }
+
+    pub(super) fn secrets(&self) -> &Secrets {
+        self.secrets.get_or_init(Secrets::new)
     }
 
     /// Runs a script that only reads, as root, and returns what it printed. `script` is literal.

@@ -2,7 +2,7 @@
 
 use super::tell::{Telling, Told};
 use super::text::{clean, paragraph, seconds, width};
-use crate::engine::{Observer, Waiting};
+use crate::engine::Waiting;
 use crate::journal::Event;
 use crate::model::Plan;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -51,8 +51,14 @@ impl Live {
     }
 }
 
-impl Observer for Live {
-    fn event(&mut self, event: &Event) {
+impl Live {
+    /// Leaves the terminal to a question.
+    pub fn make_room(&self) {
+        self.bar.disable_steady_tick();
+        self.bar.finish_and_clear();
+    }
+
+    pub fn event(&mut self, event: &Event) {
         for told in self.telling.on(Timestamp::now(), event) {
             match told {
                 Told::Begun(name) if self.terminal => {
@@ -70,7 +76,7 @@ impl Observer for Live {
         }
     }
 
-    fn waiting(&mut self, waiting: &Waiting) {
+    pub fn waiting(&mut self, waiting: &Waiting) {
         let what = clean(&waiting.what);
         let so_far = match waiting.holding {
             Some((begun, needed)) => {

@@ -15,6 +15,6 @@ pub use end::{Words, render_end, what_was_seen};
 pub use fault::render_fault;
 pub use history::{State, render_history, render_run};
 pub use live::Live;
-pub use plan::{render_differences, render_plan};
+pub use plan::{render_differences, render_plan, render_question};
 pub use tell::{Telling, Told};
 pub use text::{clean, seconds};

@@ -1,7 +1,10 @@
 //! A plan, as it is read before it is confirmed.
 
 use super::text::{clean, paragraph, width};
-use crate::model::{Detail, Plan, PlanKind, PlannedStep, Scope, Target, UndoClass, Verdict};
+use crate::engine::Question;
+use crate::model::{
+    Detail, OnFailure, Plan, PlanKind, PlannedStep, Scope, Target, UndoClass, Verdict,
+};
 use crate::plan::Difference;
 use console::{StyledObject, style};
 
@@ -12,6 +15,32 @@ pub fn render_plan(plan: &Plan) -> String {
         width: width(),
     }
     .plan(plan)
+}
+
+/// One step of a plan.
+pub fn render_step(step: &PlannedStep) -> String {
+    let mut page = Page {
+        out: String::new(),
+        width: width(),
+    };
+    page.step(step);
+    page.out
+}
+
+/// What is asked in the middle of a run.
+pub fn render_question(question: &Question) -> String {
+    let mut page = Page {
+        out: String::new(),
+        width: width(),
+    };
+    if !question.found.is_empty() {
+        page.line("    found so far:");
+        for found in &question.found {
+            page.paragraph("      ", found);
+        }
+    }
+    page.paragraph("    ", &question.message);
+    page.out.trim_end().to_owned()
 }
 
 /// What is otherwise than a saved plan has it.
@@ -103,8 +132,38 @@ impl Page {
             style(word).dim().for_stderr()
         ));
         self.verdict(&step.verdict);
+        if !matches!(
+            step.verdict,
+            Verdict::NoChange { .. } | Verdict::Refused { .. }
+        ) {
+            self.limits(step);
+        }
         for note in &step.notes {
             self.paragraph("      note: ", note);
+        }
+    }
+
+    /// What its runbook says about failure and time.
+    fn limits(&mut self, step: &PlannedStep) {
+        if let Some(retry) = step.retry {
+            let every = super::text::seconds(std::time::Duration::from_secs(retry.every));
+            let text = format!("up to {} times, with {every} between", retry.attempts);
+            self.paragraph("      tried: ", &text);
+        }
+        if let Some(timeout) = step.timeout {
+            let text = super::text::seconds(std::time::Duration::from_secs(timeout));
+            self.paragraph("      takes at most: ", &text);
+        }
+        match step.on_failure {
+            OnFailure::Undo => {}
+            OnFailure::Stop => self.paragraph(
+                "      if it fails: ",
+                "the run ends, and what was done stays",
+            ),
+            OnFailure::Continue => self.paragraph(
+                "      if it certainly fails: ",
+                "the run goes on without it, and says so at its end",
+            ),
         }
     }
 
@@ -118,6 +177,8 @@ impl Page {
                     self.paragraph("      next: ", next);
                 }
             }
+            Verdict::Gate { message } => self.paragraph("      asks: ", message),
+            Verdict::Late => self.line("      it is decided when its turn comes, and done then"),
             Verdict::Unknown { why, otherwise } => {
                 self.paragraph("      ", why);
                 if let Some(otherwise) = otherwise {
@@ -281,6 +342,8 @@ fn verdict_words(verdict: &Verdict) -> (StyledObject<&'static str>, &'static str
             predicted: Some(_), ..
         } => (style("~").yellow(), "predicted"),
         Verdict::Check { .. } => (style("○").cyan(), "reads only"),
+        Verdict::Gate { .. } => (style("?").cyan(), "asks"),
+        Verdict::Late => (style("?").magenta(), "unknown"),
         Verdict::Unknown { .. } => (style("?").magenta(), "unknown"),
         Verdict::Refused { .. } => (style("!").red(), "refused"),
     };

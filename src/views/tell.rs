@@ -1,5 +1,6 @@
 //! A run's events as lines: the same for a run that happens and for one that is over.
 
+use super::plan::render_step;
 use super::text::{clean, paragraph, seconds, width};
 use crate::journal::{Event, Outcome, StepResult};
 use crate::model::{Exit, Plan, PlannedStep, Ran, Scope, StepId};
@@ -56,7 +57,22 @@ impl Telling {
                 vec![self.line("  ", &format!("↻ Resumed by {actor}"))]
             }
             Event::RunEnded { .. } => vec![Told::Over],
-            Event::RunStarted { .. } | Event::Intent { .. } | Event::Outcome { .. } => Vec::new(),
+            Event::Decided { step, scope, steps } => self.decided(step, scope, steps),
+            Event::Asked { message, yes, .. } => {
+                let answer = if *yes { "yes" } else { "no" };
+                vec![self.line("      ", &format!("asked: {message} {answer}"))]
+            }
+            Event::Retrying { fault, attempt, .. } => {
+                let text = format!(
+                    "attempt {attempt} failed, it is tried again: {}",
+                    fault.message
+                );
+                vec![self.line("      ", &text)]
+            }
+            Event::RunStarted { .. }
+            | Event::Found { .. }
+            | Event::Intent { .. }
+            | Event::Outcome { .. } => Vec::new(),
         }
     }
 
@@ -91,6 +107,24 @@ impl Telling {
 
     fn line(&self, first: &str, text: &str) -> Told {
         Told::Line(paragraph(first, text, self.width))
+    }
+
+    /// What was unknown before: it is shown now, before it is done.
+    fn decided(&mut self, id: &StepId, scope: &Scope, steps: &[PlannedStep]) -> Vec<Told> {
+        let is = |step: &PlannedStep| (&step.id, &step.scope) == (id, scope);
+        if let Some(at) = self.steps.iter().position(is) {
+            self.steps.splice(at..=at, steps.iter().cloned());
+        }
+        let shown = steps.iter().filter(|step| step.verdict.changes());
+        shown
+            .flat_map(|step| {
+                render_step(step)
+                    .lines()
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>()
+            })
+            .map(Told::Line)
+            .collect()
     }
 
     fn step(&self, id: &StepId, scope: &Scope) -> Option<&PlannedStep> {

@@ -7,7 +7,8 @@ use super::client::{
 use super::machine::{Kind, Machine, processes};
 use super::place::{PASSWORD, Place, text};
 use runbook::model::Identity;
-use runbook::transport::{Hosts, PasswordSource, Secret, SshOptions};
+use runbook::model::Secret;
+use runbook::transport::{Hosts, PasswordSource, SshOptions};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

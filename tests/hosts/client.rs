@@ -130,6 +130,7 @@ pub fn script(text: &str, args: &[&str]) -> Program {
         script: Some(text.to_owned()),
         args: args.iter().map(|arg| (*arg).to_owned()).collect(),
         env: BTreeMap::new(),
+        secrets: Default::default(),
     }
 }
 

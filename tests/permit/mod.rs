@@ -18,6 +18,7 @@ pub fn permit(effect: Effect, contents: &[&[u8]]) -> Result<(Permit, String), St
         plan: Box::new(plan()),
         reason: None,
         runbook_text: String::new(),
+        included: Default::default(),
         allowed: Vec::new(),
     };
     let state = StateDir::new(folder.path().join("state"));
@@ -54,5 +55,6 @@ fn plan() -> Plan {
         },
         targets: Vec::new(),
         steps: Vec::new(),
+        secrets: Default::default(),
     }
 }

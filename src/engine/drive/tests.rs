@@ -3,10 +3,15 @@ use std::sync::Mutex;
 
 struct Silent(Vec<String>);
 
+#[async_trait]
 impl Observer for Silent {
     fn event(&mut self, _: &Event) {}
     fn waiting(&mut self, waiting: &Waiting) {
         self.0.push(waiting.what.clone());
+    }
+    async fn ask(&mut self, question: &Question) -> Result<bool, Fault> {
+        self.0.push(question.message.clone());
+        Ok(true)
     }
 }
 
@@ -25,6 +30,7 @@ async fn waited(
         settle: Duration::from_secs(settle),
         while_it_moves,
         every: Duration::from_secs(1),
+        until: None,
     };
     let (_keep, stop) = watch::channel(false);
     let begun = Instant::now();
@@ -87,6 +93,7 @@ async fn an_unreachable_world_is_waited_for_and_another_fault_is_not() {
         settle: Duration::ZERO,
         while_it_moves: false,
         every: Duration::from_secs(1),
+        until: None,
     };
     let (_keep, stop) = watch::channel(false);
     let calls = Mutex::new(0);
@@ -120,6 +127,7 @@ async fn a_stop_ends_the_waiting() {
         settle: Duration::ZERO,
         while_it_moves: false,
         every: Duration::from_secs(1),
+        until: None,
     };
     let (sender, stop) = watch::channel(false);
     sender.send(true).unwrap();

@@ -10,7 +10,7 @@ use crate::journal::Entry;
 use crate::journal::test_events::{change, host, plan, programs, start_of, step};
 use crate::model::{
     Digest, FieldChange, FieldPath, FileNow, FileRef, FileState, Now, ObjectRef, Program,
-    ProgramNow, Programs, RunId, Target,
+    ProgramNow, Programs, Retry, RunId, Target,
 };
 use crate::plan::{after, take_back};
 use jiff::Timestamp;
@@ -93,6 +93,8 @@ struct World {
     intruded: Vec<String>,
     /// Intents that are durable: nothing else may be carried out.
     intended: Vec<String>,
+    /// What a step turns out to be that is decided only when its turn comes.
+    later: BTreeMap<StepId, Vec<PlannedStep>>,
 }
 
 fn key(effect: &Effect) -> String {
@@ -397,6 +399,21 @@ fn sit(
                     false => Ok(()),
                 })
             }
+            Ask::Decide(_) if dice.once_in(weather.unreachable) => {
+                Input::Decided(Err(Fault::unreachable("api_unreachable", "x")))
+            }
+            Ask::Decide(at) => {
+                let id = machine.plan().steps[at].id.clone();
+                Input::Decided(Ok(world.later[&id].clone()))
+            }
+            Ask::Confirm(_) => {
+                disk.commit();
+                Input::Answered(Ok(!dice.once_in(weather.rejected)))
+            }
+            Ask::Rest(_) => Input::Rested(match dice.once_in(weather.timeout) {
+                true => Err(Fault::definite("timeout", "x")),
+                false => Ok(()),
+            }),
             Ask::End(end) => {
                 disk.commit();
                 return Some(end);
@@ -461,6 +478,7 @@ fn begin(dice: &mut Dice) -> (World, Plan) {
         applied: BTreeMap::new(),
         intruded: vec![],
         intended: vec![],
+        later: BTreeMap::new(),
     };
     for n in 0..3 {
         let mut annotations = BTreeMap::new();
@@ -558,7 +576,38 @@ fn begin(dice: &mut Dice) -> (World, Plan) {
             true => Verdict::NoChange { why: String::new() },
             false => change(effects),
         };
-        plan.steps.push(step(&format!("s{n}"), scope, verdict));
+        let mut planned = step(&format!("s{n}"), scope, verdict);
+        if dice.once_in(3) {
+            planned.retry = Some(Retry {
+                attempts: 3,
+                every: 1,
+            });
+        }
+        if dice.once_in(5) {
+            planned.on_failure = OnFailure::Continue;
+        }
+        if dice.once_in(4) {
+            let late = PlannedStep {
+                verdict: Verdict::Late,
+                ..planned.clone()
+            };
+            let id = planned.id.clone();
+            planned.id = id.item("x");
+            let idle = Verdict::NoChange { why: String::new() };
+            let other = PlannedStep {
+                id: id.item("y"),
+                verdict: idle,
+                ..planned.clone()
+            };
+            world.later.insert(id, vec![planned, other]);
+            planned = late;
+        }
+        plan.steps.push(planned);
+        if dice.once_in(6) {
+            let message = String::new();
+            let gate = step(&format!("g{n}"), Scope::Run, Verdict::Gate { message });
+            plan.steps.push(gate);
+        }
     }
     (world, plan)
 }

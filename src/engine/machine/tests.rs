@@ -1,6 +1,6 @@
 use super::*;
 use crate::journal::test_events::{self, step};
-use crate::model::{FieldChange, FieldPath, ObjectRef, RunId, Scope};
+use crate::model::{FieldChange, FieldPath, ObjectRef, Retry, RunId, Scope};
 use serde_json::Value;
 
 fn effect(name: &str) -> Effect {
@@ -63,6 +63,9 @@ struct Script {
     looks: Vec<Result<Standing, Fault>>,
     writes: Vec<Result<(), Fault>>,
     settles: Vec<Result<(), Fault>>,
+    rests: Vec<Result<(), Fault>>,
+    decided: Vec<Result<Vec<PlannedStep>, Fault>>,
+    answers: Vec<Result<bool, Fault>>,
     log: Vec<String>,
 }
 
@@ -72,6 +75,9 @@ impl Script {
             looks: vec![],
             writes: vec![],
             settles: vec![],
+            rests: vec![],
+            decided: vec![],
+            answers: vec![],
             log: vec![],
         }
     }
@@ -107,6 +113,13 @@ impl Script {
                         }
                     ),
                     Event::RunEnded { ending, .. } => format!("over {ending:?}"),
+                    Event::Retrying { step, attempt, .. } => {
+                        format!("again {step} after {attempt}")
+                    }
+                    Event::Decided { step, steps, .. } => {
+                        let ids: Vec<&str> = steps.iter().map(|s| s.id.as_str()).collect();
+                        format!("decided {step}: {}", ids.join(" "))
+                    }
                     other => panic!("{other:?}"),
                 });
             }
@@ -136,6 +149,18 @@ impl Script {
                 Ask::Watch(at) => {
                     self.log.push(format!("watch {at}"));
                     Input::Settled(take(&mut self.settles))
+                }
+                Ask::Decide(at) => {
+                    self.log.push(format!("decide {at}"));
+                    Input::Decided(self.decided.remove(0))
+                }
+                Ask::Confirm(at) => {
+                    self.log.push(format!("ask {at}"));
+                    Input::Answered(self.answers.remove(0))
+                }
+                Ask::Rest(at) => {
+                    self.log.push(format!("rest {at}"));
+                    Input::Rested(take(&mut self.rests))
                 }
                 Ask::End(end) => return end,
             };
@@ -724,4 +749,231 @@ fn the_end_of_a_run_is_the_same_from_its_journal() {
     let end = |events| End::of(&sitting(undo.clone(), events)).unwrap();
     assert_eq!(end(vec![over(Ending::Failed)]).left, 0);
     assert_eq!(end(vec![left, over(Ending::Done)]).left, 1);
+}
+
+/// Steps of which each is as `with` makes it.
+fn machine_with(verdicts: Vec<Verdict>, with: impl Fn(&mut PlannedStep)) -> Machine {
+    let mut machine = machine_of(PlanKind::Apply, verdicts, &[]);
+    machine.plan.steps.iter_mut().for_each(with);
+    machine
+}
+
+fn three_times(step: &mut PlannedStep) {
+    step.retry = Some(Retry {
+        attempts: 3,
+        every: 5,
+    });
+}
+
+fn rejected() -> Fault {
+    Fault::definite("api_rejected", "x")
+}
+
+#[test]
+fn a_step_that_certainly_failed_is_tried_again_as_often_as_its_runbook_says() {
+    let mut script = Script::new();
+    script.writes = vec![Err(rejected()), Err(rejected()), Ok(())];
+    let end = script.run(&mut machine_with(vec![change(&["a"])], three_times));
+    assert_eq!((end.ending, end.made), (Ending::Done, 1));
+    insta::assert_snapshot!(script.log.join("\n"), @"
+    start s0
+    look
+    intend s0@run#1
+    write s0@run#1
+    outcome s0@run#1 not done
+    again s0 after 1
+    rest 0
+    look
+    intend s0@run#2
+    write s0@run#2
+    outcome s0@run#2 not done
+    again s0 after 2
+    rest 0
+    look
+    intend s0@run#3
+    write s0@run#3
+    outcome s0@run#3 done
+    settle
+    end s0 verified changed=true
+    over Done
+    ");
+
+    let mut script = Script::new();
+    script.writes = vec![Err(rejected()), Err(rejected()), Err(rejected())];
+    let end = script.run(&mut machine_with(vec![change(&["a"])], three_times));
+    assert_eq!((end.ending, end.made), (Ending::Failed, 0));
+    assert_eq!(
+        script.log.iter().filter(|l| l.starts_with("rest")).count(),
+        2
+    );
+}
+
+#[test]
+fn a_check_is_tried_again_and_begins_only_once() {
+    let mut script = Script::new();
+    script.settles = vec![Err(Fault::definite("timeout", "x")), Ok(())];
+    let end = script.run(&mut machine_with(vec![check()], three_times));
+    assert_eq!(end.ending, Ending::Done);
+    insta::assert_snapshot!(script.log.join("\n"), @"
+    start s0
+    watch 0
+    again s0 after 1
+    rest 0
+    watch 0
+    end s0 verified changed=false
+    over Done
+    ");
+}
+
+#[test]
+fn nothing_is_tried_again_that_is_not_certain_or_was_stopped() {
+    for (writes, rests) in [
+        (vec![Err(Fault::refused("x", "x"))], vec![]),
+        (
+            vec![Err(rejected())],
+            vec![Err(Fault::refused("stopped", "x"))],
+        ),
+    ] {
+        let mut script = Script::new();
+        (script.writes, script.rests) = (writes, rests);
+        let end = script.run(&mut machine_with(vec![change(&["a"])], three_times));
+        assert_ne!(end.ending, Ending::Done);
+        assert_eq!(
+            script.log.iter().filter(|l| l.starts_with("write")).count(),
+            1
+        );
+    }
+    let mut script = Script::new();
+    script.writes = vec![Err(lost())];
+    script.looks = vec![Ok(Standing::Before), Ok(Standing::Before)];
+    let end = script.run(&mut machine_with(vec![change(&["a"])], three_times));
+    assert_eq!(end.ending, Ending::Unknown);
+    let mut script = Script::new();
+    script.rests = vec![Err(Fault::refused("stopped", "x"))];
+    script.writes = vec![Err(rejected())];
+    let end = script.run(&mut machine_with(vec![change(&["a"])], three_times));
+    assert_eq!(end.ending, Ending::Stopped);
+}
+
+#[test]
+fn a_run_goes_on_without_a_step_only_where_its_runbook_says_so() {
+    let goes_on = |step: &mut PlannedStep| step.on_failure = OnFailure::Continue;
+    let mut script = Script::new();
+    script.writes = vec![Err(rejected()), Ok(())];
+    let end = script.run(&mut machine_with(
+        vec![change(&["a"]), change(&["b"])],
+        goes_on,
+    ));
+    assert_eq!((&end.ending, end.made), (&Ending::Failed, 1));
+    let fault = end.fault.unwrap();
+    assert_eq!(fault.code, PASSED_OVER);
+    insta::assert_snapshot!(fault.message, @"step `s0` failed, and the run went on without it, as its runbook says");
+    assert!(
+        script
+            .log
+            .contains(&"end s1 verified changed=true".to_owned())
+    );
+
+    // Whether it happened is not known: nothing goes on from there.
+    let mut script = Script::new();
+    script.writes = vec![Err(lost())];
+    let end = script.run(&mut machine_with(
+        vec![change(&["a"]), change(&["b"])],
+        goes_on,
+    ));
+    assert_eq!(end.ending, Ending::Unknown);
+    assert!(!script.log.iter().any(|l| l.contains("s1")));
+}
+
+#[test]
+fn a_gate_that_is_not_passed_ends_the_run() {
+    let gate = || Verdict::Gate {
+        message: "sure?".into(),
+    };
+    let goes_on = |step: &mut PlannedStep| step.on_failure = OnFailure::Continue;
+    let mut script = Script::new();
+    script.answers = vec![Ok(true)];
+    let end = script.run(&mut machine_with(vec![gate(), change(&["a"])], goes_on));
+    assert_eq!((end.ending, end.made), (Ending::Done, 1));
+    insta::assert_snapshot!(script.log.join("\n"), @"
+    start s0
+    ask 0
+    end s0 verified changed=false
+    start s1
+    look
+    intend s1@run#1
+    write s1@run#1
+    outcome s1@run#1 done
+    settle
+    end s1 verified changed=true
+    over Done
+    ");
+    for answer in [Ok(false), Err(Fault::refused("not_confirmed", "x"))] {
+        let mut script = Script::new();
+        script.answers = vec![answer];
+        let end = script.run(&mut machine_with(vec![gate(), change(&["a"])], goes_on));
+        assert_eq!((end.ending, end.made), (Ending::Failed, 0));
+        assert!(!script.log.iter().any(|l| l.contains("s1")));
+    }
+}
+
+#[test]
+fn what_is_decided_late_stands_in_the_place_of_its_step() {
+    let decided = || {
+        let item = |key: &str, verdict| {
+            let id = StepId::new("s0").unwrap().item(key);
+            PlannedStep::new(id, Scope::Run, "", "", verdict)
+        };
+        vec![item("x", change(&["a"])), item("y", unchanged())]
+    };
+    let mut script = Script::new();
+    script.decided = vec![Ok(decided())];
+    let mut machine = machine_with(vec![Verdict::Late, change(&["b"])], |_| {});
+    let end = script.run(&mut machine);
+    assert_eq!((end.ending, end.made), (Ending::Done, 2));
+    insta::assert_snapshot!(script.log.join("\n"), @"
+    decide 0
+    decided s0: s0[x] s0[y]
+    start s0[x]
+    look
+    intend s0[x]@run#1
+    write s0[x]@run#1
+    outcome s0[x]@run#1 done
+    settle
+    end s0[x] verified changed=true
+    end s0[y] unchanged
+    start s1
+    look
+    intend s1@run#1
+    write s1@run#1
+    outcome s1@run#1 done
+    settle
+    end s1 verified changed=true
+    over Done
+    ");
+    let ids: Vec<&str> = machine.plan().steps.iter().map(|s| s.id.as_str()).collect();
+    assert_eq!(ids, ["s0[x]", "s0[y]", "s1"]);
+
+    let mut script = Script::new();
+    script.decided = vec![Err(Fault::unreachable("x", "x"))];
+    let end = script.run(&mut machine_with(
+        vec![Verdict::Late, change(&["b"])],
+        |_| {},
+    ));
+    assert_eq!((end.ending, end.made), (Ending::Failed, 0));
+}
+
+#[test]
+fn what_is_late_is_decided_only_where_it_was_allowed() {
+    let unknown = || Verdict::Unknown {
+        why: "x".into(),
+        otherwise: Some(Box::new(Verdict::Late)),
+    };
+    let mut script = Script::new();
+    let end = script.run(&mut machine_of(PlanKind::Apply, vec![unknown()], &[]));
+    assert_eq!(end.ending, Ending::Failed);
+    let mut script = Script::new();
+    script.decided = vec![Ok(vec![step("s0", Scope::Run, unchanged())])];
+    let end = script.run(&mut machine_of(PlanKind::Apply, vec![unknown()], &["s0"]));
+    assert_eq!(end.ending, Ending::Done);
 }

@@ -36,6 +36,7 @@ fn saved() -> SavedPlan {
     SavedPlan {
         plan: sample(),
         runbook_text: "text\n".into(),
+        included: BTreeMap::new(),
         allowed: vec![StepId::new("one").unwrap()],
     }
 }

@@ -65,6 +65,7 @@ fn plan(steps: Vec<PlannedStep>) -> Plan {
         },
         targets: vec![Target::node("node02", "u")],
         steps,
+        secrets: Default::default(),
     }
 }
 

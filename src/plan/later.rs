@@ -1,0 +1,86 @@
+//! What is decided only when its turn comes, by what the steps before it have done and found.
+
+use super::order::entries;
+use super::step::Planner;
+use crate::actions::{Look, World};
+use crate::fault::Fault;
+use crate::journal::StepResult;
+use crate::model::{Blobs, Plan, PlannedStep, Scope, StepId, Verdict};
+use crate::runbook::Runbook;
+
+/// The last word on each step that has ended.
+type Ended = [(StepId, Scope, StepResult)];
+
+/// Decides the plan's step with the position `at` by what there is now. What comes of it stands in its
+/// place.
+pub async fn decide_now(
+    world: &World,
+    runbook: &Runbook,
+    plan: &Plan,
+    at: usize,
+    ended: &Ended,
+) -> Result<(Vec<PlannedStep>, Blobs), Fault> {
+    let late = plan.steps.get(at).ok_or_else(gone)?;
+    let look = Look::new(world);
+    let mut planner = Planner {
+        look: &look,
+        root: runbook,
+        params: &plan.params,
+        targets: &plan.targets,
+        done: plan.steps.get(..at).unwrap_or_default(),
+        ended,
+        only: Some(late.id.clone()),
+        steps: Vec::new(),
+        blobs: Blobs::default(),
+    };
+    for entry in entries(runbook) {
+        if late.id.is_of(&entry.id()) {
+            planner.plan(&entry, &late.scope).await?;
+        }
+    }
+    let Planner {
+        mut steps, blobs, ..
+    } = planner;
+    // Whoever allowed the step has allowed what it turns out to be.
+    for step in &mut steps {
+        if step.is_late() {
+            let why = "it still cannot be told what it would do".to_owned();
+            step.verdict = Verdict::Refused { why, next: None };
+        }
+    }
+    match steps.is_empty() {
+        true => Err(gone()),
+        false => Ok((steps, blobs)),
+    }
+}
+
+/// What is asked at the gate with the position `at`, with what was found by now.
+pub async fn question(
+    world: &World,
+    runbook: &Runbook,
+    plan: &Plan,
+    at: usize,
+    ended: &Ended,
+) -> Result<String, Fault> {
+    let (steps, _) = decide_now(world, runbook, plan, at, ended).await?;
+    let message = steps.into_iter().find_map(|step| match step.verdict {
+        Verdict::Gate { message } => Some(message),
+        _ => None,
+    });
+    message.ok_or_else(gone)
+}
+
+/// What the steps before the one with the position `at` have found: for each its id, where, and what.
+pub fn found_so_far(plan: &Plan, at: usize) -> Vec<String> {
+    let before = plan.steps.get(..at).unwrap_or_default();
+    let found = before.iter().filter_map(|step| {
+        let output = step.outputs.get("output")?.as_str()?;
+        let output = output.lines().next()?;
+        Some(format!("`{}` ({}): {output}", step.id, step.scope))
+    });
+    found.collect()
+}
+
+fn gone() -> Fault {
+    Fault::internal("the step that is to be decided is not in its runbook")
+}

@@ -1,0 +1,317 @@
+//! What the names in a step's templates and conditions stand for: parameters, the target, the item,
+//! and what earlier steps do and find. What is not known yet is never guessed.
+
+use crate::fault::Fault;
+use crate::journal::StepResult;
+use crate::model::{PlannedStep, Prior, Scope, StepId, Verdict};
+use crate::runbook::{Condition, Runbook, Step, TemplateError, render_arguments};
+use serde_json::{Map, Value, json};
+
+/// The runbook in which a step stands, with what its names stand for.
+#[derive(Debug, Clone)]
+pub struct Context<'r> {
+    pub runbook: &'r Runbook,
+    /// The step that includes it.
+    pub prefix: Option<StepId>,
+    /// What the steps that include it are called, for people.
+    pub title: String,
+    pub params: Map<String, Value>,
+    pub item: Option<(String, Value)>,
+}
+
+impl Context<'_> {
+    /// The id of one of its steps in a plan.
+    pub fn id(&self, step: &StepId) -> StepId {
+        match &self.prefix {
+            None => step.clone(),
+            Some(prefix) => prefix.inner(step),
+        }
+    }
+
+    /// What one of its steps is called, for people.
+    pub fn name(&self, step: &Step) -> String {
+        match &self.item {
+            Some((key, _)) => format!("{}{} ({key})", self.title, step.name),
+            None => format!("{}{}", self.title, step.name),
+        }
+    }
+
+    fn names(&self, scope: &Scope) -> Map<String, Value> {
+        let mut names = Map::new();
+        names.insert("params".to_owned(), Value::Object(self.params.clone()));
+        if let Scope::Target(target) = scope {
+            let target = json!({"name": target.name, "node": target.name});
+            names.insert("target".to_owned(), target);
+        }
+        if let Some((_, item)) = &self.item {
+            names.insert("item".to_owned(), item.clone());
+        }
+        names
+    }
+}
+
+/// The steps before one.
+#[derive(Debug, Clone, Copy)]
+pub struct Earlier<'a> {
+    /// Those that are decided, and not done yet.
+    pub planned: &'a [PlannedStep],
+    /// Those that are done, and the last word on each.
+    pub done: &'a [PlannedStep],
+    pub ended: &'a [(StepId, Scope, StepResult)],
+}
+
+impl<'a> Earlier<'a> {
+    /// What is decided, and will have changed things by then.
+    pub fn prior(self) -> Prior<'a> {
+        Prior {
+            steps: self.planned,
+        }
+    }
+}
+
+/// What a value is that rests on earlier steps.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Resolved<T> {
+    Is(T),
+    /// There is no need of it; says why.
+    Idle(String),
+    /// It is known when its turn comes; says what it waits for.
+    Later(String),
+    /// It will never be known; says why.
+    Never(String),
+}
+
+impl<T> Resolved<T> {
+    /// The same where there is no value.
+    pub fn of_another<U>(self) -> Resolved<U> {
+        match self {
+            Self::Idle(why) => Resolved::Idle(why),
+            Self::Later(why) => Resolved::Later(why),
+            Self::Never(why) => Resolved::Never(why),
+            Self::Is(_) => Resolved::Never("it has a value already".to_owned()),
+        }
+    }
+}
+
+/// What the names of one step stand for.
+pub struct Known {
+    names: Value,
+    /// Names without a value yet, in dotted form, and why.
+    missing: Vec<(String, Missing)>,
+}
+
+#[derive(Debug, Clone)]
+enum Missing {
+    Later(String),
+    Never(String),
+}
+
+impl Known {
+    pub fn of(context: &Context<'_>, scope: &Scope, earlier: Earlier<'_>) -> Self {
+        let mut names = context.names(scope);
+        let mut missing = Vec::new();
+        let mut steps = Map::new();
+        for step in &context.runbook.steps {
+            let id = context.id(&step.id);
+            let Some(found) = Found::of(&id, scope, earlier) else {
+                continue;
+            };
+            let at = format!("steps.{}", step.id);
+            let mut fields = Map::new();
+            match found.changed {
+                Ok(changed) => {
+                    fields.insert("changed".to_owned(), Value::Bool(changed));
+                }
+                Err(why) => missing.push((format!("{at}.changed"), why)),
+            }
+            match found.outputs {
+                Ok(outputs) => fields.extend(outputs),
+                Err(why) => missing.push((at, why)),
+            }
+            steps.insert(step.id.to_string(), Value::Object(fields));
+        }
+        names.insert("steps".to_owned(), Value::Object(steps));
+        Self {
+            names: Value::Object(names),
+            missing,
+        }
+    }
+
+    /// Arguments with their templates rendered.
+    pub fn render(&self, uses: &str, with: &Value) -> Result<Resolved<Value>, String> {
+        let used = names_in_templates(with);
+        match render_arguments(uses, with, &self.names) {
+            Ok(value) => Ok(Resolved::Is(value)),
+            Err(e @ TemplateError::Missing { .. }) => {
+                self.resolve(&used).ok_or_else(|| e.to_string())
+            }
+            Err(e) => Err(e.to_string()),
+        }
+    }
+
+    /// Whether a condition holds. What it does not look at need not be known.
+    pub fn holds(&self, condition: &Condition) -> Result<Resolved<bool>, String> {
+        match condition.holds(&self.names) {
+            Ok(holds) => Ok(Resolved::Is(holds)),
+            Err(e) => self.resolve(&condition.names()).ok_or(e),
+        }
+    }
+
+    /// Why one of the names has no value.
+    fn resolve<T>(&self, used: &[String]) -> Option<Resolved<T>> {
+        let is = |used: &String, name: &String| {
+            used == name
+                || used
+                    .strip_prefix(name.as_str())
+                    .is_some_and(|r| r.starts_with('.'))
+        };
+        let known = |used: &String| {
+            let pointer = format!("/{}", used.replace('.', "/"));
+            self.names.pointer(&pointer).is_some()
+        };
+        let missing = used.iter().filter(|used| !known(used)).find_map(|used| {
+            let longest = self.missing.iter().filter(|(name, _)| is(used, name));
+            longest.max_by_key(|(name, _)| name.len())
+        })?;
+        Some(match &missing.1 {
+            Missing::Later(why) => Resolved::Later(why.clone()),
+            Missing::Never(why) => Resolved::Never(why.clone()),
+        })
+    }
+}
+
+/// What an earlier step does and finds.
+struct Found {
+    changed: Result<bool, Missing>,
+    outputs: Result<Map<String, Value>, Missing>,
+}
+
+impl Found {
+    /// `None`: no such step stands before this one.
+    fn of(id: &StepId, scope: &Scope, earlier: Earlier<'_>) -> Option<Self> {
+        let of = |steps| Prior { steps }.of(id, scope);
+        let planned: Vec<&PlannedStep> = of(earlier.planned).collect();
+        if !planned.is_empty() {
+            return Some(Self::planned(id, &planned));
+        }
+        let done: Vec<&PlannedStep> = of(earlier.done).collect();
+        if done.is_empty() {
+            return None;
+        }
+        let changed = earlier.ended.iter().any(|(ended, at, result)| {
+            ended.is_of(id)
+                && at.is_seen_from(scope)
+                && matches!(result, StepResult::Verified { changed: true })
+        });
+        let outputs = match one(id, &done) {
+            Some(step) if !step.outputs.is_empty() => Ok(step.outputs.clone()),
+            _ => Err(Missing::Never(format!(
+                "`{id}` gave no output: it had nothing to do, or what it printed is not kept"
+            ))),
+        };
+        Some(Self {
+            changed: Ok(changed),
+            outputs,
+        })
+    }
+
+    fn planned(id: &StepId, steps: &[&PlannedStep]) -> Self {
+        let late = steps.iter().find(|step| step.is_late());
+        let changed = match late {
+            Some(step) => Err(Missing::Later(format!(
+                "it rests on `{}`, which is decided only when its turn comes",
+                step.id
+            ))),
+            None => Ok(steps.iter().any(|step| step.verdict.changes())),
+        };
+        let outputs = match one(id, steps) {
+            Some(step) if !step.outputs.is_empty() => Ok(step.outputs.clone()),
+            Some(step) if matches!(step.verdict, Verdict::NoChange { .. }) => {
+                Err(Missing::Never(format!(
+                    "`{id}` has nothing to do, and so gives no output: let `when: steps.{}.changed` \
+                     stand before it",
+                    id.as_str().rsplit('/').next().unwrap_or_default()
+                )))
+            }
+            _ => Err(Missing::Later(format!(
+                "it rests on what `{id}` gives, which is known once that has run"
+            ))),
+        };
+        Self { changed, outputs }
+    }
+}
+
+/// The step itself, where it is not one of several.
+fn one<'a>(id: &StepId, steps: &[&'a PlannedStep]) -> Option<&'a PlannedStep> {
+    match steps {
+        [one] if one.id == *id => Some(one),
+        _ => None,
+    }
+}
+
+/// The dotted names that stand in the templates of a value.
+fn names_in_templates(value: &Value) -> Vec<String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
+    match value {
+        Value::String(text) => text
+            .split("{{")
+            .skip(1)
+            .filter_map(|rest| rest.split("}}").next())
+            .flat_map(|inner| inner.split(|c: char| !plain(c)))
+            .filter(|name| name.contains('.'))
+            .map(str::to_owned)
+            .collect(),
+        Value::Array(items) => items.iter().flat_map(names_in_templates).collect(),
+        Value::Object(map) => map.values().flat_map(names_in_templates).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The items that a step is repeated for, each with its key.
+pub fn items(value: &Value) -> Result<Vec<(String, Value)>, Fault> {
+    let wrong = |what: String| Fault::input("for_each", format!("for_each: {what}"));
+    let listed: Vec<Value> = match value {
+        Value::Array(items) => items.clone(),
+        // What a program prints, line by line.
+        Value::String(text) => text
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .map(Value::from)
+            .collect(),
+        other => return Err(wrong(format!("it needs a list, and this is {other}"))),
+    };
+    let mut items: Vec<(String, Value)> = Vec::new();
+    for item in listed {
+        let key = match &item {
+            Value::String(text) => text.clone(),
+            Value::Object(map) => match map.get("key").or_else(|| map.get("name")) {
+                Some(Value::String(key)) => key.clone(),
+                _ => {
+                    return Err(wrong(format!(
+                        "{item} needs a `key` or a `name` by which it is known"
+                    )));
+                }
+            },
+            Value::Number(number) => number.to_string(),
+            Value::Bool(truth) => truth.to_string(),
+            other => return Err(wrong(format!("{other} cannot be an item"))),
+        };
+        if key.is_empty() || key.len() > LONGEST_KEY {
+            return Err(wrong(format!(
+                "an item is known by 1 to {LONGEST_KEY} bytes, and `{key}` has {}",
+                key.len()
+            )));
+        }
+        if items.iter().any(|(known, _)| *known == key) {
+            return Err(wrong(format!("`{key}` is there twice")));
+        }
+        items.push((key, item));
+    }
+    Ok(items)
+}
+
+/// Bytes by which an item may be known.
+const LONGEST_KEY: usize = 200;
+
+#[cfg(test)]
+mod tests;
