@@ -31,6 +31,9 @@ pub struct Fault {
     /// Stable; scripts may match it.
     pub code: String,
     pub message: String,
+    /// Where several things are wrong, each of them in a line of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub list: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
@@ -41,6 +44,7 @@ impl Fault {
             class,
             code: code.to_owned(),
             message: message.into(),
+            list: Vec::new(),
             next: None,
         }
     }
@@ -49,6 +53,13 @@ impl Fault {
     #[must_use]
     pub fn next(mut self, next: impl Into<String>) -> Self {
         self.next = Some(next.into());
+        self
+    }
+
+    /// Adds the single things that are wrong.
+    #[must_use]
+    pub fn list(mut self, list: Vec<String>) -> Self {
+        self.list = list;
         self
     }
 

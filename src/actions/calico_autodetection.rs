@@ -80,6 +80,10 @@ impl Action for Autodetection {
         })
     }
 
+    fn lost(_with: &serde_json::Value) -> Option<&'static str> {
+        Some("the method is put back exactly; nodes that detect their address by it do so anew")
+    }
+
     async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
         place.run()?;
         let nodes = look.nodes().await?.to_vec();

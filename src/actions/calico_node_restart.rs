@@ -38,6 +38,10 @@ impl Action for NodeRestart {
         Ok(Self)
     }
 
+    fn lost(_with: &serde_json::Value) -> Option<&'static str> {
+        Some("a start leaves nothing behind that could be put back")
+    }
+
     async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
         let node = &place.target()?.name;
         let owner = &look.calico().await?.object;

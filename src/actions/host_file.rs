@@ -153,6 +153,15 @@ impl Action for HostFile {
         })
     }
 
+    fn lost(with: &serde_json::Value) -> Option<&'static str> {
+        match with.get("state").and_then(serde_json::Value::as_str) {
+            Some("absent") => Some(
+                "content, mode and owner come back; an ACL, a label or other attributes do not",
+            ),
+            _ => None,
+        }
+    }
+
     async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
         let file = FileRef {
             host: look.host(&place.target()?.name, place.identity).await?,

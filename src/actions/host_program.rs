@@ -203,6 +203,17 @@ impl<F: Form> Action for HostProgram<F> {
         outputs()
     }
 
+    fn lost(with: &serde_json::Value) -> Option<&'static str> {
+        let has = |part: &str| with.get(part).is_some();
+        match (has("reads"), has("undo")) {
+            (true, _) => None,
+            (_, true) => {
+                Some("its `undo` is its author's word: whether it puts everything back is not seen")
+            }
+            (_, false) => Some("it has no `undo`"),
+        }
+    }
+
     async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
         let host = look.host(&place.target()?.name, place.identity).await?;
         let reader = match &self.does {

@@ -148,6 +148,11 @@ pub trait Action: Sized + Send + Sync {
         Record::default()
     }
 
+    /// What an undo does not bring back, as far as the arguments tell, which are not rendered yet.
+    fn lost(_with: &Value) -> Option<&'static str> {
+        None
+    }
+
     /// Reads what the decision rests on.
     async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Self::Seen, Fault>;
 
@@ -300,6 +305,7 @@ fn kind<A: Action + 'static>() -> Kind {
         schema: schemars::schema_for!(A::Args),
         outputs: A::outputs(),
         literal: A::LITERAL,
+        lost: A::lost,
         check: |with| make::<A>(with.clone()).map(|_| ()),
     }
 }

@@ -1,16 +1,17 @@
 //! `runbook apply`
 
+use super::Global;
 use super::carry::{Start, begin, conclude};
 use super::confirm::Confirmation;
 use super::exit::Exit;
 use super::plan::{allowed_steps, lacking, refusal, saved_path};
-use super::{Global, Subject};
+use super::subject::{Asked, Subject, with_secrets};
 use crate::actions::World;
 use crate::fault::Fault;
 use crate::journal::StateDir;
 use crate::model::{StepId, Verdict};
-use crate::plan::{Params, Request, SavedPlan, differences, plan};
-use crate::runbook::{read, untrusted};
+use crate::plan::{Request, SavedPlan, differences, plan};
+use crate::runbook::{Bound, read, untrusted};
 use crate::views::{render_differences, render_plan};
 use clap::Args;
 use std::path::Path;
@@ -34,20 +35,31 @@ pub struct Apply {
 
 /// What is applied: a runbook as it would be planned now, or a plan that was saved.
 struct Wanted {
-    request: Request,
+    subject: What,
     allowed: Vec<StepId>,
     saved: Option<SavedPlan>,
 }
 
+/// A saved plan says all that there is to say; of a runbook something may have to be asked.
+enum What {
+    Asked(Box<Asked>),
+    Whole(Box<Request>),
+}
+
 impl Apply {
+    /// The name of what is asked for.
+    pub fn runbook(&self) -> &str {
+        &self.subject.name
+    }
+
     pub async fn run(&self, global: &Global) -> Result<Exit, Fault> {
         let wanted = match saved_path(&self.subject.name) {
             Some(path) => self.saved(path)?,
             None => {
-                let request = self.subject.request()?;
-                let allowed = allowed_steps(&self.allow_unknown, &request.runbook)?;
+                let asked = self.subject.read(global)?;
+                let allowed = allowed_steps(&self.allow_unknown, &asked.runbook)?;
                 Wanted {
-                    request,
+                    subject: What::Asked(Box::new(asked)),
                     allowed,
                     saved: None,
                 }
@@ -55,7 +67,7 @@ impl Apply {
         };
         let state = global.state()?;
         let world = global.world().await?;
-        let outcome = self.apply(&world, &state, &wanted).await;
+        let outcome = self.apply(&world, &state, wanted).await;
         world.hosts.close().await;
         outcome
     }
@@ -63,31 +75,43 @@ impl Apply {
     fn saved(&self, path: &Path) -> Result<Wanted, Fault> {
         if !self.subject.nodes.is_empty()
             || !self.subject.params.is_empty()
+            || !self.subject.files.is_empty()
             || !self.allow_unknown.is_empty()
         {
             return Err(Fault::input(
                 "plan_is_whole",
                 "a saved plan has its own nodes, parameters and allowed steps",
             )
-            .next("leave out --node, --param and --allow-unknown, or make another plan"));
+            .next(
+                "leave out --node, --param, --params and --allow-unknown, or make another plan",
+            ));
         }
         let saved = SavedPlan::read(path)?;
         saved.check_engine()?;
         let mut runbook = read(&saved.runbook_text, &saved.plan.runbook)?;
         runbook.untrusted = untrusted(path);
+        let bound = Bound {
+            values: saved.plan.params.clone(),
+            ..Bound::default()
+        };
+        let params = with_secrets(&runbook, bound)?;
         Ok(Wanted {
-            request: Request {
+            subject: What::Whole(Box::new(Request {
                 runbook,
                 nodes: saved.plan.targets.iter().map(|t| t.name.clone()).collect(),
-                params: Params::Bound(saved.plan.params.clone()),
-            },
+                params,
+            })),
             allowed: saved.allowed.clone(),
             saved: Some(saved),
         })
     }
 
-    async fn apply(&self, world: &World, state: &StateDir, wanted: &Wanted) -> Result<Exit, Fault> {
-        let planned = plan(world, &wanted.request).await?;
+    async fn apply(&self, world: &World, state: &StateDir, wanted: Wanted) -> Result<Exit, Fault> {
+        let request = match wanted.subject {
+            What::Asked(asked) => asked.complete(world).await?,
+            What::Whole(request) => *request,
+        };
+        let planned = plan(world, &request).await?;
         let plan = planned.plan;
         if let Some(saved) = &wanted.saved {
             let found = differences(&saved.plan, &plan);
@@ -139,7 +163,7 @@ impl Apply {
             blobs: &planned.blobs,
             allowed: allowed.clone(),
             reason: self.reason.clone(),
-            runbook_text: &wanted.request.runbook.text,
+            runbook_text: &request.runbook.text,
         };
         let carried = begin(world, state, start).await?;
         conclude(world, state, &carried, &plan).await

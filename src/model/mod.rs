@@ -8,6 +8,7 @@ mod identity;
 mod ids;
 mod plan;
 mod program;
+mod secret;
 
 pub use blob::{Blobs, Digest};
 pub use effect::{Effect, Now, ObjectRef, Settled, Standing, Subject};
@@ -24,3 +25,4 @@ pub use plan::{
 };
 pub use program::{Exit, Program, ProgramNow, Programs, Ran};
 pub(crate) use program::{indented, shell_quote, shell_word};
+pub use secret::Secret;

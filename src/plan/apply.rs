@@ -4,7 +4,7 @@ use crate::actions::{Look, Made, Place, World, step};
 use crate::fault::Fault;
 use crate::inventory::select;
 use crate::model::{Blobs, Digest, Plan, PlanKind, PlannedStep, Prior, Scope, Target, Verdict};
-use crate::runbook::{Runbook, Step, StepScope, bind, render_arguments};
+use crate::runbook::{Bound, ParamType, Runbook, Step, StepScope, check_names, render_arguments};
 use serde_json::{Map, Value, json};
 
 /// What is asked for.
@@ -13,16 +13,8 @@ pub struct Request {
     pub runbook: Runbook,
     /// Names of nodes.
     pub nodes: Vec<String>,
-    pub params: Params,
-}
-
-/// The values of parameters.
-#[derive(Debug, Clone)]
-pub enum Params {
-    /// `NAME=VALUE`, as they are typed.
-    Typed(Vec<String>),
-    /// All of them, as an earlier plan has them.
-    Bound(Map<String, Value>),
+    /// The values of its parameters.
+    pub params: Bound,
 }
 
 /// A plan, with the bytes that its effects and their inverses need.
@@ -35,17 +27,14 @@ pub struct Planned {
 /// Looks at the world and decides each step, without writing anything.
 pub async fn plan(world: &World, request: &Request) -> Result<Planned, Fault> {
     let runbook = &request.runbook;
-    let params = match &request.params {
-        Params::Typed(given) => bind(&runbook.params, given)?,
-        Params::Bound(values) => values.clone(),
-    };
+    let params = &request.params.values;
     if request.nodes.is_empty() {
         return Err(
             Fault::input("no_target", format!("{} needs a node", runbook.name))
                 .next("add --node NAME, once for each node"),
         );
     }
-    check_steps(runbook, &params)?;
+    check_steps(runbook, params)?;
     let look = Look::new(world);
     let cluster = world.cluster.identity().await?;
     let known: Vec<String> = look
@@ -54,6 +43,10 @@ pub async fn plan(world: &World, request: &Request) -> Result<Planned, Fault> {
         .iter()
         .map(|n| n.name().to_owned())
         .collect();
+    check_names(&runbook.params, params, |kind, name| match kind {
+        ParamType::Host => world.inventory.knows(name),
+        _ => select(&[name.to_owned()], &known).map(|_| ()),
+    })?;
     let mut targets = Vec::new();
     for name in select(&request.nodes, &known)? {
         let node = look.node(&name).await?;
@@ -63,7 +56,7 @@ pub async fn plan(world: &World, request: &Request) -> Result<Planned, Fault> {
     let mut blobs = Blobs::default();
     for (text, scope) in order(&runbook.steps, &targets) {
         let (planned, needs) =
-            plan_step(&look, runbook, text, scope, &targets, &params, &steps).await?;
+            plan_step(&look, runbook, text, scope, &targets, params, &steps).await?;
         steps.push(planned);
         blobs.extend(needs);
     }
@@ -74,7 +67,7 @@ pub async fn plan(world: &World, request: &Request) -> Result<Planned, Fault> {
         runbook: runbook.name.clone(),
         summary: runbook.summary.clone(),
         runbook_digest: Digest::of(runbook.text.as_bytes()).to_string(),
-        params,
+        params: params.clone(),
         risk: runbook.risk,
         cluster,
         actor: super::actor(),

@@ -5,7 +5,7 @@ mod automatic;
 mod saved;
 mod undo;
 
-pub use apply::{Params, Planned, Request, plan};
+pub use apply::{Planned, Request, plan};
 pub use automatic::{Automatic, automatic};
 pub use saved::{Difference, SavedPlan, differences, digest};
 pub use undo::{Extent, UndoPlan, undo_plan};

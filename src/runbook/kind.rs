@@ -14,6 +14,8 @@ pub enum Type {
     Record(Record),
     /// Whatever is found there; any name may stand below it.
     Any,
+    /// Text that is shown nowhere.
+    Secret,
 }
 
 /// Names and their types, in the order in which they are shown.
@@ -70,6 +72,9 @@ pub struct Kind {
     pub outputs: Record,
     /// Arguments that are literal: scripts, in which no template may stand.
     pub literal: &'static [&'static str],
+    /// What an undo does not bring back, as far as arguments tell that are not rendered; `None`: it brings
+    /// all of it back, or there is nothing to.
+    pub lost: fn(&Value) -> Option<&'static str>,
     /// What is wrong with arguments, once they are rendered.
     pub check: fn(&Value) -> Result<(), String>,
 }

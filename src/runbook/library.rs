@@ -1,8 +1,12 @@
-//! Where runbooks come from: the ones that ship with the program, and files.
+//! Where runbooks come from: files, folders, and the ones that ship with the program.
 
+use super::kind::Kinds;
 use super::model::Runbook;
 use super::read::{ReadError, read};
 use crate::fault::{Fault, nearest};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -11,38 +15,260 @@ const SHIPPED: &[(&str, &str)] = &[(
     include_str!("../../runbooks/fix-bgp-wrong-ip.yaml"),
 )];
 
-/// The runbooks that can be named.
+/// How the names of their files end.
+const ENDINGS: [&str; 2] = ["yaml", "yml"];
+
+/// A folder of runbooks, each in a file that is called as it is.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    pub path: PathBuf,
+    /// Somebody named it, so that it is a mistake if it is not there.
+    pub named: bool,
+}
+
+/// Where a runbook comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    File(PathBuf),
+    Shipped,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Shipped => f.write_str("the one that ships with runbook"),
+        }
+    }
+}
+
+/// A runbook that was found.
+#[derive(Debug, Clone)]
+pub struct Found {
+    pub runbook: Runbook,
+    pub source: Source,
+    /// Others of the same name, which have another text.
+    pub overrides: Vec<Source>,
+}
+
+/// A name, and what stands behind it.
+#[derive(Debug)]
+pub struct Entry {
+    pub name: String,
+    pub source: Source,
+    pub overrides: Vec<Source>,
+    pub runbook: Result<Runbook, Fault>,
+}
+
+/// The runbooks that can be named. What comes first counts: the folders in their order, and then what
+/// ships with the program.
 #[derive(Debug, Default)]
-pub struct Library;
+pub struct Library {
+    kinds: Kinds,
+    folders: Vec<Folder>,
+}
+
+/// A text under a name.
+struct Candidate {
+    source: Source,
+    text: Result<String, Fault>,
+}
 
 impl Library {
-    /// The names of the shipped runbooks.
-    pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        SHIPPED.iter().map(|(name, _)| *name)
+    pub fn new(kinds: Kinds, folders: Vec<Folder>) -> Self {
+        Self { kinds, folders }
+    }
+
+    /// The kinds of steps that its runbooks may have.
+    pub fn kinds(&self) -> &Kinds {
+        &self.kinds
     }
 
     /// Finds a runbook by its name, or by the path of its file.
-    pub fn find(&self, name: &str) -> Result<Runbook, Fault> {
-        if name.contains('/') || name.ends_with(".yaml") || name.ends_with(".yml") {
-            let path = PathBuf::from(name);
-            let text = read_file(&path)?;
-            let mut runbook = read(&text, name)?;
-            runbook.untrusted = untrusted(&path);
-            return Ok(runbook);
+    pub fn find(&self, name: &str) -> Result<Found, Fault> {
+        if let Some(path) = path_of(name) {
+            return Ok(Found {
+                runbook: self.read_path(path)?,
+                source: Source::File(path.to_owned()),
+                overrides: Vec::new(),
+            });
         }
-        match SHIPPED.iter().find(|(shipped, _)| *shipped == name) {
-            Some((_, text)) => Ok(read(text, name)?),
-            None => {
-                let fault =
-                    Fault::input("unknown_runbook", format!("there is no runbook `{name}`"));
-                let list = "`runbook list` shows what there is; a file is given by its path";
-                Err(match nearest(name, self.names()) {
-                    Some(near) => fault.next(format!("did you mean `{near}`? {list}")),
-                    None => fault.next(list),
-                })
+        let mut candidates = Vec::new();
+        for folder in &self.folders {
+            folder.check()?;
+            for ending in ENDINGS {
+                let path = folder.path.join(format!("{name}.{ending}"));
+                candidates.extend(candidate(path));
             }
         }
+        candidates.extend(shipped(name));
+        let entry = self
+            .entry(name, candidates)
+            .ok_or_else(|| self.unknown(name))?;
+        Ok(Found {
+            runbook: entry.runbook?,
+            source: entry.source,
+            overrides: entry.overrides,
+        })
     }
+
+    /// Reads a runbook's file, wherever it is.
+    pub fn read_path(&self, path: &Path) -> Result<Runbook, Fault> {
+        let text = read_file(path)?;
+        self.read_text(&text, &Source::File(path.to_owned()))
+    }
+
+    /// All runbooks, by their names, and the folders that cannot be read.
+    pub fn list(&self) -> (Vec<Entry>, Vec<Fault>) {
+        let mut names: BTreeMap<String, Vec<Candidate>> = BTreeMap::new();
+        let mut faults = Vec::new();
+        for folder in &self.folders {
+            match folder.files() {
+                Ok(files) => {
+                    for (name, path) in files {
+                        names.entry(name).or_default().extend(candidate(path));
+                    }
+                }
+                Err(fault) => faults.push(fault),
+            }
+        }
+        for (name, _) in SHIPPED {
+            names
+                .entry((*name).to_owned())
+                .or_default()
+                .extend(shipped(name));
+        }
+        let entries = names.into_iter();
+        let entries = entries.filter_map(|(name, candidates)| self.entry(&name, candidates));
+        (entries.collect(), faults)
+    }
+
+    /// What the first of the candidates gives.
+    fn entry(&self, name: &str, candidates: Vec<Candidate>) -> Option<Entry> {
+        let mut candidates = candidates.into_iter();
+        let Candidate { source, text } = candidates.next()?;
+        let same = |other: &Candidate| matches!((&text, &other.text), (Ok(a), Ok(b)) if a == b);
+        let (same, others): (Vec<_>, Vec<_>) = candidates.partition(same);
+        // What is word for word the same is as good as where it is a copy of.
+        let source = match same.iter().any(|other| other.source == Source::Shipped) {
+            true => Source::Shipped,
+            false => source,
+        };
+        let runbook = text
+            .and_then(|text| self.read_text(&text, &source))
+            .and_then(|runbook| match runbook.name == name {
+                true => Ok(runbook),
+                false => Err(Fault::input(
+                    "runbook_name",
+                    format!(
+                        "{source}: its name is `{}`, and its file is called `{name}`",
+                        runbook.name
+                    ),
+                )
+                .next("call both the same")),
+            });
+        Some(Entry {
+            name: name.to_owned(),
+            source,
+            overrides: others.into_iter().map(|other| other.source).collect(),
+            runbook,
+        })
+    }
+
+    fn read_text(&self, text: &str, source: &Source) -> Result<Runbook, Fault> {
+        let (file, untrusted) = match source {
+            Source::File(path) => (path.display().to_string(), untrusted(path)),
+            Source::Shipped => ("a shipped runbook".to_owned(), None),
+        };
+        let mut runbook = read(text, &file)?;
+        runbook.untrusted = untrusted;
+        Ok(runbook)
+    }
+
+    fn unknown(&self, name: &str) -> Fault {
+        let shipped = SHIPPED.iter().map(|(name, _)| (*name).to_owned());
+        let in_folders = self
+            .folders
+            .iter()
+            .flat_map(|f| f.files().unwrap_or_default());
+        let known: Vec<String> = in_folders.map(|(name, _)| name).chain(shipped).collect();
+        let fault = Fault::input("unknown_runbook", format!("there is no runbook `{name}`"));
+        let list = "`runbook list` shows what there is; a file is given by its path";
+        match nearest(name, known.iter().map(String::as_str)) {
+            Some(near) => fault.next(format!("did you mean `{near}`? {list}")),
+            None => fault.next(list),
+        }
+    }
+}
+
+impl Folder {
+    fn check(&self) -> Result<(), Fault> {
+        match self.named && !self.path.is_dir() {
+            true => Err(self.unreadable("it is not a folder")),
+            false => Ok(()),
+        }
+    }
+
+    fn unreadable(&self, why: &str) -> Fault {
+        Fault::input(
+            "library_folder",
+            format!(
+                "the folder {} of runbooks cannot be read: {why}",
+                self.path.display()
+            ),
+        )
+        .next("look at --path, or at RUNBOOK_PATH in the environment")
+    }
+
+    /// The files of runbooks, and how these should be called.
+    fn files(&self) -> Result<Vec<(String, PathBuf)>, Fault> {
+        let entries = match std::fs::read_dir(&self.path) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == ErrorKind::NotFound && !self.named => return Ok(Vec::new()),
+            Err(e) => return Err(self.unreadable(&e.to_string())),
+        };
+        let mut files = Vec::new();
+        for entry in entries.flatten() {
+            let path = entry.path();
+            let ending = path
+                .extension()
+                .and_then(|e| e.to_str())
+                .unwrap_or_default();
+            let Some(stem) = path.file_stem().map(|s| s.to_string_lossy().into_owned()) else {
+                continue;
+            };
+            if ENDINGS.contains(&ending) && !stem.starts_with('.') && !path.is_dir() {
+                files.push((stem, path));
+            }
+        }
+        files.sort();
+        Ok(files)
+    }
+}
+
+/// The path in a name, where it is one.
+fn path_of(name: &str) -> Option<&Path> {
+    let is = name.contains('/') || ENDINGS.iter().any(|e| name.ends_with(&format!(".{e}")));
+    is.then(|| Path::new(name))
+}
+
+fn shipped(name: &str) -> Option<Candidate> {
+    let (_, text) = SHIPPED.iter().find(|(shipped, _)| *shipped == name)?;
+    Some(Candidate {
+        source: Source::Shipped,
+        text: Ok((*text).to_owned()),
+    })
+}
+
+/// A file, if it is there.
+fn candidate(path: PathBuf) -> Option<Candidate> {
+    if !path.is_symlink() && !path.exists() {
+        return None;
+    }
+    Some(Candidate {
+        text: read_file(&path),
+        source: Source::File(path),
+    })
 }
 
 /// Why a file's programs are not to be run for a mere look: somebody else can put into it what they
@@ -89,24 +315,4 @@ impl From<ReadError> for Fault {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_shipped_runbook_is_read_under_its_own_name() {
-        let library = Library;
-        for name in library.names() {
-            assert_eq!(library.find(name).unwrap().name, name);
-        }
-    }
-
-    #[test]
-    fn an_unknown_name_is_an_error_with_a_suggestion() {
-        let fault = Library.find("fix-bgp-wrong-pi").unwrap_err();
-        assert!(fault.next.unwrap().contains("`fix-bgp-wrong-ip`"));
-        assert_eq!(
-            Library.find("./none.yaml").unwrap_err().code,
-            "runbook_unreadable"
-        );
-    }
-}
+mod tests;

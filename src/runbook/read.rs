@@ -4,12 +4,11 @@
 use super::condition::Condition;
 use super::kind::{Record, Type};
 use super::model::{Become, OnFailure, Runbook, Step, StepScope, TargetKind};
-use super::param::{Param, ParamType};
+use super::param::{Param, ParamTexts};
 use super::template;
 use crate::model::{Risk, StepId};
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::BTreeMap;
 
 const API_VERSION: &str = "runbook/v1";
 /// No runbook that a person wrote is larger.
@@ -34,17 +33,8 @@ struct File {
     targets: TargetKind,
     r#become: Option<Become>,
     #[serde(default)]
-    params: BTreeMap<String, ParamText>,
+    params: ParamTexts,
     steps: Vec<StepText>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ParamText {
-    r#type: ParamType,
-    default: Option<Value>,
-    #[serde(default)]
-    help: String,
 }
 
 #[derive(Deserialize)]
@@ -107,31 +97,14 @@ fn check_become(r#become: &Become) -> Result<(), String> {
     }
 }
 
-fn read_params(texts: BTreeMap<String, ParamText>) -> Result<Vec<Param>, String> {
-    texts
-        .into_iter()
-        .map(|(name, text)| {
-            if StepId::new(&name).is_none() {
-                return Err(format!(
-                    "params: `{name}` is not a name: lower-case letters, digits and _"
-                ));
-            }
-            if let Some(default) = &text.default
-                && !text.r#type.accepts(default)
-            {
-                return Err(format!(
-                    "params: the default of `{name}` is {default}, and not {}",
-                    text.r#type.expects()
-                ));
-            }
-            Ok(Param {
-                name,
-                r#type: text.r#type,
-                default: text.default,
-                help: text.help,
-            })
+fn read_params(texts: ParamTexts) -> Result<Vec<Param>, String> {
+    let read = |(name, text): (String, _)| {
+        Param::from_text(&name, text).map_err(|problems| {
+            let said = problems.into_iter().map(|problem| problem.message);
+            format!("params: {}", said.collect::<Vec<_>>().join("; "))
         })
-        .collect()
+    };
+    texts.0.into_iter().map(read).collect()
 }
 
 fn read_steps(texts: Vec<StepText>, params: &[Param]) -> Result<Vec<Step>, String> {

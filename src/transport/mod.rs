@@ -9,9 +9,10 @@ mod script;
 mod shell_loop;
 mod ssh;
 
+pub use crate::model::Secret;
 pub use file::{FileReading, MAX_FILE, OwnerNames};
 pub use kube::{Cluster, ClusterOptions, Right};
-pub use password::{AskPerson, PasswordSource, Secret};
+pub use password::{AskPerson, PasswordSource};
 pub use program::check_failed;
 pub use script::another_host;
 pub use ssh::{Hosts, SshOptions};

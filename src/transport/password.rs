@@ -1,30 +1,10 @@
 //! The password by which one becomes another user: asked for once, kept in memory alone.
 
 use crate::fault::Fault;
-use crate::model::Identity;
+use crate::model::{Identity, Secret};
 use std::collections::BTreeMap;
 use std::fmt;
 use tokio::sync::Mutex;
-
-/// A text that is never shown.
-#[derive(Clone)]
-pub struct Secret(String);
-
-impl Secret {
-    pub fn new(text: String) -> Self {
-        Self(text)
-    }
-
-    pub(super) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(secret)")
-    }
-}
 
 /// Asks a person; the argument says for what.
 pub type AskPerson = Box<dyn Fn(&str) -> Result<Secret, Fault> + Send + Sync>;
