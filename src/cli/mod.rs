@@ -26,6 +26,7 @@ use crate::transport::{Cluster, ClusterOptions, Hosts, PasswordSource, Secret, S
 use crate::views::render_fault;
 use clap::{Args, Parser, Subcommand};
 use exit::Exit;
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -132,7 +133,8 @@ pub fn main() -> ExitCode {
         });
     outcome
         .unwrap_or_else(|fault| {
-            eprintln!("{}", render_fault(&fault));
+            // A terminal that is gone reads it no more.
+            let _ = writeln!(std::io::stderr(), "{}", render_fault(&fault));
             Exit::of(fault.class)
         })
         .into()
@@ -155,7 +157,6 @@ async fn run(cli: Cli) -> Result<Exit, Fault> {
 /// Writes what was asked for to standard output. A reader that has seen enough and closed its end is
 /// no error.
 fn say(text: &str) {
-    use std::io::Write;
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

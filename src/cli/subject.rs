@@ -7,7 +7,7 @@ use crate::plan::Request;
 use crate::runbook::{
     Binding, Bound, Given, Param, ParamFile, ParamType, Runbook, TargetKind, bind,
 };
-use crate::views::clean;
+use crate::views::render_override;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -39,13 +39,8 @@ impl Subject {
     /// here, before hosts and cluster are thought of.
     pub fn read(&self, global: &Global) -> Result<Asked, Fault> {
         let found = global.library().find(&self.name)?;
-        if let Some(other) = found.overrides.first() {
-            eprintln!(
-                "{} is read from {}, which overrides {}.",
-                clean(&found.runbook.name),
-                clean(&found.source.to_string()),
-                clean(&other.to_string())
-            );
+        if let Some(line) = render_override(&found) {
+            eprintln!("{line}");
         }
         let files = self.files.iter().map(|path| ParamFile::read(path));
         let asked = Asked {

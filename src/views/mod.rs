@@ -17,6 +17,6 @@ pub use fault::render_fault;
 pub use history::{State, render_history, render_run};
 pub use live::Live;
 pub use plan::{render_differences, render_plan};
-pub use runbook::{render_list, render_runbook, render_runbook_help};
+pub use runbook::{render_list, render_override, render_runbook, render_runbook_help};
 pub use tell::{Telling, Told};
 pub use text::{clean, seconds};

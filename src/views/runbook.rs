@@ -18,11 +18,9 @@ pub fn render_runbook(found: &Found, kinds: &Kinds) -> String {
         Source::Shipped => "ships with runbook".to_owned(),
         file => file.to_string(),
     };
-    let overrides = found.overrides.iter().map(Source::to_string);
-    let overrides: Vec<String> = overrides.collect();
-    let from = match overrides.is_empty() {
-        true => from,
-        false => format!("{from}; overrides {}", overrides.join(" and ")),
+    let from = match overridden(&found.overrides) {
+        None => from,
+        Some(others) => format!("{from}; overrides {others}"),
     };
     for (name, value) in [
         ("for", targets(runbook.targets).to_owned()),
@@ -85,8 +83,8 @@ pub fn render_list(entries: &[Entry]) -> String {
             Source::Shipped => "ships with runbook".to_owned(),
             file => format!("from {file}"),
         };
-        for other in &entry.overrides {
-            from.push_str(&format!("; overrides {other}"));
+        if let Some(others) = overridden(&entry.overrides) {
+            from.push_str(&format!("; overrides {others}"));
         }
         let line = paragraph(&format!("{blank}  "), &from, page.width);
         page.line(&style(line).dim().to_string());
@@ -103,14 +101,26 @@ pub fn render_list(entries: &[Entry]) -> String {
         for line in &fault.list {
             page.paragraph("    - ", line);
         }
-        for other in &entry.overrides {
-            page.paragraph(
-                "    ",
-                &format!("until it is put right, it stands before {other}"),
-            );
+        if let Some(others) = overridden(&entry.overrides) {
+            let text = format!("until it is put right, it stands before {others}");
+            page.paragraph("    ", &text);
         }
     }
     page.out
+}
+
+/// Which others a runbook overrides, in one line; nothing, where there are none.
+pub fn render_override(found: &Found) -> Option<String> {
+    let others = overridden(&found.overrides)?;
+    let (name, source) = (&found.runbook.name, &found.source);
+    Some(clean(&format!(
+        "{name} is read from {source}, which overrides {others}."
+    )))
+}
+
+fn overridden(others: &[Source]) -> Option<String> {
+    let others: Vec<String> = others.iter().map(Source::to_string).collect();
+    (!others.is_empty()).then(|| others.join(" and "))
 }
 
 struct Page {
@@ -282,6 +292,9 @@ fn presence(param: &Param) -> String {
         None if param.r#type == ParamType::Secret => {
             "must be given, but not on the command line".to_owned()
         }
+        None if param.r#type == ParamType::Node && param.name == "node" => {
+            "the one of --node if left out".to_owned()
+        }
         None => "must be given".to_owned(),
     }
 }
@@ -367,6 +380,17 @@ steps:
     fn the_shipped_runbook_is_shown() {
         let found = Library::default().find("fix-bgp-wrong-ip").unwrap();
         insta::assert_snapshot!(render_runbook(&found, &kinds()));
+    }
+
+    #[test]
+    fn an_override_is_said() {
+        let mut found = found();
+        found
+            .overrides
+            .insert(0, Source::File(PathBuf::from("other.yaml")));
+        insta::assert_snapshot!(render_override(&found).unwrap(), @"look-after is read from ./runbooks/look-after.yaml, which overrides other.yaml and the one that ships with runbook.");
+        found.overrides.clear();
+        assert_eq!(render_override(&found), None);
     }
 
     #[test]

@@ -6,14 +6,17 @@ use console::{Key, Term, style, truncate_str};
 use std::collections::BTreeSet;
 use std::io;
 
-/// How much of a list is shown at a time.
+/// How much of a list is shown at a time, where the terminal has room for it.
 const ROWS: usize = 10;
+/// Lines besides: the question, the search, how much there is below, and where the cursor rests.
+const BESIDES: usize = 4;
 
 /// The list as it is being searched.
 struct Choice<'a> {
     items: &'a [String],
     /// The marked ones are chosen; otherwise it is the one the cursor is at.
     several: bool,
+    rows: usize,
     search: String,
     /// Among those that are found.
     at: usize,
@@ -27,10 +30,11 @@ enum Pressed {
 }
 
 impl<'a> Choice<'a> {
-    fn new(items: &'a [String], several: bool) -> Self {
+    fn new(items: &'a [String], several: bool, height: usize) -> Self {
         Self {
             items,
             several,
+            rows: height.saturating_sub(BESIDES).clamp(1, ROWS),
             search: String::new(),
             at: 0,
             marked: BTreeSet::new(),
@@ -57,8 +61,8 @@ impl<'a> Choice<'a> {
             (Key::ArrowDown | Key::Tab, _) => {
                 self.at = if self.at >= last { 0 } else { self.at + 1 };
             }
-            (Key::PageUp, _) => self.at = self.at.saturating_sub(ROWS),
-            (Key::PageDown, _) => self.at = (self.at + ROWS).min(last),
+            (Key::PageUp, _) => self.at = self.at.saturating_sub(self.rows),
+            (Key::PageDown, _) => self.at = (self.at + self.rows).min(last),
             (Key::Enter, _) if self.several && !self.marked.is_empty() => {
                 return Pressed::Done(self.marked.iter().copied().collect());
             }
@@ -102,8 +106,8 @@ impl<'a> Choice<'a> {
             format!("  search: {}", clean(&self.search)),
         ];
         let found = self.found();
-        let first = (self.at + 1).saturating_sub(ROWS);
-        for (row, (index, item)) in found.iter().enumerate().skip(first).take(ROWS) {
+        let first = (self.at + 1).saturating_sub(self.rows);
+        for (row, (index, item)) in found.iter().enumerate().skip(first).take(self.rows) {
             let cursor = if row == self.at { ">" } else { " " };
             let mark = match (self.several, self.marked.contains(index)) {
                 (false, _) => "",
@@ -112,7 +116,7 @@ impl<'a> Choice<'a> {
             };
             lines.push(format!("{cursor} {mark}{}", clean(item)));
         }
-        let unseen = found.len().saturating_sub(first + ROWS);
+        let unseen = found.len().saturating_sub(first + self.rows);
         match found.len() {
             0 => lines.push("  (none is called so)".to_owned()),
             _ if unseen > 0 => lines.push(format!("  ({unseen} more below)")),
@@ -130,7 +134,7 @@ pub fn ask(
     items: &[String],
     several: bool,
 ) -> io::Result<Option<Vec<String>>> {
-    let mut choice = Choice::new(items, several);
+    let mut choice = Choice::new(items, several, usize::from(term.size().0));
     let chosen = loop {
         let lines = choice.screen(question);
         // A line that wraps could not be taken away again.
@@ -181,7 +185,7 @@ mod tests {
     #[test]
     fn a_list_is_searched_by_typing() {
         let items = items();
-        let mut choice = Choice::new(&items, false);
+        let mut choice = Choice::new(&items, false, 24);
         let key = Key::Char;
         assert_eq!(
             press(&mut choice, &[key('0'), key('3'), Key::Enter]),
@@ -210,7 +214,7 @@ mod tests {
     #[test]
     fn several_are_marked_and_without_a_mark_nothing_is_chosen() {
         let items = items();
-        let mut choice = Choice::new(&items, true);
+        let mut choice = Choice::new(&items, true, 24);
         assert_eq!(press(&mut choice, &[Key::Enter]), None);
         let space = || Key::Char(' ');
         let down = Key::ArrowDown;
@@ -231,16 +235,25 @@ mod tests {
     #[test]
     fn the_cursor_stays_in_sight() {
         let items = items();
-        let mut choice = Choice::new(&items, false);
+        let mut choice = Choice::new(&items, false, 24);
         press(&mut choice, &vec![Key::ArrowDown; 11]);
         insta::assert_snapshot!(choice.screen("Which node?").join("\n"));
+        for height in [0, 5, 6, 24, 80] {
+            let mut choice = Choice::new(&items, false, height);
+            for _ in 0..20 {
+                let lines = choice.screen("Which node?");
+                assert!(lines.len() < height.max(BESIDES + 1), "{height}: {lines:?}");
+                assert_eq!(lines.iter().filter(|l| l.starts_with("> ")).count(), 1);
+                choice.press(&Key::ArrowDown);
+            }
+        }
     }
 
     #[test]
     fn what_is_cut_off_chooses_nothing() {
         let items = items();
         for end in [Key::Escape, Key::CtrlC, Key::Char('\u{4}')] {
-            let mut choice = Choice::new(&items, true);
+            let mut choice = Choice::new(&items, true, 24);
             assert_eq!(press(&mut choice, &[Key::Char(' '), end]), Some(Vec::new()));
         }
         struct Gone;

@@ -98,8 +98,12 @@ fn ask(
             else {
                 return Ok(None);
             };
-            match param.read_text(&chosen.join(",")) {
-                Ok(value) => return Ok(Some(value)),
+            let value = match (several, chosen.as_slice()) {
+                (false, [one]) => Value::from(one.as_str()),
+                _ => Value::from(chosen),
+            };
+            match param.check(&value) {
+                Ok(()) => return Ok(Some(value)),
                 Err(why) => term.write_line(&format!("  {}", clean(&why)))?,
             }
         }

@@ -278,7 +278,13 @@ fn value(param: &Param, given: &Given) -> Option<Result<Value, Fault>> {
             .next("chmod 600 FILE, or give a pipe")));
         }
         let fits = param.check(value).map(|()| value.clone());
-        return Some(fits.map_err(|why| wrong(format!("{}: {why}", file.path))));
+        return Some(fits.map_err(|why| {
+            let fault = wrong(format!("{}: {why}", file.path));
+            match quotes(param, value) {
+                Some(next) => fault.next(next),
+                None => fault,
+            }
+        }));
     }
     if let Some(value) = given.environment.get(&name.to_ascii_uppercase()) {
         let value = value
@@ -295,6 +301,17 @@ fn value(param: &Param, given: &Given) -> Option<Result<Value, Fault>> {
     }
     match (param.r#type, name, given.nodes.as_slice()) {
         (ParamType::Node, "node", [node]) => Some(text(node)),
+        _ => None,
+    }
+}
+
+/// What to do about a value that is right but for its quotes.
+fn quotes(param: &Param, value: &Value) -> Option<&'static str> {
+    match value {
+        Value::String(text) if param.read_text(text).is_ok() => Some("write it without quotes"),
+        Value::Number(_) | Value::Bool(_) if param.read_text(&value.to_string()).is_ok() => {
+            Some("write it in quotes")
+        }
         _ => None,
     }
 }

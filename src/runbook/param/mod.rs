@@ -53,37 +53,44 @@ impl Param {
     /// What its value must be, in words.
     pub fn expects(&self) -> String {
         let (one, _) = self.r#type.names();
-        let mut words = match self.r#type {
-            ParamType::Enum => format!("{one} {}", self.values.join(", ")),
-            ParamType::List => {
-                let (_, several) = self.items.names();
-                let values = match self.items {
-                    ParamType::Enum => format!(" {}", self.values.join(", ")),
-                    _ => String::new(),
-                };
-                format!("{one} of {several}{values}")
+        let mut words = match (self.r#type, self.items) {
+            (ParamType::Enum, _) => format!("{one} {}", self.values.join(", ")),
+            (ParamType::List, ParamType::Enum) => {
+                format!("{one} of {}", self.values.join(", "))
+            }
+            (ParamType::List, items) => format!("{one} of {}", items.names().1),
+            // The limits are examples themselves.
+            (ParamType::Duration, _) if self.min.is_some() || self.max.is_some() => {
+                "a duration".to_owned()
             }
             _ => one.to_owned(),
         };
-        let of = match self.r#type {
-            ParamType::Int | ParamType::Duration => "",
-            ParamType::List => " items",
-            _ => " characters",
-        };
-        match (&self.min, &self.max) {
-            (None, None) => {}
-            (Some(min), None) => words.push_str(&format!(", at least {min}{of}")),
-            (None, Some(max)) => words.push_str(&format!(", at most {max}{of}")),
-            (Some(min), Some(max)) => words.push_str(&format!(", {min} to {max}{of}")),
-        }
+        words.push_str(&self.limits());
         if let Some(pattern) = &self.pattern {
             let which = match self.r#type {
-                ParamType::List => "each of which matches",
-                _ => "that matches",
+                ParamType::List => ", each of which matches",
+                _ => " that matches",
             };
-            words.push_str(&format!(", {which} `{}`", pattern.source));
+            words.push_str(&format!("{which} `{}`", pattern.source));
         }
         words
+    }
+
+    fn limits(&self) -> String {
+        let limits = match (&self.min, &self.max) {
+            (None, None) => return String::new(),
+            (Some(min), None) => format!("at least {min}"),
+            (None, Some(max)) => format!("at most {max}"),
+            (Some(min), Some(max)) => format!("{min} to {max}"),
+        };
+        match self.r#type {
+            ParamType::List => format!(", {limits} of them"),
+            ParamType::Int | ParamType::Duration if self.min.is_some() && self.max.is_some() => {
+                format!(" from {limits}")
+            }
+            ParamType::Int | ParamType::Duration => format!(" of {limits}"),
+            _ => format!(" of {limits} characters"),
+        }
     }
 
     /// Reads what somebody typed, and says what is wrong with it.

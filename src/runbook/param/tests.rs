@@ -27,7 +27,7 @@ fn everything_that_is_wrong_with_a_declaration_is_said_at_once() {
     max: it is less than `min`, so that nothing would fit
     ");
     insta::assert_snapshot!(wrong("x", "{type: int, default: 5m}"), @r#"default: the default of `x` is "5m", and not a whole number"#);
-    insta::assert_snapshot!(wrong("x", "{type: int, min: 3, default: 2}"), @"default: the default of `x` is 2, and not a whole number, at least 3");
+    insta::assert_snapshot!(wrong("x", "{type: int, min: 3, default: 2}"), @"default: the default of `x` is 2, and not a whole number of at least 3");
     insta::assert_snapshot!(wrong("x", "{type: int, min: 5m}"), @"min: `5m` is not a whole number");
     insta::assert_snapshot!(wrong("x", "{type: duration, min: 5, max: soon}"), @"
     min: `5` is not a duration such as 90s, 5m or 1h30m
@@ -85,16 +85,16 @@ fn values_are_checked_as_a_whole() {
         read("{type: string, pattern: 'a|bc'}", "bc"),
         Ok(json!("bc"))
     );
-    insta::assert_snapshot!(read("{type: string, pattern: 'a|bc'}", "abc").unwrap_err(), @"parameter `x` is a string, that matches `a|bc`, and `abc` is not");
+    insta::assert_snapshot!(read("{type: string, pattern: 'a|bc'}", "abc").unwrap_err(), @"parameter `x` is a string that matches `a|bc`, and `abc` is not");
     insta::assert_snapshot!(read("{type: string, pattern: 'a'}", "a\n").unwrap_err(), @"
-    parameter `x` is a string, that matches `a`, and `a
+    parameter `x` is a string that matches `a`, and `a
     ` is not
     ");
-    insta::assert_snapshot!(read("{type: int, min: 1}", "0").unwrap_err(), @"parameter `x` is a whole number, at least 1, and `0` is not");
+    insta::assert_snapshot!(read("{type: int, min: 1}", "0").unwrap_err(), @"parameter `x` is a whole number of at least 1, and `0` is not");
     insta::assert_snapshot!(read("{type: enum, values: [enforce, warn]}", "enforced").unwrap_err(), @"parameter `x` is one of enforce, warn, and `enforced` is not; did you mean `enforce`?");
     insta::assert_snapshot!(read("{type: list, items: ip}", "192.0.2.1,x").unwrap_err(), @"parameter `x` is a list of IP addresses such as 192.0.2.7, and `x` in it is not one");
-    insta::assert_snapshot!(read("{type: list, items: ip, min: 2}", "192.0.2.1").unwrap_err(), @r#"parameter `x` is a list of IP addresses such as 192.0.2.7, at least 2 items, and `["192.0.2.1"]` is not"#);
-    insta::assert_snapshot!(read("{type: secret, min: 9}", "hunter2").unwrap_err(), @"parameter `x` is a secret, at least 9 characters, and what was given is not");
+    insta::assert_snapshot!(read("{type: list, items: ip, min: 2}", "192.0.2.1").unwrap_err(), @r#"parameter `x` is a list of IP addresses such as 192.0.2.7, at least 2 of them, and `["192.0.2.1"]` is not"#);
+    insta::assert_snapshot!(read("{type: secret, min: 9}", "hunter2").unwrap_err(), @"parameter `x` is a secret of at least 9 characters, and what was given is not");
     let long = "x".repeat(70);
     insta::assert_snapshot!(read("{type: int}", &long).unwrap_err(), @"parameter `x` is a whole number, and `xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…` is not");
 }

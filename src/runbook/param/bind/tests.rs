@@ -126,7 +126,17 @@ fn each_mistake_is_named_with_its_place() {
     ");
     let mut given = typed(&["who=a"]);
     given.files = vec![file("a.yaml", "{count: '4'}")];
-    insta::assert_snapshot!(said(&given), @"a.yaml: parameter `count` is a whole number, at most 9, and `4` is not [param_value]");
+    insta::assert_snapshot!(said(&given), @"
+    a.yaml: parameter `count` is a whole number of at most 9, and `4` is not [param_value]
+    next: write it without quotes
+    ");
+    given.typed.clear();
+    given.files = vec![file("a.yaml", "{who: 4}")];
+    insta::assert_snapshot!(said(&given), @"
+    a.yaml: parameter `who` is a string, and `4` is not [param_value]
+    next: write it in quotes
+    ");
+    given = typed(&["who=a"]);
     given.files = vec![file("a.yaml", "{cuont: 4}")];
     insta::assert_snapshot!(said(&given), @"
     a.yaml: this runbook has no parameter `cuont` [unknown_param]
@@ -140,9 +150,9 @@ fn each_mistake_is_named_with_its_place() {
     ");
     given.files = Vec::new();
     given.environment = environment(&[("RUNBOOK_PARAM_TOKEN", "abc")]);
-    insta::assert_snapshot!(said(&given), @"RUNBOOK_PARAM_TOKEN: parameter `token` is a secret, at least 4 characters, and what was given is not [param_value]");
+    insta::assert_snapshot!(said(&given), @"RUNBOOK_PARAM_TOKEN: parameter `token` is a secret of at least 4 characters, and what was given is not [param_value]");
     // The default of `twice` may be 12, which `count` may not.
-    insta::assert_snapshot!(said(&typed(&["who=a", "count=12"])), @"parameter `count` is a whole number, at most 9, and `12` is not [param_value]");
+    insta::assert_snapshot!(said(&typed(&["who=a", "count=12"])), @"parameter `count` is a whole number of at most 9, and `12` is not [param_value]");
 }
 
 #[test]
@@ -150,7 +160,7 @@ fn everything_that_is_wrong_or_missing_is_said_at_once() {
     insta::assert_snapshot!(said(&typed(&["count=x", "within=soon", "witin=3s", "peers=a", "token=x"])), @"
     6 parameters are wrong or missing [params_wrong]
     - this runbook has no parameter `witin` (did you mean `within`? it has who, count, within, peers, mode, token, label, twice)
-    - parameter `count` is a whole number, at most 9, and `x` is not
+    - parameter `count` is a whole number of at most 9, and `x` is not
     - parameter `within` is a duration such as 90s, 5m or 1h30m, and `soon` is not (How long it may take)
     - parameter `peers` is a list of IP addresses such as 192.0.2.7, and `a` in it is not one
     - parameter `token` is a secret, and everybody on this machine can read a command line (set RUNBOOK_PARAM_TOKEN in the environment, put it into a file for --params, or let it be asked for on a terminal)
@@ -159,7 +169,7 @@ fn everything_that_is_wrong_or_missing_is_said_at_once() {
     // All of one kind keep its code.
     insta::assert_snapshot!(said(&typed(&["who=a", "count=x", "within=soon"])), @"
     2 parameters are wrong or missing [param_value]
-    - parameter `count` is a whole number, at most 9, and `x` is not
+    - parameter `count` is a whole number of at most 9, and `x` is not
     - parameter `within` is a duration such as 90s, 5m or 1h30m, and `soon` is not (How long it may take)
     ");
 }
