@@ -26,6 +26,7 @@ use crate::transport::{Cluster, ClusterOptions, Hosts, PasswordSource, Secret, S
 use crate::views::render_fault;
 use clap::{Args, Parser, Subcommand};
 use exit::Exit;
+use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -75,7 +76,7 @@ struct Global {
         env = "RUNBOOK_PATH",
         value_delimiter = ':'
     )]
-    path: Vec<PathBuf>,
+    path: Vec<OsString>,
     /// Where journals are kept (~/.local/state/runbook)
     #[arg(long, global = true, value_name = "DIR", env = "RUNBOOK_STATE_DIR")]
     state_dir: Option<PathBuf>,
@@ -232,8 +233,8 @@ impl Global {
         let named = self
             .path
             .iter()
-            .filter(|p| !p.as_os_str().is_empty())
-            .map(|p| (p.clone(), true));
+            .filter(|p| !p.is_empty())
+            .map(|p| (PathBuf::from(p), true));
         let usual = [
             Some(PathBuf::from("./runbooks")),
             config_home().map(|home| home.join("runbook/runbooks")),

@@ -28,12 +28,12 @@ pub struct Folder {
 
 /// Where a runbook comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum Origin {
     File(PathBuf),
     Shipped,
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => path.display().fmt(f),
@@ -44,19 +44,19 @@ impl fmt::Display for Source {
 
 /// A runbook that was found.
 #[derive(Debug, Clone)]
-pub struct Found {
+pub struct Located {
     pub runbook: Runbook,
-    pub source: Source,
+    pub origin: Origin,
     /// Others of the same name, which have another text.
-    pub overrides: Vec<Source>,
+    pub overrides: Vec<Origin>,
 }
 
 /// A name, and what stands behind it.
 #[derive(Debug)]
 pub struct Entry {
     pub name: String,
-    pub source: Source,
-    pub overrides: Vec<Source>,
+    pub origin: Origin,
+    pub overrides: Vec<Origin>,
     pub runbook: Result<Runbook, Fault>,
 }
 
@@ -70,7 +70,7 @@ pub struct Library {
 
 /// A text under a name.
 struct Candidate {
-    source: Source,
+    origin: Origin,
     text: Result<String, Fault>,
 }
 
@@ -85,11 +85,11 @@ impl Library {
     }
 
     /// Finds a runbook by its name, or by the path of its file.
-    pub fn find(&self, name: &str) -> Result<Found, Fault> {
+    pub fn find(&self, name: &str) -> Result<Located, Fault> {
         if let Some(path) = path_of(name) {
-            return Ok(Found {
+            return Ok(Located {
                 runbook: self.read_path(path)?,
-                source: Source::File(path.to_owned()),
+                origin: Origin::File(path.to_owned()),
                 overrides: Vec::new(),
             });
         }
@@ -105,9 +105,9 @@ impl Library {
         let entry = self
             .entry(name, candidates)
             .ok_or_else(|| self.unknown(name))?;
-        Ok(Found {
+        Ok(Located {
             runbook: entry.runbook?,
-            source: entry.source,
+            origin: entry.origin,
             overrides: entry.overrides,
         })
     }
@@ -115,7 +115,7 @@ impl Library {
     /// Reads a runbook's file, wherever it is.
     pub fn read_path(&self, path: &Path) -> Result<Runbook, Fault> {
         let text = read_file(path)?;
-        self.read_text(&text, &Source::File(path.to_owned()))
+        self.read_text(&text, &Origin::File(path.to_owned()))
     }
 
     /// All runbooks, by their names, and the folders that cannot be read.
@@ -146,22 +146,22 @@ impl Library {
     /// What the first of the candidates gives.
     fn entry(&self, name: &str, candidates: Vec<Candidate>) -> Option<Entry> {
         let mut candidates = candidates.into_iter();
-        let Candidate { source, text } = candidates.next()?;
+        let Candidate { origin, text } = candidates.next()?;
         let same = |other: &Candidate| matches!((&text, &other.text), (Ok(a), Ok(b)) if a == b);
         let (same, others): (Vec<_>, Vec<_>) = candidates.partition(same);
         // What is word for word the same is as good as where it is a copy of.
-        let source = match same.iter().any(|other| other.source == Source::Shipped) {
-            true => Source::Shipped,
-            false => source,
+        let origin = match same.iter().any(|other| other.origin == Origin::Shipped) {
+            true => Origin::Shipped,
+            false => origin,
         };
         let runbook = text
-            .and_then(|text| self.read_text(&text, &source))
+            .and_then(|text| self.read_text(&text, &origin))
             .and_then(|runbook| match runbook.name == name {
                 true => Ok(runbook),
                 false => Err(Fault::input(
                     "runbook_name",
                     format!(
-                        "{source}: its name is `{}`, and its file is called `{name}`",
+                        "{origin}: its name is `{}`, and its file is called `{name}`",
                         runbook.name
                     ),
                 )
@@ -169,16 +169,16 @@ impl Library {
             });
         Some(Entry {
             name: name.to_owned(),
-            source,
-            overrides: others.into_iter().map(|other| other.source).collect(),
+            origin,
+            overrides: others.into_iter().map(|other| other.origin).collect(),
             runbook,
         })
     }
 
-    fn read_text(&self, text: &str, source: &Source) -> Result<Runbook, Fault> {
-        let (file, untrusted) = match source {
-            Source::File(path) => (path.display().to_string(), untrusted(path)),
-            Source::Shipped => ("a shipped runbook".to_owned(), None),
+    fn read_text(&self, text: &str, origin: &Origin) -> Result<Runbook, Fault> {
+        let (file, untrusted) = match origin {
+            Origin::File(path) => (path.display().to_string(), untrusted(path)),
+            Origin::Shipped => ("a shipped runbook".to_owned(), None),
         };
         let mut runbook = read(text, &file)?;
         runbook.untrusted = untrusted;
@@ -255,7 +255,7 @@ fn path_of(name: &str) -> Option<&Path> {
 fn shipped(name: &str) -> Option<Candidate> {
     let (_, text) = SHIPPED.iter().find(|(shipped, _)| *shipped == name)?;
     Some(Candidate {
-        source: Source::Shipped,
+        origin: Origin::Shipped,
         text: Ok((*text).to_owned()),
     })
 }
@@ -267,7 +267,7 @@ fn candidate(path: PathBuf) -> Option<Candidate> {
     }
     Some(Candidate {
         text: read_file(&path),
-        source: Source::File(path),
+        origin: Origin::File(path),
     })
 }
 

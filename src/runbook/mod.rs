@@ -11,7 +11,7 @@ mod template;
 
 pub use condition::Condition;
 pub use kind::{Kind, Kinds, Record, Type};
-pub use library::{Entry, Folder, Found, Library, Source, untrusted};
+pub use library::{Entry, Folder, Library, Located, Origin, untrusted};
 pub use model::{Become, OnFailure, Retry, Runbook, Step, StepScope, TargetKind};
 pub use param::{
     Binding, Bound, Given, Limit, Param, ParamFile, ParamProblem, ParamText, ParamTexts, ParamType,

@@ -3,19 +3,20 @@
 use super::text::{clean, paragraph, seconds, width};
 use crate::model::{Identity, Method};
 use crate::runbook::{
-    Entry, Found, Kinds, OnFailure, Param, ParamType, Runbook, Source, Step, StepScope, TargetKind,
+    Entry, Kinds, Located, OnFailure, Origin, Param, ParamType, Runbook, Step, StepScope,
+    TargetKind,
 };
 use console::style;
 use serde_json::Value;
 
 /// All of a runbook.
-pub fn render_runbook(found: &Found, kinds: &Kinds) -> String {
+pub fn render_runbook(found: &Located, kinds: &Kinds) -> String {
     let mut page = Page::new();
     let runbook = &found.runbook;
     page.head(runbook);
     page.line("");
-    let from = match &found.source {
-        Source::Shipped => "ships with runbook".to_owned(),
+    let from = match &found.origin {
+        Origin::Shipped => "ships with runbook".to_owned(),
         file => file.to_string(),
     };
     let from = match overridden(&found.overrides) {
@@ -79,8 +80,8 @@ pub fn render_list(entries: &[Entry]) -> String {
         };
         let name = clean(&entry.name);
         page.paragraph(&format!("{name:<column$}  "), &runbook.summary);
-        let mut from = match &entry.source {
-            Source::Shipped => "ships with runbook".to_owned(),
+        let mut from = match &entry.origin {
+            Origin::Shipped => "ships with runbook".to_owned(),
             file => format!("from {file}"),
         };
         if let Some(others) = overridden(&entry.overrides) {
@@ -110,16 +111,16 @@ pub fn render_list(entries: &[Entry]) -> String {
 }
 
 /// Which others a runbook overrides, in one line; nothing, where there are none.
-pub fn render_override(found: &Found) -> Option<String> {
+pub fn render_override(found: &Located) -> Option<String> {
     let others = overridden(&found.overrides)?;
-    let (name, source) = (&found.runbook.name, &found.source);
+    let (name, origin) = (&found.runbook.name, &found.origin);
     Some(clean(&format!(
-        "{name} is read from {source}, which overrides {others}."
+        "{name} is read from {origin}, which overrides {others}."
     )))
 }
 
-fn overridden(others: &[Source]) -> Option<String> {
-    let others: Vec<String> = others.iter().map(Source::to_string).collect();
+fn overridden(others: &[Origin]) -> Option<String> {
+    let others: Vec<String> = others.iter().map(Origin::to_string).collect();
     (!others.is_empty()).then(|| others.join(" and "))
 }
 
@@ -310,126 +311,4 @@ fn value(value: &Value) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::actions::kinds;
-    use crate::fault::Fault;
-    use crate::runbook::{Library, Retry, read};
-    use std::path::PathBuf;
-    use std::time::Duration;
-
-    const TEXT: &str = r#"
-apiVersion: runbook/v1
-name: look-after
-summary: "Say who looks after it\e[31m"
-risk: high
-targets: nodes
-become: {user: root}
-params:
-  who: {type: string, pattern: '[a-z ]+', help: "Who\nlooks after it"}
-  peers: {type: list, items: ip, default: [192.0.2.1, 192.0.2.2]}
-  mode: {type: enum, values: [enforce, warn], default: warn, help: How strictly}
-  within: {type: duration, min: 5s, max: 10m, default: 5m}
-  token: {type: secret}
-  note: {type: string, required: false}
-steps:
-  - id: room
-    uses: host.assert
-    with: {reads: df, that: 'true', because: full}
-  - id: motd
-    name: Write it into the message of the day
-    uses: host.file
-    when: params.mode == 'enforce'
-    with: {path: /etc/motd, state: absent}
-  - id: tag
-    uses: host.script
-    become: {user: keeper, method: su}
-    with: {apply: 'true'}
-  - id: label
-    uses: kube.node_metadata
-    scope: run
-    with: {labels: {a: b}}
-"#;
-
-    fn found() -> Found {
-        let mut runbook = read(TEXT, "look-after.yaml").unwrap();
-        let step = &mut runbook.steps[1];
-        step.for_each = Some(Value::from("{{ params.peers }}"));
-        step.retry = Some(Retry {
-            attempts: 3,
-            every: Duration::from_secs(5),
-        });
-        step.timeout = Some(Duration::from_secs(60));
-        step.on_failure = OnFailure::Continue;
-        runbook.steps[3].keep = Some("a label does no harm".to_owned());
-        runbook.steps[3].on_failure = OnFailure::Stop;
-        runbook.untrusted = Some("others than you can write to it".to_owned());
-        Found {
-            runbook,
-            source: Source::File(PathBuf::from("./runbooks/look-after.yaml")),
-            overrides: vec![Source::Shipped],
-        }
-    }
-
-    #[test]
-    fn a_runbook_is_shown_with_all_that_its_text_tells() {
-        insta::assert_snapshot!(render_runbook(&found(), &kinds()));
-    }
-
-    #[test]
-    fn the_shipped_runbook_is_shown() {
-        let found = Library::default().find("fix-bgp-wrong-ip").unwrap();
-        insta::assert_snapshot!(render_runbook(&found, &kinds()));
-    }
-
-    #[test]
-    fn an_override_is_said() {
-        let mut found = found();
-        found
-            .overrides
-            .insert(0, Source::File(PathBuf::from("other.yaml")));
-        insta::assert_snapshot!(render_override(&found).unwrap(), @"look-after is read from ./runbooks/look-after.yaml, which overrides other.yaml and the one that ships with runbook.");
-        found.overrides.clear();
-        assert_eq!(render_override(&found), None);
-    }
-
-    #[test]
-    fn what_undo_brings_back_is_not_mentioned() {
-        let mut found = found();
-        found.runbook.steps.truncate(1);
-        let text = render_runbook(&found, &kinds());
-        assert!(text.contains("undo brings everything back"), "{text}");
-    }
-
-    #[test]
-    fn help_has_the_parameters() {
-        insta::assert_snapshot!(render_runbook_help(&found().runbook));
-    }
-
-    #[test]
-    fn the_list_says_where_each_comes_from() {
-        let entry = |name: &str, source, overrides, runbook| Entry {
-            name: name.to_owned(),
-            source,
-            overrides,
-            runbook,
-        };
-        let file = |path: &str| Source::File(PathBuf::from(path));
-        let wrong = Fault::input("x", "bad.yaml: risk: unknown variant").list(vec!["one".into()]);
-        insta::assert_snapshot!(render_list(&[
-            entry(
-                "bad\u{1b}",
-                file("bad.yaml"),
-                vec![Source::Shipped],
-                Err(wrong)
-            ),
-            entry(
-                "look-after",
-                file("./runbooks/look-after.yaml"),
-                vec![Source::Shipped],
-                Ok(found().runbook)
-            ),
-            entry("x", Source::Shipped, Vec::new(), Ok(found().runbook)),
-        ]));
-    }
-}
+mod tests;

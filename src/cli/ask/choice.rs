@@ -67,11 +67,7 @@ impl<'a> Choice<'a> {
                 return Pressed::Done(self.marked.iter().copied().collect());
             }
             (Key::Enter, Some(here)) if !self.several => return Pressed::Done(vec![here]),
-            (Key::Char(' '), Some(here)) if self.several => {
-                if !self.marked.remove(&here) {
-                    self.marked.insert(here);
-                }
-            }
+            (Key::Char(' '), _) if self.several => self.mark(here),
             (Key::Backspace, _) => {
                 self.search.pop();
                 self.at = 0;
@@ -80,13 +76,22 @@ impl<'a> Choice<'a> {
                 self.search.clear();
                 self.at = 0;
             }
-            (Key::Char(c), _) if !c.is_control() && !(self.several && *c == ' ') => {
+            (Key::Char(c), _) if !c.is_control() => {
                 self.search.push(*c);
                 self.at = 0;
             }
             _ => {}
         }
         Pressed::GoesOn
+    }
+
+    /// Marks one, or no longer.
+    fn mark(&mut self, item: Option<usize>) {
+        if let Some(item) = item
+            && !self.marked.remove(&item)
+        {
+            self.marked.insert(item);
+        }
     }
 
     fn screen(&self, question: &str) -> Vec<String> {

@@ -31,7 +31,7 @@ fn listed(library: &Library, dir: &Path) -> String {
             Ok(runbook) => runbook.summary.clone(),
             Err(fault) => format!("! {fault}"),
         };
-        lines.push(format!("{} ({}): {what}", entry.name, entry.source));
+        lines.push(format!("{} ({}): {what}", entry.name, entry.origin));
         lines.extend(
             entry
                 .overrides
@@ -49,8 +49,8 @@ fn every_shipped_runbook_is_read_under_its_own_name() {
     for (name, _) in SHIPPED {
         let found = library.find(name).unwrap();
         assert_eq!(
-            (found.runbook.name.as_str(), found.source),
-            (*name, Source::Shipped)
+            (found.runbook.name.as_str(), found.origin),
+            (*name, Origin::Shipped)
         );
     }
 }
@@ -106,13 +106,13 @@ fn the_first_folder_counts_and_what_it_overrides_is_seen() {
     assert_eq!(
         found.overrides,
         [
-            Source::File(b.join("mine.yaml")),
-            Source::File(b.join("mine.yml"))
+            Origin::File(b.join("mine.yaml")),
+            Origin::File(b.join("mine.yml"))
         ]
     );
     assert_eq!(
         library.find("fix-bgp-wrong-ip").unwrap().overrides,
-        [Source::Shipped]
+        [Origin::Shipped]
     );
     assert_eq!(library.find("other").unwrap_err().code, "runbook_name");
     assert_eq!(library.find("broken").unwrap_err().code, "runbook_wrong");
@@ -128,13 +128,13 @@ fn a_copy_of_a_shipped_runbook_overrides_nothing_and_is_trusted_as_it() {
     let library = library(&[dir.path()]);
     let found = library.find(name).unwrap();
     assert_eq!(
-        (found.source, found.overrides),
-        (Source::Shipped, Vec::new())
+        (found.origin, found.overrides),
+        (Origin::Shipped, Vec::new())
     );
     assert_eq!(found.runbook.untrusted, None);
     fs::write(&path, format!("{text}# mine\n")).unwrap();
     let found = library.find(name).unwrap();
-    assert_eq!(found.source, Source::File(path));
+    assert_eq!(found.origin, Origin::File(path));
     assert!(found.runbook.untrusted.is_some());
 }
 
