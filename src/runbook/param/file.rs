@@ -3,11 +3,13 @@
 use crate::fault::Fault;
 use serde_json::{Map, Value};
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Nobody gives more than this.
-const MAX_BYTES: usize = 1 << 20;
+const MAX_BYTES: u64 = 1 << 20;
 
 /// A file of `--params`: a map in YAML, from names to values.
 #[derive(Clone)]
@@ -34,9 +36,15 @@ impl ParamFile {
             )
             .next("its form is a map in YAML, NAME: VALUE in each line")
         };
-        let bytes = std::fs::read(path).map_err(|e| unusable(e.to_string()))?;
-        let found = std::fs::metadata(path).map_err(|e| unusable(e.to_string()))?;
-        if bytes.len() > MAX_BYTES {
+        let read = || {
+            let file = File::open(path)?;
+            let found = file.metadata()?;
+            let mut bytes = Vec::new();
+            file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+            Ok((bytes, found))
+        };
+        let (bytes, found) = read().map_err(|e: std::io::Error| unusable(e.to_string()))?;
+        if bytes.len() as u64 > MAX_BYTES {
             return Err(unusable(format!("it has more than {MAX_BYTES} bytes")));
         }
         let text = String::from_utf8(bytes).map_err(|_| unusable("it is not UTF-8".to_owned()))?;
