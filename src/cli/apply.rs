@@ -5,7 +5,7 @@ use super::carry::{Start, begin, conclude};
 use super::confirm::Confirmation;
 use super::exit::Exit;
 use super::plan::{allowed_steps, lacking, refusal, saved_path};
-use super::subject::{Asked, Subject, with_secrets};
+use super::subject::{Asked, Subject};
 use crate::actions::World;
 use crate::fault::Fault;
 use crate::journal::StateDir;
@@ -75,16 +75,13 @@ impl Apply {
     fn saved(&self, path: &Path) -> Result<Wanted, Fault> {
         if !self.subject.nodes.is_empty()
             || !self.subject.params.is_empty()
-            || !self.subject.files.is_empty()
             || !self.allow_unknown.is_empty()
         {
             return Err(Fault::input(
                 "plan_is_whole",
                 "a saved plan has its own nodes, parameters and allowed steps",
             )
-            .next(
-                "leave out --node, --param, --params and --allow-unknown, or make another plan",
-            ));
+            .next("leave out --node, --param and --allow-unknown, or make another plan"));
         }
         let saved = SavedPlan::read(path)?;
         saved.check_engine()?;
@@ -94,7 +91,7 @@ impl Apply {
             values: saved.plan.params.clone(),
             ..Bound::default()
         };
-        let params = with_secrets(&runbook, bound)?;
+        let params = self.subject.with_secrets(&runbook, bound)?;
         Ok(Wanted {
             subject: What::Whole(Box::new(Request {
                 runbook,

@@ -42,12 +42,11 @@ impl Subject {
         if let Some(line) = render_override(&found) {
             eprintln!("{line}");
         }
-        let files = self.files.iter().map(|path| ParamFile::read(path));
         let asked = Asked {
             runbook: found.runbook,
             given: Given {
                 typed: self.params.clone(),
-                files: files.collect::<Result<_, _>>()?,
+                files: self.files()?,
                 environment: Given::environment(std::env::vars_os()),
                 nodes: self.nodes.clone(),
                 ..Given::default()
@@ -63,6 +62,43 @@ impl Subject {
             binding.finish()?;
         }
         Ok(asked)
+    }
+
+    fn files(&self) -> Result<Vec<ParamFile>, Fault> {
+        self.files
+            .iter()
+            .map(|path| ParamFile::read(path))
+            .collect()
+    }
+
+    /// The values of a saved plan, with its secrets, which it does not have.
+    pub fn with_secrets(&self, runbook: &Runbook, mut bound: Bound) -> Result<Bound, Fault> {
+        let is_secret = |param: &&Param| param.r#type == ParamType::Secret;
+        let (secrets, others): (Vec<&Param>, Vec<&Param>) =
+            runbook.params.iter().partition(is_secret);
+        let secrets: Vec<Param> = secrets.into_iter().cloned().collect();
+        let mut given = Given {
+            files: self.files()?,
+            environment: Given::environment(std::env::vars_os()),
+            ..Given::default()
+        };
+        let mut names = given.files.iter().flat_map(ParamFile::names);
+        if let Some(name) = names.find(|name| others.iter().any(|p| p.name == *name)) {
+            return Err(Fault::input(
+                "plan_is_whole",
+                format!("a saved plan has its own value of the parameter `{name}`"),
+            )
+            .next("give a file for --params that has secrets alone, or make another plan"));
+        }
+        if confirm::on_terminal() {
+            for param in Binding::of(&secrets, &given).to_ask() {
+                let known = ask::Known::default();
+                let answer = tokio::task::block_in_place(|| ask::param(param, &known))?;
+                given.answers.insert(param.name.clone(), answer);
+            }
+        }
+        bound.secrets = bind(&secrets, &given)?.secrets;
+        Ok(bound)
     }
 }
 
@@ -119,23 +155,4 @@ impl Asked {
         let bound = bind(params, &given)?;
         Ok((given.nodes, bound))
     }
-}
-
-/// The values of a saved plan, with its secrets, which it does not have.
-pub fn with_secrets(runbook: &Runbook, mut bound: Bound) -> Result<Bound, Fault> {
-    let secret = |p: &&Param| p.r#type == ParamType::Secret;
-    let secrets: Vec<Param> = runbook.params.iter().filter(secret).cloned().collect();
-    let mut given = Given {
-        environment: Given::environment(std::env::vars_os()),
-        ..Given::default()
-    };
-    if confirm::on_terminal() {
-        for param in Binding::of(&secrets, &given).to_ask() {
-            let known = ask::Known::default();
-            let answer = tokio::task::block_in_place(|| ask::param(param, &known))?;
-            given.answers.insert(param.name.clone(), answer);
-        }
-    }
-    bound.secrets = bind(&secrets, &given)?.secrets;
-    Ok(bound)
 }

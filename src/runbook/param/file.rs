@@ -28,6 +28,11 @@ impl fmt::Debug for ParamFile {
 }
 
 impl ParamFile {
+    /// Of what it has values.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.values.keys().map(String::as_str)
+    }
+
     pub fn read(path: &Path) -> Result<Self, Fault> {
         let unusable = |why: String| {
             Fault::input(
