@@ -124,7 +124,10 @@ mod tests {
 
     fn rollout_of(uid: &str) -> PlannedStep {
         let effects = vec![Effect::SetFields {
-            object: object("DaemonSet", uid),
+            object: ObjectRef {
+                api_version: "apps/v1".into(),
+                ..object("DaemonSet", uid)
+            },
             fields: vec![FieldChange {
                 path: FieldPath::container_env("calico-node", "X"),
                 before: None,

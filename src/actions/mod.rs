@@ -164,6 +164,11 @@ pub trait Action: Sized + Send + Sync {
     fn patience(&self) -> Patience {
         Patience::default()
     }
+
+    /// How long the world may stand still after its change; `None`: as long as after any other.
+    fn settling(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// What a step would do, with all that is needed to do it.
@@ -194,6 +199,8 @@ pub trait Step: Send + Sync {
     ) -> Result<Settled, Fault>;
 
     fn patience(&self) -> Patience;
+
+    fn settling(&self) -> Option<Duration>;
 }
 
 #[async_trait]
@@ -228,6 +235,10 @@ impl<A: Action> Step for A {
 
     fn patience(&self) -> Patience {
         Action::patience(self)
+    }
+
+    fn settling(&self) -> Option<Duration> {
+        Action::settling(self)
     }
 }
 

@@ -6,8 +6,8 @@ use crate::actions::{Look, Patience, Place, World, step};
 use crate::fault::{Class, Fault, TIMEOUT};
 use crate::journal::{Event, Journal, JournalError};
 use crate::model::{
-    Effect, Now, Plan, PlanKind, Prior, Settled, Standing, rolled_out, seen_by_controller,
-    succeeded,
+    Effect, Now, Plan, PlanKind, Prior, Settled, Standing, Subject, gone, rolled_out,
+    seen_by_controller, succeeded,
 };
 use std::time::Duration;
 use tokio::sync::watch;
@@ -103,7 +103,8 @@ async fn drive(
                     Effect::PutFile { after, .. } => after.content(),
                     Effect::SetFields { .. }
                     | Effect::ReplacePod { .. }
-                    | Effect::RunProgram { .. } => None,
+                    | Effect::RunProgram { .. }
+                    | Effect::PutObject { .. } => None,
                 };
                 let content = match content {
                     Some(digest) => journal.blob(digest)?,
@@ -130,7 +131,8 @@ async fn drive(
             Ask::Settle(effect) => {
                 journal.flush()?;
                 let ready = machine.plan().kind == PlanKind::Apply;
-                Input::Settled(settle(world, &effect, ready, observer, stop.clone()).await)
+                let within = settling(machine.plan(), &effect);
+                Input::Settled(settle(world, &effect, ready, within, observer, stop.clone()).await)
             }
             Ask::Watch(at) => {
                 journal.flush()?;
@@ -144,17 +146,28 @@ async fn drive(
     }
 }
 
+/// How long the world may stand still after an effect before that counts as a failure.
+fn settling(plan: &Plan, effect: &Effect) -> Duration {
+    plan.steps
+        .iter()
+        .find(|planned| planned.verdict.effects().contains(effect))
+        .and_then(|planned| step(&planned.uses, &planned.with).ok())
+        .and_then(|made| made.settling())
+        .unwrap_or(Duration::from_secs(300))
+}
+
 /// Waits until the world has come to rest after an effect. When a run is taken back (`ready` is
 /// false), the state that comes back may be a faulty one, in which nothing becomes ready.
 async fn settle(
     world: &World,
     effect: &Effect,
     ready: bool,
+    within: Duration,
     observer: &mut dyn Observer,
     stop: Stop,
 ) -> Result<(), Fault> {
     let limits = Limits {
-        within: Duration::from_secs(300),
+        within,
         settle: Duration::ZERO,
         while_it_moves: true,
         every: Duration::from_secs(1),
@@ -168,7 +181,9 @@ async fn settle(
                 let pods = world.cluster.pods_on(namespace, node).await?;
                 Ok(succeeded(&pods, pod, owner, node, ready))
             }
-            Effect::SetFields { .. } => written(effect, &world.now(effect).await?, ready),
+            Effect::SetFields { .. } | Effect::PutObject { .. } => {
+                written(effect, &world.now(effect).await?, ready)
+            }
         }
     })
     .await
@@ -179,11 +194,18 @@ fn written(effect: &Effect, now: &Now, ready: bool) -> Result<Settled, Fault> {
     let object = effect.subject();
     let look = "look what else manages it; a new plan shows how it stands";
     match (effect.standing(now), now) {
-        (Standing::After, Now::Object(Some(now))) if effect.rolls_pods() => Ok(if ready {
-            rolled_out(now)
-        } else {
-            seen_by_controller(now)
-        }),
+        (Standing::After, Now::Object(Some(now))) if effect.rolls_pods() => {
+            Ok(match effect.subject() {
+                Subject::Object(workload) if ready => rolled_out(&workload.kind, now),
+                _ => seen_by_controller(now),
+            })
+        }
+        (Standing::After, Now::Object(now)) if effect.deletes() => {
+            Ok(match (effect.subject(), now) {
+                (Subject::Object(object), Some(now)) => gone(object, now),
+                _ => Settled::Yes,
+            })
+        }
         (Standing::After, _) => Ok(Settled::Yes),
         (Standing::Before, _) => Err(Fault::definite(
             "taken_back",

@@ -77,6 +77,11 @@ pub async fn undo_plan(
             blobs.insert(state.blob(record.run, digest)?);
         }
         let planned = planned(&record.plan, &done.id);
+        if let Some(UndoClass::None { why }) = planned.and_then(|p| p.verdict.undo()) {
+            let why = format!("it is left as it is: {why}");
+            steps.push(taking_back(&steps, record, done, Verdict::NoChange { why }));
+            continue;
+        }
         let owner = match (inverse.rolls_pods(), inverse.subject()) {
             (true, Subject::Object(object)) => Some(object.clone()),
             _ => None,
@@ -183,7 +188,10 @@ pub(crate) fn after(now: Now, inverse: &Effect, earlier: &[PlannedStep]) -> Now 
     earlier
         .iter()
         .flat_map(|step| step.verdict.effects())
-        .filter(|effect| effect.subject() == inverse.subject())
+        .filter(|effect| match (effect.subject(), inverse.subject()) {
+            (Subject::Object(one), Subject::Object(other)) => one.same(other),
+            (one, other) => one == other,
+        })
         .fold(now, |now, effect| effect.done_to(now))
 }
 
@@ -286,6 +294,7 @@ fn change(effect: Effect, now: &Now, before_is: &str) -> Verdict {
     let pods = match now {
         Now::Object(Some(object)) => object
             .pointer("/status/desiredNumberScheduled")
+            .or_else(|| object.pointer("/spec/replicas"))
             .and_then(Value::as_i64),
         _ => None,
     };
@@ -304,6 +313,11 @@ fn change(effect: Effect, now: &Now, before_is: &str) -> Verdict {
         undo: match effect {
             Effect::RunProgram { .. } => UndoClass::BestEffort {
                 lost: "it is done again by running its `apply`".to_owned(),
+            },
+            Effect::PutObject { after: None, .. } => UndoClass::BestEffort {
+                lost:
+                    "it is made again with a UID of its own, and without what was deleted with it"
+                        .to_owned(),
             },
             _ => UndoClass::Exact,
         },
@@ -351,8 +365,27 @@ fn details(effect: &Effect, before_is: &str) -> Vec<Detail> {
             lines: indented(&programs.apply),
             ..Detail::default()
         }],
+        Effect::PutObject {
+            object,
+            before,
+            after,
+            ..
+        } => {
+            let words = |side: &Option<Value>| side.as_ref().map(|_| "there".to_owned());
+            let lines = after.as_ref().map(whole).unwrap_or_default();
+            vec![Detail {
+                lines,
+                ..detail(object.to_string(), words(before), words(after))
+            }]
+        }
         Effect::ReplacePod { .. } => Vec::new(),
     }
+}
+
+/// All of an object that is made again.
+fn whole(object: &Value) -> Vec<String> {
+    let text = serde_yaml::to_string(object).unwrap_or_default();
+    text.lines().map(|line| format!("+ {line}")).collect()
 }
 
 /// Starts anew what the run had started anew, where the template of its controller was put back.

@@ -19,16 +19,26 @@ pub struct Condition {
 impl Condition {
     /// Parses `source` and checks each name in it.
     pub fn parse(source: &str, names: &Names) -> Result<Self, String> {
+        Self::parse_over(source, names, &[])
+    }
+
+    /// The same, where any path below one of `dynamic_roots` may be used besides.
+    pub fn parse_over(source: &str, names: &Names, dynamic_roots: &[&str]) -> Result<Self, String> {
         let program = Program::compile(source)
             .map_err(|e| format!("`{source}` is not a CEL expression: {e}"))?;
         let mut used = Vec::new();
         walk(program.expression(), &mut Vec::new(), &mut used);
         for name in used {
-            if !names.0.contains(&name) {
+            let root = name.split('.').next().unwrap_or_default();
+            if !names.0.contains(&name) && !dynamic_roots.contains(&root) {
                 let mut message = format!("`{source}` uses `{name}`, which is not known here");
                 match nearest(&name, names.0.iter().map(String::as_str)) {
                     Some(near) => message.push_str(&format!("; did you mean `{near}`?")),
-                    None => message.push_str(&format!("; known are {}", names.0.join(", "))),
+                    None => {
+                        let known = names.0.iter().map(String::as_str);
+                        let known: Vec<&str> = known.chain(dynamic_roots.iter().copied()).collect();
+                        message.push_str(&format!("; known are {}", known.join(", ")));
+                    }
                 }
                 return Err(message);
             }
@@ -183,6 +193,30 @@ mod tests {
                 .is_err()
         );
         assert!(parse("target.node > 3").unwrap().holds(&world).is_err());
+    }
+
+    #[test]
+    fn below_a_dynamic_root_any_path_may_be_used() {
+        let names = Names(vec!["exists".to_owned()]);
+        let parse = |source: &str| Condition::parse_over(source, &names, &["object"]);
+        let world = json!({"exists": true, "object": {"spec": {"replicas": 3}, "status": {"phase": "Ready",
+            "conditions": [{"type": "Ready", "status": "True"}]}}});
+        for source in [
+            "exists && object.spec.replicas == 3",
+            "object.spec.replicas > 2 && object.status.phase == 'Ready'",
+            "has(object.status.phase) && !has(object.status.other)",
+            "object.status.conditions.exists(c, c.type == 'Ready' && c.status == 'True')",
+            "size(object.status.conditions) == 1",
+        ] {
+            assert_eq!(parse(source).unwrap().holds(&world), Ok(true), "{source}");
+        }
+        assert!(
+            parse("object.none.below == 1")
+                .unwrap()
+                .holds(&world)
+                .is_err()
+        );
+        insta::assert_snapshot!(parse("subject.spec == 1").unwrap_err(), @"`subject.spec == 1` uses `subject.spec`, which is not known here; known are exists, object");
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod shell_loop;
 mod ssh;
 
 pub use file::{FileReading, MAX_FILE, OwnerNames};
-pub use kube::{Cluster, ClusterOptions, Right};
+pub use kube::{Cluster, ClusterOptions, Conflict, Rejection, Right, Trial, Tried};
 pub use password::{AskPerson, PasswordSource, Secret};
 pub use program::check_failed;
 pub use script::another_host;

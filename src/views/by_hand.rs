@@ -83,6 +83,28 @@ fn command(effect: &Effect, now: Option<&Now>, blobs: &Path) -> Option<String> {
             ),
         }),
         Effect::RunProgram { .. } => None,
+        Effect::PutObject {
+            after: Some(after), ..
+        } => Some(format!(
+            "printf '%s' {} | kubectl create -f -",
+            shell_word(&after.to_string())
+        )),
+        Effect::PutObject {
+            object,
+            propagation,
+            ..
+        } => {
+            let namespace = match &object.namespace {
+                Some(namespace) => format!("-n {namespace} "),
+                None => String::new(),
+            };
+            Some(format!(
+                "kubectl {namespace}delete {} {} --cascade={}",
+                object.resource,
+                object.name,
+                propagation.as_str().to_lowercase()
+            ))
+        }
         Effect::ReplacePod { pod, .. } => Some(format!(
             "kubectl -n {} delete pod {}",
             pod.namespace.as_deref().unwrap_or("default"),
