@@ -1,5 +1,6 @@
 //! `host.file`: the content, the mode and the owner of a file of a host, or its absence.
 
+use super::line_difference::line_difference;
 use super::{Action, Compiled, Decision, Look, Place};
 use crate::fault::Fault;
 use crate::model::{
@@ -8,10 +9,6 @@ use crate::model::{
 use crate::transport::{FileReading, MAX_FILE, OwnerNames};
 use async_trait::async_trait;
 use serde::Deserialize;
-use similar::{ChangeTag, TextDiff};
-
-/// Lines of a difference that are shown; the rest is counted.
-const SHOWN_LINES: usize = 40;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -310,34 +307,7 @@ fn lines(change: &Change) -> Vec<String> {
     ) else {
         return vec!["  (not shown, as it is no text)".to_owned()];
     };
-    let diff = TextDiff::from_lines(before, after);
-    let mut all = Vec::new();
-    for group in diff.grouped_ops(2) {
-        if !all.is_empty() {
-            all.push("  …".to_owned());
-        }
-        for op in group {
-            for line in diff.iter_changes(&op) {
-                let sign = match line.tag() {
-                    ChangeTag::Delete => '-',
-                    ChangeTag::Insert => '+',
-                    ChangeTag::Equal => ' ',
-                };
-                let text = line.value().trim_end_matches('\n');
-                let end = match line.missing_newline() {
-                    true => "  (no newline at its end)",
-                    false => "",
-                };
-                all.push(format!("{sign} {text}{end}"));
-            }
-        }
-    }
-    if all.len() > SHOWN_LINES {
-        let more = all.len() - SHOWN_LINES;
-        all.truncate(SHOWN_LINES);
-        all.push(format!("  … and {more} lines more"));
-    }
-    all
+    line_difference(before, after)
 }
 
 #[cfg(test)]

@@ -9,8 +9,19 @@ mod host_command;
 mod host_file;
 mod host_program;
 mod host_script;
+mod kube_apply;
+mod kube_assert;
 mod kube_cordon;
+mod kube_delete;
+mod kube_fields;
+mod kube_keepers;
 mod kube_node_metadata;
+mod kube_object;
+mod kube_patch;
+mod kube_rollout;
+mod kube_state;
+mod kube_wait;
+mod line_difference;
 mod look;
 mod world;
 
@@ -284,8 +295,14 @@ const KINDS: &[(&str, Maker)] = &[
     entry::<host_command::HostCommand>(),
     entry::<host_file::HostFile>(),
     entry::<host_script::HostScript>(),
+    entry::<kube_apply::Apply>(),
+    entry::<kube_assert::KubeAssert>(),
     entry::<kube_cordon::Cordon>(),
+    entry::<kube_delete::Delete>(),
     entry::<kube_node_metadata::NodeMetadata>(),
+    entry::<kube_patch::Patch>(),
+    entry::<kube_rollout::Rollout>(),
+    entry::<kube_wait::Wait>(),
 ];
 
 const fn entry<A: Action + 'static>() -> (&'static str, Maker) {
