@@ -254,15 +254,12 @@ fn part(
                     ),
                 });
             }
-            refused(Refusal::rejected(&format!("{object}"), rejection))
+            refused(Refusal::rejected(object, rejection))
         }
         (Some(now), Tried::Rejected(rejection)) => {
             // What an earlier step does to it is to be said first.
             predicted(object, now, prior).map_err(Unfit::Refused)?;
-            refused(Refusal::rejected(
-                &format!("this change of {object}"),
-                rejection,
-            ))
+            refused(Refusal::rejected(object, rejection))
         }
     }
 }

@@ -96,8 +96,7 @@ impl Action for Delete {
             };
         }
         if let Tried::Rejected(rejection) = tried {
-            let Refusal { why, next } =
-                Refusal::rejected(&format!("that {object} is deleted"), rejection);
+            let Refusal { why, next } = Refusal::rejected(object, rejection);
             return Decision::Refuse { why, next };
         }
         match predicted(object, now, prior) {
@@ -120,9 +119,9 @@ impl Action for Delete {
 
     fn compile(&self, change: Change) -> Compiled {
         let follows = match self.propagation {
-            Propagation::Orphan => "what belongs to it stays, and belongs to nothing",
-            Propagation::Background => "what belongs to it is deleted after it",
-            Propagation::Foreground => "what belongs to it is deleted before it",
+            Propagation::Orphan => "what belongs to it, if anything, stays and belongs to nothing",
+            Propagation::Background => "what belongs to it, if anything, is deleted after it",
+            Propagation::Foreground => "what belongs to it, if anything, is deleted before it",
         };
         Compiled {
             details: vec![Detail {

@@ -47,14 +47,15 @@ impl Refusal {
     }
 
     /// Of what the API server would not take.
-    pub fn rejected(what: &str, rejection: &Rejection) -> Self {
+    pub fn rejected(object: &ObjectRef, rejection: &Rejection) -> Self {
         if rejection.conflicts.is_empty() {
             let next = match rejection.message.contains(" cannot ") {
                 true => "ask for the right, or use another identity with --context",
                 false => "put the step right, or ask whoever made the rule",
             };
+            let message = reason(&rejection.message);
             return Self::new(
-                format!("the API server rejects {what}: {}", rejection.message),
+                format!("{object}: the API server would not take it: {message}"),
                 next,
             );
         }
@@ -65,10 +66,29 @@ impl Refusal {
             .map(|conflict| format!("{} is kept by `{}`", conflict.field, conflict.manager))
             .collect();
         Self::new(
-            format!("others keep fields of {what}: {}", named.join("; ")),
+            format!("others keep fields of {object}: {}", named.join("; ")),
             "change it where they have it from, or take it over with `force: true`",
         )
     }
+}
+
+/// What the API server says, without the whole object that it puts before some reasons.
+fn reason(message: &str) -> String {
+    const STRICT: &str = "strict decoding error: ";
+    const ENDS: usize = 300;
+    if let Some(at) = message.find(STRICT) {
+        return message
+            .get(at + STRICT.len()..)
+            .unwrap_or(message)
+            .to_owned();
+    }
+    let count = message.chars().count();
+    if count <= 2 * ENDS {
+        return message.to_owned();
+    }
+    let head: String = message.chars().take(ENDS).collect();
+    let tail: String = message.chars().skip(count - ENDS).collect();
+    format!("{head} … {tail}")
 }
 
 /// The object as earlier steps of the plan leave it, without what the server keeps of its own; and
@@ -385,14 +405,20 @@ mod tests {
                 field: "spec.replicas".into(),
             }],
         };
-        let refusal = Refusal::rejected("Deployment n/d", &rejection);
+        let refusal = Refusal::rejected(&object(), &rejection);
         insta::assert_snapshot!(format!("{}; {}", refusal.why, refusal.next.unwrap()), @"others keep fields of Deployment n/d: spec.replicas is kept by `argocd`; change it where they have it from, or take it over with `force: true`");
         let rejection = Rejection {
             message: "no x".into(),
             conflicts: vec![],
         };
-        let refusal = Refusal::rejected("it", &rejection);
-        insta::assert_snapshot!(refusal.why, @"the API server rejects it: no x");
+        let refusal = Refusal::rejected(&object(), &rejection);
+        insta::assert_snapshot!(refusal.why, @"Deployment n/d: the API server would not take it: no x");
+        let long = format!(
+            "Invalid value: {}: strict decoding error: unknown field \"a\"",
+            "x".repeat(900)
+        );
+        assert_eq!(reason(&long), "unknown field \"a\"");
+        assert_eq!(reason(&"ä".repeat(900)).chars().count(), 603);
     }
 
     #[test]

@@ -51,7 +51,11 @@ pub fn keepers(object: &Value, changes: &[FieldChange]) -> Vec<Keeper> {
             let manager = text("manager");
             let status = text("subresource") == "status";
             let fields = entry.get("fieldsV1").unwrap_or(&Value::Null);
-            if manager == OWN || status || !owns(fields, change.path.segments()) {
+            // What was once typed by hand is put back by nobody.
+            let by_hand = text("operation") == "Update"
+                && manager.starts_with("kubectl-")
+                && ![CLIENT_SIDE, "kubectl-replace"].contains(&manager);
+            if manager == OWN || status || by_hand || !owns(fields, change.path.segments()) {
                 continue;
             }
             let when = match (manager, text("operation")) {
@@ -311,7 +315,8 @@ mod tests {
         let object_now = json!({"metadata": {
             "annotations": {LAST_APPLIED: json!({"spec": {"replicas": 1, "paused": true}}).to_string()},
             "managedFields": [managed("flux", "Apply", "", json!({"f:spec": {"f:replicas": {}}})),
-                managed("kubectl-edit", "Update", "", json!({"f:spec": {"f:replicas": {}, "f:paused": {}}}))],
+                managed("kubectl-edit", "Update", "", json!({"f:spec": {"f:replicas": {}, "f:paused": {}}})),
+                managed("manager", "Update", "", json!({"f:spec": {"f:replicas": {}, "f:paused": {}}}))],
         }});
         let changes = [
             change(replicas(), json!(3)),
@@ -322,7 +327,7 @@ mod tests {
         insta::assert_snapshot!(notes(&object(), &kept).join("\n"), @"
         Deployment x/y: spec.replicas is kept by `flux` too, which puts it back when its manifest is applied again
         Deployment x/y: spec.replicas, spec.paused are kept by `kubectl-client-side-apply` too, which puts them back when its manifest is applied again
-        Deployment x/y: spec.replicas, spec.paused are kept by `kubectl-edit` too, which wrote them, and may put them back
+        Deployment x/y: spec.replicas, spec.paused are kept by `manager` too, which wrote them, and may put them back
         ");
         let detail = source_lines(&object(), &changes, &kept).unwrap();
         insta::assert_snapshot!(format!("{}\n{}", detail.subject, detail.lines.join("\n")));

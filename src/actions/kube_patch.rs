@@ -158,10 +158,7 @@ impl Patch {
         let tried = match tried {
             Tried::Accepted(tried) => tried,
             Tried::Rejected(rejection) => {
-                return Err(Refusal::rejected(
-                    &format!("this change of {object}"),
-                    rejection,
-                ));
+                return Err(Refusal::rejected(object, rejection));
             }
         };
         let says = match self.kind {

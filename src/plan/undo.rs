@@ -295,7 +295,8 @@ fn change(effect: Effect, now: &Now, before_is: &str) -> Verdict {
         Now::Object(Some(object)) => object
             .pointer("/status/desiredNumberScheduled")
             .or_else(|| object.pointer("/spec/replicas"))
-            .and_then(Value::as_i64),
+            .and_then(Value::as_i64)
+            .filter(|pods| *pods > 0),
         _ => None,
     };
     let follows = match (effect.rolls_pods(), pods) {

@@ -134,7 +134,7 @@ fn a_rejection_refuses_all_of_it_unless_its_namespace_is_yet_to_be_made() {
     };
     assert_eq!(
         why,
-        "the API server rejects ConfigMap n/b: namespaces \"n\" not found"
+        "ConfigMap n/b: the API server would not take it: namespaces \"n\" not found"
     );
     let namespace = Effect::PutObject {
         object: object("Namespace", "n"),
