@@ -4,9 +4,11 @@ use super::{Action, Compiled, Decision, Look, Place};
 use crate::fault::Fault;
 use crate::model::{Blobs, Detail, Effect, ObjectRef, Prior, UndoClass};
 use async_trait::async_trait;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-#[derive(Debug, Deserialize)]
+/// Starts calico-node on a node anew, and waits until it is ready.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {}
 

@@ -4,19 +4,22 @@ use super::{Action, Compiled, Decision, Look, Place};
 use crate::fault::Fault;
 use crate::model::{Blobs, Detail, Effect, FieldChange, FieldPath, ObjectRef, Prior, UndoClass};
 use async_trait::async_trait;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum State {
     Cordoned,
     Schedulable,
 }
 
-#[derive(Debug, Deserialize)]
+/// Says whether a node takes new pods.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
+    /// `cordoned`: it takes none; `schedulable`: it takes them.
     state: State,
 }
 

@@ -198,4 +198,28 @@ mod tests {
         let error = Of::manifest(&json!({"kind": "X", "apiVersion": "v1"})).unwrap_err();
         insta::assert_snapshot!(error, @"the manifest has no `metadata.name`");
     }
+
+    /// What the reference of the kinds is made from.
+    #[test]
+    fn every_argument_of_these_kinds_is_described() {
+        use schemars::schema_for;
+        for schema in [
+            schema_for!(Of),
+            schema_for!(crate::actions::kube_apply::Args),
+            schema_for!(crate::actions::kube_assert::Args),
+            schema_for!(crate::actions::kube_cordon::Args),
+            schema_for!(crate::actions::kube_delete::Args),
+            schema_for!(crate::actions::kube_node_metadata::Args),
+            schema_for!(crate::actions::kube_patch::Args),
+            schema_for!(crate::actions::kube_rollout::Args),
+            schema_for!(crate::actions::kube_wait::Args),
+        ] {
+            let schema = schema.to_value();
+            assert!(schema["description"].is_string(), "{schema}");
+            assert_eq!(schema["additionalProperties"], json!(false), "{schema}");
+            for (name, property) in schema["properties"].as_object().unwrap() {
+                assert!(property["description"].is_string(), "{name}: {property}");
+            }
+        }
+    }
 }

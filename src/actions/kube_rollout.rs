@@ -230,12 +230,12 @@ mod tests {
     /// The same state gives the same plan, and a restart is never put back.
     #[test]
     fn each_start_has_the_next_number() {
-        let now = |annotations: Value| json!({"metadata": {"uid": "u"}, "spec": {"template": {"metadata": annotations}}});
+        let now = |annotations: Value| json!({"apiVersion": "apps/v1", "metadata": {"uid": "u"}, "spec": {"template": {"metadata": annotations}}});
         for (annotations, path, after) in [
             (
                 json!({}),
-                "spec.template.metadata.annotations",
-                json!({RESTART: "1"}),
+                "spec.template.metadata.annotations[runbook.restart]",
+                json!("1"),
             ),
             (
                 json!({"annotations": {"a": "b"}}),

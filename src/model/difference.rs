@@ -1,16 +1,59 @@
 //! The difference between two states of an object, field by field.
 
-use super::fields::{FieldChange, FieldPath};
+use super::fields::{FieldChange, FieldPath, Segment};
 use super::object::named_names;
 use serde_json::Value;
 
 /// The changes that turn `before` into `after`, each at the smallest field that differs. A list is
-/// one field, unless it has the same names in the same order in both.
+/// one field, unless it has the same names in the same order in both. Labels and annotations are one
+/// field each: the API server does not keep a map of them that is empty.
 #[must_use]
 pub fn difference(before: &Value, after: &Value) -> Vec<FieldChange> {
     let mut changes = Vec::new();
     walk(before, after, FieldPath::root(), &mut changes);
+    let version = before.get("apiVersion").and_then(Value::as_str);
+    let has_pods = version.is_some_and(|v| ["v1", "apps/v1", "batch/v1"].contains(&v));
     changes
+        .into_iter()
+        .flat_map(|change| match is_metadata(&change.path, has_pods) {
+            true => entries(change),
+            false => vec![change],
+        })
+        .collect()
+}
+
+/// Whether it is where an object, or the template of its pods, has its labels or annotations.
+fn is_metadata(path: &FieldPath, has_pods: bool) -> bool {
+    let keys: Option<Vec<&str>> = path
+        .segments()
+        .iter()
+        .map(|segment| match segment {
+            Segment::Key(key) => Some(key.as_str()),
+            Segment::Item { .. } => None,
+        })
+        .collect();
+    match keys.as_deref() {
+        Some(["metadata", map]) => ["labels", "annotations"].contains(map),
+        Some(["spec", "template", "metadata", map]) => {
+            has_pods && ["labels", "annotations"].contains(map)
+        }
+        _ => false,
+    }
+}
+
+/// Each entry of a map that comes or goes as a whole.
+fn entries(change: FieldChange) -> Vec<FieldChange> {
+    let (map, comes) = match (&change.before, &change.after) {
+        (None, Some(Value::Object(map))) => (map, true),
+        (Some(Value::Object(map)), None) => (map, false),
+        _ => return vec![change],
+    };
+    let entry = |(key, value): (&String, &Value)| FieldChange {
+        path: change.path.clone().key(key),
+        before: (!comes).then(|| value.clone()),
+        after: comes.then(|| value.clone()),
+    };
+    map.iter().map(entry).collect()
 }
 
 fn walk(before: &Value, after: &Value, at: FieldPath, changes: &mut Vec<FieldChange>) {
@@ -113,6 +156,32 @@ mod tests {
             assert_eq!(changes.len(), 1);
             assert_eq!(changes[0].path.to_string(), "l");
         }
+    }
+
+    #[test]
+    fn labels_and_annotations_come_and_go_one_by_one() {
+        let of = |version: &str, labels: Value| json!({"apiVersion": version, "metadata": {"labels": labels}, "spec": {"template": {"metadata": {"labels": labels}}}});
+        let without = |version: &str| json!({"apiVersion": version, "metadata": {}, "spec": {"template": {"metadata": {}}}});
+        let two = json!({"a": "1", "b": "2"});
+        insta::assert_snapshot!(shown(&without("apps/v1"), &of("apps/v1", two.clone())).join("\n"), @r#"
+        metadata.labels.a - "1"
+        metadata.labels.b - "2"
+        spec.template.metadata.labels.a - "1"
+        spec.template.metadata.labels.b - "2"
+        "#);
+        insta::assert_snapshot!(shown(&of("example.com/v1", two.clone()), &without("example.com/v1")).join("\n"), @r#"
+        metadata.labels.a "1" -
+        metadata.labels.b "2" -
+        spec.template.metadata.labels {"a":"1","b":"2"} -
+        "#);
+        // There and back: what is left is an empty map, which the API server drops.
+        let before = without("apps/v1");
+        let changes = difference(&before, &of("apps/v1", two.clone()));
+        let changed = apply(&before, &json_patch(&before, &changes).unwrap());
+        assert_eq!(changed, of("apps/v1", two));
+        let back: Vec<FieldChange> = changes.iter().rev().map(FieldChange::inverse).collect();
+        let back = apply(&changed, &json_patch(&changed, &back).unwrap());
+        assert_eq!(back, of("apps/v1", json!({})));
     }
 
     fn tree() -> impl Strategy<Value = Value> {

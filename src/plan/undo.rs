@@ -77,9 +77,8 @@ pub async fn undo_plan(
             blobs.insert(state.blob(record.run, digest)?);
         }
         let planned = planned(&record.plan, &done.id);
-        if let Some(UndoClass::None { why }) = planned.and_then(|p| p.verdict.undo()) {
-            let why = format!("it is left as it is: {why}");
-            steps.push(taking_back(&steps, record, done, Verdict::NoChange { why }));
+        if let Some(verdict) = planned.and_then(lasting) {
+            steps.push(taking_back(&steps, record, done, verdict));
             continue;
         }
         let owner = match (inverse.rolls_pods(), inverse.subject()) {
@@ -237,6 +236,16 @@ fn unused(steps: &[PlannedStep], id: &StepId, scope: &Scope) -> StepId {
         n += 1;
     }
     name
+}
+
+/// What a plan said would not be put back is left alone, even where it could be written.
+fn lasting(planned: &PlannedStep) -> Option<Verdict> {
+    match planned.verdict.undo() {
+        Some(UndoClass::None { why }) => Some(Verdict::NoChange {
+            why: format!("it is left as it is: {why}"),
+        }),
+        _ => None,
+    }
 }
 
 /// The planned step of which an effect was.
