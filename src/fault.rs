@@ -33,6 +33,9 @@ pub struct Fault {
     pub message: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+    /// Lines that are shown as they stand, such as places in a file; free of control characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub excerpt: Option<String>,
 }
 
 impl Fault {
@@ -42,6 +45,7 @@ impl Fault {
             code: code.to_owned(),
             message: message.into(),
             next: None,
+            excerpt: None,
         }
     }
 
@@ -49,6 +53,13 @@ impl Fault {
     #[must_use]
     pub fn next(mut self, next: impl Into<String>) -> Self {
         self.next = Some(next.into());
+        self
+    }
+
+    /// Adds lines that are shown as they stand.
+    #[must_use]
+    pub fn excerpt(mut self, lines: impl Into<String>) -> Self {
+        self.excerpt = Some(lines.into());
         self
     }
 
@@ -94,6 +105,13 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .filter(|(distance, k)| *distance <= 1 + k.len() / 4)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, k)| k)
+}
+
+/// Whether a character must not reach a terminal as it is: control characters, and marks that turn
+/// the direction of writing, or that nobody sees.
+pub fn hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]

@@ -40,6 +40,7 @@ impl Method {
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
+    /// The method that is set.
     method: Method,
 }
 

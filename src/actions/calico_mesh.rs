@@ -5,7 +5,7 @@ use super::{Action, Compiled, Decision, Look, Patience, Place};
 use crate::calico::{Cidr, Mesh, MeshNode, SessionFault};
 use crate::fault::Fault;
 use crate::model::{Effect, Exception, FieldPath, Prior, Settled, Target};
-use crate::runbook::parse_duration;
+use crate::runbook::{DURATION_FORMAT, parse_duration};
 use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::Value;
@@ -17,7 +17,11 @@ use std::net::IpAddr;
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
+    /// How long the mesh must hold without a break, such as 65s.
+    #[schemars(extend("format" = DURATION_FORMAT))]
     settle: String,
+    /// How long it may take until it holds, such as 5m.
+    #[schemars(extend("format" = DURATION_FORMAT))]
     within: String,
 }
 

@@ -20,6 +20,7 @@ pub enum Choice {
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
+    /// Which address is the right one.
     #[serde(rename = "address")]
     _address: Choice,
 }

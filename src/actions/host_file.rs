@@ -7,17 +7,22 @@ use crate::model::{
 };
 use crate::transport::{FileReading, MAX_FILE, OwnerNames};
 use async_trait::async_trait;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use similar::{ChangeTag, TextDiff};
 
 /// Lines of a difference that are shown; the rest is counted.
 const SHOWN_LINES: usize = 40;
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+/// Whether a file is there.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 enum State {
+    /// The file is there.
     #[default]
     Present,
+    /// There is no such file.
     Absent,
 }
 
@@ -25,16 +30,20 @@ enum State {
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
+    /// The path of the file, from `/` on, without `.` and `..`.
     path: String,
+    /// Whether it is there.
     #[serde(default)]
     state: State,
+    /// All that is in it; an old file keeps its own if this is left out.
     content: Option<String>,
     /// Octal, such as `"0644"`; a new file gets 0644, an old one keeps its own.
     mode: Option<String>,
     /// Name or number; a new file gets root's or that of the identity, an old one keeps its own.
     owner: Option<String>,
+    /// Name or number, as with `owner`.
     group: Option<String>,
-    /// What is in it is never shown.
+    /// Whether what is in it is never shown.
     #[serde(default)]
     sensitive: bool,
 }

@@ -7,10 +7,13 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::Value;
 
+/// What becomes of new pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum State {
+    /// The node takes no new pods.
     Cordoned,
+    /// The node takes new pods.
     Schedulable,
 }
 
@@ -18,6 +21,7 @@ enum State {
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
+    /// What becomes of new pods.
     state: State,
 }
 

@@ -15,8 +15,10 @@ type Entries = BTreeMap<String, Option<String>>;
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
+    /// Labels by name. Those of Kubernetes and Calico are not set by hand.
     #[serde(default)]
     labels: Entries,
+    /// Annotations by name. Those of Kubernetes and Calico are not set by hand.
     #[serde(default)]
     annotations: Entries,
 }

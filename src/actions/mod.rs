@@ -136,6 +136,8 @@ pub trait Action: Sized + Send + Sync {
     const USES: &'static str;
     /// Arguments that are literal: scripts, in which no template may stand.
     const LITERAL: &'static [&'static str] = &[];
+    /// What authors read about the kind, where several share their arguments' type.
+    const ABOUT: Option<&'static str> = None;
     /// Their description, and that of each of them, is the reference that authors read.
     type Args: DeserializeOwned + JsonSchema;
     type Seen: Send + Sync;
@@ -295,9 +297,13 @@ const fn entry<A: Action + 'static>() -> Entry {
 }
 
 fn kind<A: Action + 'static>() -> Kind {
+    let mut schema = schemars::schema_for!(A::Args);
+    if let Some(about) = A::ABOUT {
+        schema.insert("description".to_owned(), about.into());
+    }
     Kind {
         uses: A::USES,
-        schema: schemars::schema_for!(A::Args),
+        schema,
         outputs: A::outputs(),
         literal: A::LITERAL,
         check: |with| make::<A>(with.clone()).map(|_| ()),

@@ -5,7 +5,7 @@ use super::confirm::Confirmation;
 use super::exit::Exit;
 use super::plan::{allowed_steps, lacking, refusal, saved_path};
 use super::{Global, Subject};
-use crate::actions::World;
+use crate::actions::{World, kinds};
 use crate::fault::Fault;
 use crate::journal::StateDir;
 use crate::model::{StepId, Verdict};
@@ -73,7 +73,7 @@ impl Apply {
         }
         let saved = SavedPlan::read(path)?;
         saved.check_engine()?;
-        let mut runbook = read(&saved.runbook_text, &saved.plan.runbook)?;
+        let mut runbook = read(&saved.runbook_text, &saved.plan.runbook, &kinds())?;
         runbook.untrusted = untrusted(path);
         Ok(Wanted {
             request: Request {

@@ -92,7 +92,7 @@ impl PlanCommand {
 impl Subject {
     pub fn request(&self) -> Result<Request, Fault> {
         Ok(Request {
-            runbook: Library.find(&self.name)?,
+            runbook: Library.find(&self.name, &crate::actions::kinds())?,
             nodes: self.nodes.clone(),
             params: Params::Typed(self.params.clone()),
         })

@@ -18,7 +18,7 @@ pub struct Show {
 impl Show {
     pub fn run(&self) -> Result<Exit, Fault> {
         let Some(path) = saved_path(&self.name) else {
-            super::say(&Library.find(&self.name)?.text);
+            super::say(&Library.find(&self.name, &crate::actions::kinds())?.text);
             return Ok(Exit::Done);
         };
         let saved = SavedPlan::read(path)?;

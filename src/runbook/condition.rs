@@ -7,6 +7,9 @@ use cel::common::ast::{EntryExpr, Expr};
 use cel::{Context, IdedExpr, Program, Value as Cel};
 use serde_json::Value;
 
+/// Bytes of an expression.
+const LONGEST: usize = 4096;
+
 /// A parsed and checked condition.
 #[derive(Debug, Clone)]
 pub struct Condition {
@@ -16,10 +19,8 @@ pub struct Condition {
 impl Condition {
     /// Parses `source` and checks each name in it.
     pub fn parse(source: &str, names: &Record) -> Result<Self, String> {
-        let program = Program::compile(source)
-            .map_err(|e| format!("`{source}` is not a CEL expression: {e}"))?;
-        let mut used = Vec::new();
-        walk(program.expression(), &mut Vec::new(), &mut used);
+        let used = names_in(source)
+            .map_err(|wrong| format!("`{source}` is not a CEL expression: {}", wrong.why))?;
         for name in used {
             if !names.knows(&name) {
                 let mut message = format!("`{source}` uses `{name}`, which is not known here");
@@ -59,6 +60,51 @@ impl Condition {
             ))),
             Err(e) => Err(failed(e.to_string())),
         }
+    }
+}
+
+/// Why a text is not an expression, and at which character of which line, from 0.
+pub(super) struct NoExpression {
+    pub why: String,
+    pub place: Option<(usize, usize)>,
+}
+
+/// Every dotted name that an expression uses.
+pub(super) fn names_in(source: &str) -> Result<Vec<String>, NoExpression> {
+    // What is read of an expression goes as deep as it is long.
+    if source.len() > LONGEST {
+        return Err(NoExpression {
+            why: format!(
+                "it has {} bytes, and a condition may have {LONGEST}",
+                source.len()
+            ),
+            place: None,
+        });
+    }
+    let program = Program::compile(source).map_err(|e| {
+        let first = e.errors.first();
+        let at = |n: isize| usize::try_from(n - 1).ok();
+        NoExpression {
+            why: first.map_or_else(|| e.to_string(), |first| plainly(&first.msg)),
+            place: first.and_then(|first| Some((at(first.pos.0)?, at(first.pos.1)?))),
+        }
+    })?;
+    let mut used = Vec::new();
+    walk(program.expression(), &mut Vec::new(), &mut used);
+    Ok(used)
+}
+
+/// The parser's words without the list of all that could have stood there.
+fn plainly(words: &str) -> String {
+    let words = words.strip_prefix("Syntax error: ").unwrap_or(words);
+    let words = words.split(" expecting ").next().unwrap_or(words);
+    match words
+        .strip_prefix("mismatched input ")
+        .or(words.strip_prefix("extraneous input "))
+    {
+        Some("'<EOF>'") => "it ends too early".to_owned(),
+        Some(input) => format!("{input} does not belong there"),
+        None => words.replace("'<EOF>'", "its end"),
     }
 }
 

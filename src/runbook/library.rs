@@ -1,8 +1,14 @@
 //! Where runbooks come from: the ones that ship with the program, and files.
 
+use super::kind::Kinds;
 use super::model::Runbook;
-use super::read::{ReadError, read};
+use super::problem::{Found, Problems};
+use super::read::read;
+use super::source::Source;
+use super::yaml::{MAX_BYTES, check_bytes, too_large};
 use crate::fault::{Fault, nearest};
+use std::io::Read;
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -22,16 +28,16 @@ impl Library {
     }
 
     /// Finds a runbook by its name, or by the path of its file.
-    pub fn find(&self, name: &str) -> Result<Runbook, Fault> {
+    pub fn find(&self, name: &str, kinds: &Kinds) -> Result<Runbook, Fault> {
         if name.contains('/') || name.ends_with(".yaml") || name.ends_with(".yml") {
             let path = PathBuf::from(name);
             let text = read_file(&path)?;
-            let mut runbook = read(&text, name)?;
+            let mut runbook = read(&text, name, kinds)?;
             runbook.untrusted = untrusted(&path);
             return Ok(runbook);
         }
         match SHIPPED.iter().find(|(shipped, _)| *shipped == name) {
-            Some((_, text)) => Ok(read(text, name)?),
+            Some((_, text)) => Ok(read(text, name, kinds)?),
             None => {
                 let fault =
                     Fault::input("unknown_runbook", format!("there is no runbook `{name}`"));
@@ -78,35 +84,76 @@ fn read_file(path: &Path) -> Result<String, Fault> {
             format!("the runbook {} cannot be read: {why}", path.display()),
         )
     };
-    let bytes = std::fs::read(path).map_err(|e| unreadable(e.to_string()))?;
-    String::from_utf8(bytes).map_err(|e| unreadable(format!("it is not UTF-8: {e}")))
-}
-
-impl From<ReadError> for Fault {
-    fn from(e: ReadError) -> Self {
-        Self::input("runbook_wrong", e.to_string())
+    let refused = |bytes: u64| {
+        let name = path.display().to_string();
+        let mut found = Found::default();
+        found.push(too_large(bytes));
+        Fault::from(found.into_problems(&Source::new(&name, "")))
+    };
+    let found = std::fs::metadata(path).map_err(|e| unreadable(e.to_string()))?;
+    let kind = found.file_type();
+    if !kind.is_file() && !kind.is_fifo() {
+        return Err(unreadable("it is not a file".to_owned()));
     }
+    // Nothing of what is too large is read.
+    if found.len() > MAX_BYTES as u64 {
+        return Err(refused(found.len()));
+    }
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(|e| unreadable(e.to_string()))?;
+    // It may grow, and a pipe has no length.
+    file.take(MAX_BYTES as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|e| unreadable(e.to_string()))?;
+    if bytes.len() > MAX_BYTES {
+        return Err(refused(bytes.len() as u64));
+    }
+    check_bytes(bytes, &path.display().to_string()).map_err(Problems::into)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn find(name: &str) -> Result<Runbook, Fault> {
+        Library.find(name, &Kinds::default())
+    }
+
     #[test]
     fn every_shipped_runbook_is_read_under_its_own_name() {
-        let library = Library;
-        for name in library.names() {
-            assert_eq!(library.find(name).unwrap().name, name);
+        for (name, text) in SHIPPED {
+            let uses = text
+                .lines()
+                .filter_map(|line| line.trim().strip_prefix("uses: "));
+            let kinds = Kinds::that_take_anything(&uses.collect::<Vec<_>>());
+            assert_eq!(Library.find(name, &kinds).unwrap().name, *name);
         }
     }
 
     #[test]
     fn an_unknown_name_is_an_error_with_a_suggestion() {
-        let fault = Library.find("fix-bgp-wrong-pi").unwrap_err();
+        let fault = find("fix-bgp-wrong-pi").unwrap_err();
         assert!(fault.next.unwrap().contains("`fix-bgp-wrong-ip`"));
-        assert_eq!(
-            Library.find("./none.yaml").unwrap_err().code,
-            "runbook_unreadable"
-        );
+        assert_eq!(find("./none.yaml").unwrap_err().code, "runbook_unreadable");
+    }
+
+    #[test]
+    fn what_is_no_file_or_too_large_is_not_read() {
+        for no_file in ["/dev/zero", "/tmp/"] {
+            let fault = find(no_file).unwrap_err();
+            assert_eq!(fault.code, "runbook_unreadable", "{no_file}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.yaml");
+        // Ten megabytes that take no room.
+        std::fs::File::create(&path)
+            .unwrap()
+            .set_len(10_000_000)
+            .unwrap();
+        let fault = find(&path.display().to_string()).unwrap_err();
+        assert!(fault.excerpt.unwrap().contains("it has 10000000 bytes"));
+        std::fs::write(&path, b"name: \xff").unwrap();
+        let fault = find(&path.display().to_string()).unwrap_err();
+        assert!(fault.excerpt.unwrap().contains("0xff is not UTF-8"));
     }
 }

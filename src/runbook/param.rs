@@ -5,12 +5,17 @@ use jiff::SignedDuration;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+pub(super) use super::param_text::ParamText;
+
 /// What a parameter's value may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ParamType {
+    /// Text.
     String,
+    /// A whole number.
     Int,
+    /// `true` or `false`.
     Bool,
     /// `90s`, `5m`, `1h30m`.
     Duration,
