@@ -12,6 +12,8 @@ use super::yaml::{Node, Value};
 
 /// Kinds whose programs get values by `env`, where a secret may stand.
 const WITH_ENV: &[&str] = &["host.script", "host.command", "host.assert"];
+/// Templates that are rendered for that.
+const MOST_TEMPLATES: usize = 500;
 /// Bytes that arguments may become when they are rendered to be checked.
 const MOST_RENDERED: usize = 1 << 18;
 
@@ -70,7 +72,7 @@ impl Arguments<'_> {
         };
         let span = script
             .find(inner)
-            .and_then(|at| tag_place(self.around.source, node.span, script, at, inner))
+            .and_then(|at| Places::new(self.around.source, node.span, script).find(at, inner))
             .unwrap_or(node.span);
         found.push(
             Problem::new(
@@ -100,7 +102,11 @@ impl Arguments<'_> {
                     .values()
                     .map(|v| v.to_string().len())
                     .max();
-                if templates * longest.unwrap_or(0) > MOST_RENDERED || has_each(self.with) {
+                let too_many = templates > MOST_TEMPLATES;
+                if too_many
+                    || templates * longest.unwrap_or(0) > MOST_RENDERED
+                    || has_each(self.with)
+                {
                     return;
                 }
                 by_defaults = true;
@@ -203,11 +209,13 @@ fn check_template(
     source: &Source<'_>,
     found: &mut Found,
 ) {
-    let place = |at: usize, written: &str| {
-        tag_place(source, node.span, text, at, written).unwrap_or(node.span)
-    };
+    let places = Places::new(source, node.span, text);
+    let place = |at: usize, written: &str| places.find(at, written).unwrap_or(node.span);
     let (uses, wrong) = tags::read(text);
     for wrong in wrong {
+        if found.is_full() {
+            return;
+        }
         let written = text
             .get(wrong.at..wrong.at + wrong.length)
             .unwrap_or_default();
@@ -215,29 +223,30 @@ fn check_template(
         found.push(Problem::new("runbook::template", span, wrong.message).help(wrong.help));
     }
     for used in uses {
-        let span = place(used.at, &used.written);
-        match names.find(&used.name) {
-            Err(unknown) => found.push(unknown_name(span, unknown)),
-            Ok(kind) => {
-                if let Some(problem) = misused(kind, &used, span, variable) {
-                    found.push(problem);
-                }
-            }
+        if found.is_full() {
+            return;
+        }
+        let problem = match names.find(&used.name) {
+            Err(unknown) => Some(unknown_name(place(used.at, &used.written), unknown)),
+            Ok(kind) => misused(kind, &used, variable, || place(used.at, &used.written)),
+        };
+        if let Some(problem) = problem {
+            found.push(problem);
         }
     }
 }
 
 /// Whether a name stands for something else than is taken of it.
-fn misused(kind: &Type, used: &Use, span: Span, variable: bool) -> Option<Problem> {
+fn misused(kind: &Type, used: &Use, variable: bool, place: impl Fn() -> Span) -> Option<Problem> {
     let name = &used.name;
     match (&used.what, kind) {
         (What::Value, Type::Secret) if variable => None,
-        (_, Type::Secret) => Some(secret(span, name)),
+        (_, Type::Secret) => Some(secret(place(), name)),
         (What::Value, Type::Record(below)) => {
             let below = below.names();
             let below: Vec<&str> = below.iter().map(String::as_str).collect();
             let message = format!("`{name}` is no value: names stand below it");
-            let problem = Problem::new("runbook::unknown_name", span, message);
+            let problem = Problem::new("runbook::unknown_name", place(), message);
             Some(match below.is_empty() {
                 true => problem.help("there are none"),
                 false => problem.help(format!("one of {}", super::problem::listed(&below))),
@@ -246,36 +255,49 @@ fn misused(kind: &Type, used: &Use, span: Span, variable: bool) -> Option<Proble
         (What::Items, Type::List(_) | Type::Any) => None,
         (What::Items, _) => {
             let message = format!("`{name}` is not a list");
-            Some(Problem::new("runbook::wrong_type", span, message))
+            Some(Problem::new("runbook::wrong_type", place(), message))
         }
         (What::OfItem(below), Type::List(item)) if !below.is_empty() => match &**item {
             Type::Record(record) if record.knows(below) => None,
             Type::Any => None,
             _ => {
                 let message = format!("an item of `{name}` has no `{below}`");
-                Some(Problem::new("runbook::unknown_name", span, message))
+                Some(Problem::new("runbook::unknown_name", place(), message))
             }
         },
         _ => None,
     }
 }
 
-/// Where something in a template stands in the file: after the same `{{`, as it is written.
-fn tag_place(
-    source: &Source<'_>,
+/// Where things in a template stand in the file: after the same `{{`, as they are written.
+struct Places<'a> {
     span: Span,
-    text: &str,
-    at: usize,
-    written: &str,
-) -> Option<Span> {
-    let before = text.get(..at)?;
-    let opened = before.matches("{{").count();
-    let slice = source.slice(span);
-    let open = match opened {
-        0 => slice.find("{{")?,
-        n => slice.match_indices("{{").nth(n - 1)?.0,
-    };
-    let offset = open + slice.get(open..)?.find(written)?;
-    let start = span.start + offset;
-    Some(Span::new(start, start + written.len()))
+    slice: &'a str,
+    /// Where each `{{` stands in the text, and where in the file.
+    opened: Vec<(usize, usize)>,
+}
+
+impl<'a> Places<'a> {
+    fn new(source: &Source<'a>, span: Span, text: &str) -> Self {
+        let slice = source.slice(span);
+        let inside = text.match_indices("{{").map(|(at, _)| at);
+        let outside = slice.match_indices("{{").map(|(at, _)| at);
+        Self {
+            span,
+            slice,
+            opened: inside.zip(outside).collect(),
+        }
+    }
+
+    fn find(&self, at: usize, written: &str) -> Option<Span> {
+        let before = self.opened.partition_point(|(inside, _)| *inside < at);
+        let (_, open) = self.opened.get(before.saturating_sub(1))?;
+        let found = self.slice.get(*open..)?.find(written)?;
+        // Farther away, it is another one.
+        if found > written.len() + 256 {
+            return None;
+        }
+        let start = self.span.start + open + found;
+        Some(Span::new(start, start + written.len()))
+    }
 }

@@ -8,7 +8,9 @@ use cel::{Context, IdedExpr, Program, Value as Cel};
 use serde_json::Value;
 
 /// Bytes of an expression.
-const LONGEST: usize = 4096;
+const LONGEST: usize = 1024;
+/// Brackets within each other, and questions, of an expression.
+const DEEPEST: usize = 24;
 
 /// A parsed and checked condition.
 #[derive(Debug, Clone)]
@@ -78,6 +80,22 @@ pub(super) fn names_in(source: &str) -> Result<Vec<String>, NoExpression> {
                 "it has {} bytes, and a condition may have {LONGEST}",
                 source.len()
             ),
+            place: None,
+        });
+    }
+    let mut depth = 0usize;
+    let mut deepest = 0;
+    for c in source.chars() {
+        match c {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    if deepest > DEEPEST || source.matches('?').count() > DEEPEST {
+        return Err(NoExpression {
+            why: format!("more than {DEEPEST} brackets or questions stand within each other"),
             place: None,
         });
     }

@@ -1,6 +1,8 @@
 //! The tags of a template: which names it uses, and where. A template of a runbook knows names, `if`,
 //! `unless` and `each`; all else that the engine could do is refused here.
 
+/// Tags of one text: the engine takes long for many.
+const MAX_TAGS: usize = 500;
 /// Blocks within each other.
 const MAX_DEPTH: usize = 8;
 const HELP: &str = "a template knows `{{ name }}`, `{{#if name}}`, `{{#unless name}}`, `{{#each name}}`, `{{else}}` and the ends of these";
@@ -57,7 +59,14 @@ struct Reader {
 pub(super) fn read(text: &str) -> (Vec<Use>, Vec<Wrong>) {
     let mut reader = Reader::default();
     let mut from = 0;
+    let mut tags = 0;
     while let Some(at) = find(text, from, "{{") {
+        tags += 1;
+        if tags > MAX_TAGS {
+            let message = format!("a text has more than {MAX_TAGS} templates");
+            reader.wrong(at, 2, message, "make several of it");
+            return (reader.uses, reader.wrong);
+        }
         let before = text.get(..at).unwrap_or_default();
         let slashes = before.len() - before.trim_end_matches('\\').len();
         if slashes == 1 {

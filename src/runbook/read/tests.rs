@@ -138,7 +138,7 @@ fn names_are_checked_where_they_stand() {
     insta::assert_snapshot!(wrong("steps.one.changed", "target.node == 'x'"), @"23:11 there is no `target.node` here (this step happens once for the run: leave out `scope: run`)");
     insta::assert_snapshot!(wrong("steps.one.changed", "item == 'x'"), @"23:11 there is no `item` here (`item` is there in a step with `for_each`, and nowhere else)");
     insta::assert_snapshot!(wrong("steps.one.changed && steps.one.code == 0", "params.within"), @"23:11 `params.within` is not true or false (compare it with something: params.within == …)");
-    insta::assert_snapshot!(wrong("steps.one.changed", "(steps.one.changed"), @"23:52 this is not a condition: missing ')' at '<EOF>' (a condition is an expression in CEL, such as steps.x.changed && params.y != 'z')");
+    insta::assert_snapshot!(wrong("steps.one.changed", "(steps.one.changed"), @"23:52 this is not a condition: missing ')' at its end (a condition is an expression in CEL, such as steps.x.changed && params.y != 'z')");
     insta::assert_snapshot!(wrong("{{ params.count }}'}", "{{ count }}'}"), @"15:50 `count` is not known here [did you mean `params.count`?]");
     insta::assert_snapshot!(wrong("{{ params.count }}'}", "{{ params }}'}"), @"15:50 `params` is no value: names stand below it (one of `within`, `count`)");
     insta::assert_snapshot!(wrong("[p, q]", "'{{ params.within }}'"), @"16:15 `params.within` is not a list");
@@ -311,5 +311,108 @@ proptest! {
     #[test]
     fn a_runbook_with_mistakes_is_read_or_refused(text in mutated()) {
         bounded(&text);
+    }
+}
+
+#[test]
+fn large_texts_are_read_or_refused_without_much_ado() {
+    let head = GOOD.split("steps:").next().unwrap();
+    let names = "{{ params.whithin }} ".repeat(20_000);
+    let steps = |step: &str| format!("{head}steps:\n{}", step.repeat(900));
+    for (what, text) in [
+        (
+            "keys",
+            (0..60_000).map(|n| format!("key{n}: 1\n")).collect(),
+        ),
+        ("the same key", "key: 1\n".repeat(60_000)),
+        (
+            "items",
+            format!("{head}steps:\n{}", "  - x\n".repeat(60_000)),
+        ),
+        (
+            "names",
+            format!("{head}steps:\n  - id: a\n    uses: a.b\n    with: {{node: '{names}'}}\n"),
+        ),
+        (
+            "good names",
+            format!(
+                "{head}steps:\n  - id: a\n    uses: a.b\n    with: {{node: '{}'}}\n",
+                "{{ params.within }}".repeat(20_000)
+            ),
+        ),
+        (
+            "ends",
+            format!(
+                "{head}steps:\n  - id: a\n    uses: a.b\n    with: {{node: '{}'}}\n",
+                "{{/if}}".repeat(100_000)
+            ),
+        ),
+        ("braces", format!("{head}x: '{}'\n", "{{ ".repeat(300_000))),
+        (
+            "steps",
+            steps("  - {id: a, uses: a.b, when: steps.b.changed, with: {node: '{{ x }}'}}\n"),
+        ),
+        (
+            "a long line",
+            format!("{head}x: {}\n", "é ".repeat(300_000)),
+        ),
+        ("quotes", format!("{head}x: {}\n", "'\" ".repeat(300_000))),
+        (
+            "a long key",
+            format!("{head}{}: 1\n", "k".repeat(1_000_000)),
+        ),
+        ("brackets", "[".repeat(1_000_000)),
+        ("maps", "{a: ".repeat(200_000)),
+        ("questions", "? ".repeat(500_000)),
+        ("dashes", "- ".repeat(500_000)),
+        ("colons", ": ".repeat(500_000)),
+        ("aliases", "*a ".repeat(300_000)),
+        ("blanks", " ".repeat(1_000_000)),
+        ("lines", "\n".repeat(1_000_000)),
+        ("comments", "# x\n".repeat(250_000)),
+        ("block", format!("x: |\n{}", "  y\n".repeat(250_000))),
+        ("folds", format!("x: >\n{}", "  y\n\n".repeat(200_000))),
+        ("plain lines", format!("x: y\n{}", "  y\n".repeat(250_000))),
+        (
+            "a condition",
+            GOOD.replace(
+                "steps.one.changed &&",
+                &format!("{}true ||", "!".repeat(4000)),
+            ),
+        ),
+        (
+            "brackets in a condition",
+            GOOD.replace("steps.one.changed &&", &"(".repeat(4000)),
+        ),
+    ] {
+        let begun = std::time::Instant::now();
+        bounded(&text);
+        let took = begun.elapsed();
+        assert!(took.as_secs() < 30, "{what}: {took:?}");
+    }
+}
+
+#[test]
+fn deep_conditions_are_refused_and_overflow_nothing() {
+    let when =
+        |condition: &str| GOOD.replace("steps.one.changed && steps.one.code == 0", condition);
+    for condition in [
+        format!("{}true", "!".repeat(1000)),
+        format!("{}1 == 1", "-".repeat(1000)),
+        format!("1{} == 1", "+1".repeat(500)),
+        format!("true{}", "||true".repeat(160)),
+        format!("params{}", ".a".repeat(500)),
+        format!("params{}", "[0]".repeat(330)),
+        format!("{}1{}", "(".repeat(500), ")".repeat(500)),
+        "(".repeat(1000),
+        "[".repeat(1000),
+        "{1:".repeat(300),
+        "true?".repeat(200),
+        "true?true:".repeat(100),
+        "f(".repeat(500),
+        "'".repeat(1000),
+        "-!".repeat(500),
+    ] {
+        bounded(&when(&format!("\"{condition}\"")));
     }
 }

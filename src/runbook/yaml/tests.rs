@@ -100,7 +100,7 @@ fn what_the_parser_trips_over_is_said_plainly() {
     insta::assert_snapshot!(wrong("a: 1\nb:2\nc: 3\n"), @"2:2 runbook::yaml there is no blank after this colon");
     insta::assert_snapshot!(wrong("a: 'it\nb: 1\n"), @"1:4 runbook::yaml a quote is not closed");
     insta::assert_snapshot!(wrong("a: \"it\nb: 1\n"), @"1:4 runbook::yaml a quote is not closed");
-    insta::assert_snapshot!(wrong("a: [1, 2\nb: 1\n"), @"2:2 runbook::yaml this is not YAML: illegal placement of ':' indicator");
+    insta::assert_snapshot!(wrong("a: [1, 2\nb: 1\n"), @"1:4 runbook::yaml this bracket is not closed");
     insta::assert_snapshot!(wrong("a: {b: 1\nc: 1\n"), @"1:4 runbook::yaml this bracket is not closed");
     insta::assert_snapshot!(wrong("a: b: c\n"), @"1:5 runbook::yaml a second `: ` stands in this line");
     insta::assert_snapshot!(wrong("a: @x\n"), @"1:4 runbook::yaml a text cannot begin with `@`");
@@ -110,7 +110,7 @@ fn what_the_parser_trips_over_is_said_plainly() {
     insta::assert_snapshot!(wrong("a:\n  b: 1\n c: 2\n"), @"3:2 runbook::yaml this does not fit to the lines before it");
     insta::assert_snapshot!(wrong("a: 'x' y\n"), @"1:8 runbook::yaml more text stands after the closing quote");
     insta::assert_snapshot!(wrong("a: {{ params.x }} more\n"), @"1:4 runbook::yaml a template is not in quotes: YAML takes `{` for a map");
-    insta::assert_snapshot!(wrong("a: ]\n"), @"1:4 runbook::yaml this is not YAML: misplaced bracket");
+    insta::assert_snapshot!(wrong("a: ]\n"), @"1:4 runbook::yaml this bracket was never opened");
 }
 
 #[test]
