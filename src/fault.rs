@@ -36,8 +36,14 @@ pub struct Fault {
     /// Stable; scripts may match it.
     pub code: String,
     pub message: String,
+    /// Where several things are wrong, each of them in a line of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub list: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+    /// Lines that are shown as they stand, such as places in a file; free of control characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub excerpt: Option<Box<str>>,
 }
 
 impl Fault {
@@ -46,7 +52,9 @@ impl Fault {
             class,
             code: code.to_owned(),
             message: message.into(),
+            list: Vec::new(),
             next: None,
+            excerpt: None,
         }
     }
 
@@ -54,6 +62,20 @@ impl Fault {
     #[must_use]
     pub fn next(mut self, next: impl Into<String>) -> Self {
         self.next = Some(next.into());
+        self
+    }
+
+    /// Adds the single things that are wrong.
+    #[must_use]
+    pub fn list(mut self, list: Vec<String>) -> Self {
+        self.list = list;
+        self
+    }
+
+    /// Adds lines that are shown as they stand.
+    #[must_use]
+    pub fn excerpt(mut self, lines: impl Into<String>) -> Self {
+        self.excerpt = Some(lines.into().into_boxed_str());
         self
     }
 
@@ -99,6 +121,13 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .filter(|(distance, k)| *distance <= 1 + k.len() / 4)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, k)| k)
+}
+
+/// Whether a character must not reach a terminal as it is: control characters, and marks that turn
+/// the direction of writing, or that nobody sees.
+pub fn hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]

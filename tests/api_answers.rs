@@ -8,8 +8,8 @@ mod permit;
 mod tests {
     use runbook::fault::{Class, Fault};
     use runbook::journal::Permit;
-    use runbook::model::{Effect, FieldChange, FieldPath, ObjectRef};
-    use runbook::transport::{Cluster, ClusterOptions};
+    use runbook::model::{Effect, FieldChange, FieldPath, ObjectRef, Propagation};
+    use runbook::transport::{Cluster, ClusterOptions, Trial, Tried};
     use serde_json::{Value, json};
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
@@ -54,6 +54,25 @@ mod tests {
             pod,
             owner: "ds".into(),
             node: "node02".into(),
+        }
+    }
+
+    /// What is made and deleted as a whole: one side is there.
+    fn whole(uid: &str, makes: bool) -> Effect {
+        let object = ObjectRef {
+            kind: "ConfigMap".into(),
+            resource: "configmaps".into(),
+            namespace: Some("n".into()),
+            name: "c".into(),
+            uid: uid.into(),
+            ..node()
+        };
+        let image = json!({"metadata": {"name": "c", "namespace": "n"}, "data": {"a": "1"}});
+        Effect::PutObject {
+            object,
+            before: (!makes).then(|| image.clone()),
+            after: makes.then_some(image),
+            propagation: Propagation::Foreground,
         }
     }
 
@@ -207,6 +226,137 @@ mod tests {
             .await,
             definite("api_rejected")
         );
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_object_is_made_at_its_collection_and_deleted_as_it_was_read() {
+        let create = || whole("", true);
+        let (result, requests) = write(create(), vec![Answer::Is(201, at("8"))]).await;
+        assert_eq!(result, Ok(()));
+        assert!(requests[0].starts_with(
+            "POST /api/v1/namespaces/n/configmaps?fieldManager=runbook&fieldValidation=Strict"
+        ));
+        let body = requests[0].split_once("\r\n\r\n").unwrap().1;
+        let body: Value = serde_json::from_str(body).unwrap();
+        assert_eq!(body["data"], json!({"a": "1"}));
+
+        for uid in ["u-2", ""] {
+            let (result, requests) =
+                write(whole(uid, false), vec![Answer::Is(200, json!({}))]).await;
+            assert_eq!(result, Ok(()));
+            assert!(requests[0].starts_with("DELETE /api/v1/namespaces/n/configmaps/c "));
+            let body = requests[0].split_once("\r\n\r\n").unwrap().1;
+            let body: Value = serde_json::from_str(body).unwrap();
+            assert_eq!(
+                body["preconditions"],
+                json!({"uid": "u-2", "resourceVersion": "7"})
+            );
+            assert_eq!(body["propagationPolicy"], json!("Foreground"));
+        }
+        // Another by its name is not deleted: it is not even asked for.
+        let (result, requests) = write(whole("u-3", false), vec![]).await;
+        assert_eq!(result.unwrap_err().code, "gone");
+        assert!(requests.is_empty());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn each_answer_to_making_and_deleting_has_its_meaning() {
+        let definite = |code: &str| (Class::Definite, code.to_owned());
+        for (makes, code, reason, meaning) in [
+            (true, 409, "AlreadyExists", definite("api_conflict")),
+            (true, 404, "NotFound", definite("api_rejected")),
+            (true, 422, "Invalid", definite("api_rejected")),
+            (true, 403, "Forbidden", definite("api_forbidden")),
+            (false, 404, "NotFound", definite("gone")),
+            (false, 409, "Conflict", definite("api_conflict")),
+            (false, 403, "Forbidden", definite("api_forbidden")),
+        ] {
+            let uid = if makes { "" } else { "u-2" };
+            let found = means(whole(uid, makes), vec![status(code, reason)]).await;
+            assert_eq!(found, meaning, "{makes} {code}");
+        }
+        for makes in [true, false] {
+            let uid = if makes { "" } else { "u-2" };
+            for answer in [Answer::Cut, status(500, "InternalError")] {
+                let class = means(whole(uid, makes), vec![answer]).await.0;
+                assert_eq!(class, Class::Indeterminate);
+            }
+        }
+    }
+
+    /// Where a DELETE has a body, the API server does not look at its query: both say it.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn whatever_is_tried_says_that_it_is_a_dry_run() {
+        let value = json!({"a": 1});
+        for (trial, kind) in [
+            (Trial::Merge(&value), "application/merge-patch+json"),
+            (
+                Trial::Strategic(&value),
+                "application/strategic-merge-patch+json",
+            ),
+            (Trial::Json(&value), "application/json-patch+json"),
+            (
+                Trial::Apply {
+                    manifest: &value,
+                    force: false,
+                },
+                "application/apply-patch+yaml",
+            ),
+            (Trial::Create(&value), "application/json"),
+            (
+                Trial::Delete(Propagation::Background),
+                "\"dryRun\":[\"All\"]",
+            ),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let (server, requests) = serve(vec![Answer::Is(200, at("7"))]);
+            let cluster = cluster(folder.path(), &server).await;
+            let tried = cluster.dry_run("/api/v1/x", trial).await.unwrap();
+            assert_eq!(tried, Tried::Accepted(at("7")));
+            let request = requests.recv().unwrap();
+            let line = request.lines().next().unwrap();
+            assert!(line.contains("/api/v1/x?dryRun=All&"), "{line}");
+            assert!(line.contains("fieldValidation=Strict"), "{line}");
+            assert!(request.contains(kind), "{request}");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_rejection_of_what_is_tried_is_no_fault_and_names_who_keeps_it() {
+        let tried = async |answer| {
+            let folder = tempfile::tempdir().unwrap();
+            let (server, _requests) = serve(vec![answer]);
+            let cluster = cluster(folder.path(), &server).await;
+            cluster.dry_run("/api/v1/x", Trial::Merge(&json!({}))).await
+        };
+        for code in [400, 403, 404, 409, 422] {
+            let Tried::Rejected(rejection) = tried(status(code, "X")).await.unwrap() else {
+                panic!("{code}")
+            };
+            assert_eq!(rejection.message, format!("because {code}"));
+        }
+        let conflict = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 409,
+            "reason": "Conflict", "message": "Apply failed", "details": {"causes": [
+                {"reason": "FieldManagerConflict", "message": "conflict with \"argocd\" using v1", "field": ".data.a"}]}});
+        let Tried::Rejected(rejection) = tried(Answer::Is(409, conflict)).await.unwrap() else {
+            panic!()
+        };
+        let [conflict] = rejection.conflicts.as_slice() else {
+            panic!()
+        };
+        assert_eq!(
+            (conflict.manager.as_str(), conflict.field.as_str()),
+            ("argocd", "data.a")
+        );
+        for (code, class) in [
+            (401, Class::Refused),
+            (429, Class::Unreachable),
+            (500, Class::Unreachable),
+            (503, Class::Unreachable),
+        ] {
+            let fault = tried(status(code, "X")).await.unwrap_err();
+            assert_eq!(fault.class, class, "{code}");
+        }
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,18 @@ mod tests {
         let readme = include_str!("../README.md");
         let example = include_str!("../examples/look-after.yaml");
         assert!(readme.contains(&format!("```yaml\n{example}```")));
-        runbook::runbook::read(example, "look-after.yaml").unwrap();
+        runbook::runbook::read(example, "look-after.yaml", &runbook::actions::kinds()).unwrap();
+    }
+
+    #[test]
+    fn its_mistake_is_said_as_it_shows() {
+        console::set_colors_enabled_stderr(false);
+        let readme = include_str!("../README.md");
+        let example = include_str!("../examples/look-after.yaml");
+        let wrong = example.replace("WHO: \"{{ params.who }}", "WHO: \"{{ params.whom }}");
+        let kinds = runbook::actions::kinds();
+        let problems = runbook::runbook::read(&wrong, "look-after.yaml", &kinds).unwrap_err();
+        let shown = runbook::views::render_fault(&problems.into());
+        assert!(readme.contains(&format!("```\n{shown}\n```")), "{shown}");
     }
 }

@@ -5,12 +5,13 @@ use crate::calico::{CalicoNode, Cidr, Detection, MeshNode, Version, own_address}
 use crate::fault::Fault;
 use crate::model::{Blobs, Detail, Effect, FieldChange, ObjectRef, Prior, Subject, UndoClass};
 use async_trait::async_trait;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// The methods that can be set, as Calico names them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum Method {
     /// The InternalIP that kubelet registered; from Calico v3.22 on.
     #[serde(rename = "kubernetes-internal-ip")]
@@ -35,11 +36,11 @@ impl Method {
     }
 }
 
-/// Sets the method by which calico-node finds the address of each node, and waits for the rollout.
-/// Once for the run.
-#[derive(Debug, Deserialize, schemars::JsonSchema)]
+/// Sets the method by which calico-node finds the address of its node, for all nodes.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
+    /// The method that is set.
     method: Method,
 }
 
@@ -78,6 +79,10 @@ impl Action for Autodetection {
         Ok(Self {
             method: args.method,
         })
+    }
+
+    fn lost(_with: &serde_json::Value) -> Option<&'static str> {
+        Some("the method is put back exactly; nodes that detect their address by it do so anew")
     }
 
     async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {

@@ -4,20 +4,24 @@
 use super::{Action, Compiled, Decision, Look, Patience, Place};
 use crate::calico::{Cidr, Mesh, MeshNode, SessionFault};
 use crate::fault::Fault;
-use crate::model::{Effect, Exception, FieldPath, Prior, Settled, Target};
-use crate::runbook::parse_duration;
+use crate::model::{Effect, Exception, FieldPath, Prior, Settled, Subject, Target};
+use crate::runbook::{DURATION_FORMAT, parse_duration};
 use async_trait::async_trait;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-/// Waits until every BGP session of Calico's mesh is established and holds. Once for the run; writes
-/// nothing.
-#[derive(Debug, Deserialize, schemars::JsonSchema)]
+/// Reads until every node sees every peer of Calico's BGP mesh established. It only reads.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
+    /// How long the mesh must hold without a break, such as 65s.
+    #[schemars(extend("format" = DURATION_FORMAT))]
     settle: String,
+    /// How long it may take until it holds, such as 5m.
+    #[schemars(extend("format" = DURATION_FORMAT))]
     within: String,
 }
 
@@ -151,7 +155,10 @@ impl MeshEstablished {
         prior: Prior<'_>,
     ) -> Decision<std::convert::Infallible> {
         // A new method has every calico-node detect its address again.
-        let rolled = prior.effects().any(Effect::rolls_pods);
+        let rolled = prior.effects().any(|effect| {
+            effect.rolls_pods()
+                && matches!(effect.subject(), Subject::Object(o) if o.kind == "DaemonSet")
+        });
         let healed: Vec<&str> = given(prior).map(|(node, _)| node).collect();
         let unexplained: Vec<&SessionFault> = faults
             .iter()

@@ -5,21 +5,23 @@ use crate::calico::{Cidr, MeshNode, OwnAddress, SessionFault, own_address};
 use crate::fault::Fault;
 use crate::model::{Blobs, Detail, Effect, FieldChange, FieldPath, ObjectRef, Prior, UndoClass};
 use async_trait::async_trait;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
 /// Which address is the right one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Choice {
     /// The InternalIP that kubelet registered, with the prefix of its link.
     InternalIp,
 }
 
-/// Gives a node its own address back, which Calico advertises by BGP.
-#[derive(Debug, Deserialize, schemars::JsonSchema)]
+/// Has Calico advertise the right address of a node.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
+    /// Which address is the right one.
     #[serde(rename = "address")]
     _address: Choice,
 }

@@ -4,10 +4,11 @@ use super::{Action, Compiled, Decision, Look, Place};
 use crate::fault::Fault;
 use crate::model::{Blobs, Detail, Effect, ObjectRef, Prior, UndoClass};
 use async_trait::async_trait;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// Starts calico-node on the node anew, by replacing its pod.
-#[derive(Debug, Deserialize, schemars::JsonSchema)]
+/// Starts calico-node on a node anew, and waits until it is ready.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {}
 
@@ -36,6 +37,10 @@ impl Action for NodeRestart {
 
     fn new(_: Args) -> Result<Self, String> {
         Ok(Self)
+    }
+
+    fn lost(_with: &serde_json::Value) -> Option<&'static str> {
+        Some("a start leaves nothing behind that could be put back")
     }
 
     async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
@@ -125,7 +130,10 @@ mod tests {
 
     fn rollout_of(uid: &str) -> PlannedStep {
         let effects = vec![Effect::SetFields {
-            object: object("DaemonSet", uid),
+            object: ObjectRef {
+                api_version: "apps/v1".into(),
+                ..object("DaemonSet", uid)
+            },
             fields: vec![FieldChange {
                 path: FieldPath::container_env("calico-node", "X"),
                 before: None,

@@ -7,13 +7,14 @@ use super::host_script::Script;
 use super::{Action, Compiled, Decision, Look, Patience, Place};
 use crate::fault::Fault;
 use crate::model::{Exception, Exit, Prior, Program, Ran, Settled};
-use crate::runbook::{Condition, Record, parse_duration};
+use crate::runbook::{Condition, DURATION_FORMAT, Record, parse_duration};
 use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// A script for a POSIX shell, or a list of a program and its arguments.
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(untagged)]
 enum Reads {
@@ -28,17 +29,23 @@ enum Reads {
 pub struct Args {
     /// A script, or a command with its arguments; it only reads.
     reads: Reads,
+    /// What a script gets as `$1`, `$2` and so on; a command is its own arguments.
     #[serde(default)]
     args: Vec<Scalar>,
+    /// Variables of the program, by name.
     #[serde(default)]
     env: BTreeMap<String, Variable>,
+    /// How long it may take, from 1s to 1h; 60s if left out.
+    #[schemars(extend("format" = DURATION_FORMAT))]
     timeout: Option<String>,
     /// What must hold of `code` and `output`; that the code is 0, if left out.
     that: Option<String>,
     /// Said where it does not hold.
     because: String,
-    /// How long it may take to come about, where earlier steps bring it about.
+    /// How long it may take to come about, where earlier steps bring it about; 60s if left out.
+    #[schemars(extend("format" = DURATION_FORMAT))]
     within: Option<String>,
+    /// Whether what is printed is neither shown nor kept.
     #[serde(default)]
     sensitive: bool,
 }

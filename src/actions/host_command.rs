@@ -7,6 +7,7 @@ pub struct Command;
 
 impl Form for Command {
     const USES: &'static str = "host.command";
+    const ABOUT: &'static str = "Programs with their arguments, and no shell between. Each is a list such as `[sysctl, -w, \"a.b=1\"]`. The step either only `reads`, or it has `apply`.";
     type Part = Vec<Scalar>;
 
     fn program(words: Vec<Scalar>, values: &Values) -> Result<Program, String> {

@@ -1,5 +1,6 @@
 //! `host.file`: the content, the mode and the owner of a file of a host, or its absence.
 
+use super::line_difference::line_difference;
 use super::{Action, Compiled, Decision, Look, Place};
 use crate::fault::Fault;
 use crate::model::{
@@ -7,17 +8,18 @@ use crate::model::{
 };
 use crate::transport::{FileReading, MAX_FILE, OwnerNames};
 use async_trait::async_trait;
-use serde::Deserialize;
-use similar::{ChangeTag, TextDiff};
+use serde::{Deserialize, Serialize};
 
-/// Lines of a difference that are shown; the rest is counted.
-const SHOWN_LINES: usize = 40;
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+/// Whether a file is there.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 enum State {
+    /// The file is there.
     #[default]
     Present,
+    /// There is no such file.
     Absent,
 }
 
@@ -25,16 +27,20 @@ enum State {
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
+    /// The path of the file, from `/` on, without `.` and `..`.
     path: String,
+    /// Whether it is there.
     #[serde(default)]
     state: State,
+    /// All that is in it; an old file keeps its own if this is left out.
     content: Option<String>,
     /// Octal, such as `"0644"`; a new file gets 0644, an old one keeps its own.
     mode: Option<String>,
     /// Name or number; a new file gets root's or that of the identity, an old one keeps its own.
     owner: Option<String>,
+    /// Name or number, as with `owner`.
     group: Option<String>,
-    /// What is in it is never shown.
+    /// Whether what is in it is never shown.
     #[serde(default)]
     sensitive: bool,
 }
@@ -151,6 +157,15 @@ impl Action for HostFile {
             owner,
             sensitive: args.sensitive,
         })
+    }
+
+    fn lost(with: &serde_json::Value) -> Option<&'static str> {
+        match with.get("state").and_then(serde_json::Value::as_str) {
+            Some("absent") => Some(
+                "content, mode and owner come back; an ACL, a label or other attributes do not",
+            ),
+            _ => None,
+        }
     }
 
     async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
@@ -311,34 +326,7 @@ fn lines(change: &Change) -> Vec<String> {
     ) else {
         return vec!["  (not shown, as it is no text)".to_owned()];
     };
-    let diff = TextDiff::from_lines(before, after);
-    let mut all = Vec::new();
-    for group in diff.grouped_ops(2) {
-        if !all.is_empty() {
-            all.push("  …".to_owned());
-        }
-        for op in group {
-            for line in diff.iter_changes(&op) {
-                let sign = match line.tag() {
-                    ChangeTag::Delete => '-',
-                    ChangeTag::Insert => '+',
-                    ChangeTag::Equal => ' ',
-                };
-                let text = line.value().trim_end_matches('\n');
-                let end = match line.missing_newline() {
-                    true => "  (no newline at its end)",
-                    false => "",
-                };
-                all.push(format!("{sign} {text}{end}"));
-            }
-        }
-    }
-    if all.len() > SHOWN_LINES {
-        let more = all.len() - SHOWN_LINES;
-        all.truncate(SHOWN_LINES);
-        all.push(format!("  … and {more} lines more"));
-    }
-    all
+    line_difference(before, after)
 }
 
 #[cfg(test)]

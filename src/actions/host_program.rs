@@ -7,7 +7,7 @@ use crate::model::{
     Blobs, Detail, Effect, Exception, Exit, HostRef, Prior, Program, Programs, Ran, Settled,
     UndoClass, indented,
 };
-use crate::runbook::{Record, Type, parse_duration};
+use crate::runbook::{DURATION_FORMAT, Record, Type, parse_duration};
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -27,6 +27,8 @@ const SHOWN_LINES: usize = 8;
 /// How programs are written down.
 pub trait Form: Send + Sync + 'static {
     const USES: &'static str;
+    /// What authors read about it.
+    const ABOUT: &'static str;
     const LITERAL: &'static [&'static str] = &[];
     type Part: DeserializeOwned + JsonSchema + fmt::Debug + Send + Sync;
 
@@ -131,20 +133,26 @@ pub fn limit(text: Option<&str>) -> Result<u64, String> {
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, bound = "P: DeserializeOwned")]
 pub struct Args<P> {
-    /// Only reads; nothing else is given then.
+    /// What only reads; of the other programs, none is given then.
     reads: Option<P>,
     /// Ends with 0 where it is done, and with 1 where it is not.
     check: Option<P>,
+    /// What changes something.
     apply: Option<P>,
+    /// Ends with 0 where it was done; if left out, `check` says so.
     verify: Option<P>,
+    /// Takes it back. Without it, the step is not taken back.
     undo: Option<P>,
-    /// For scripts; a command is its own arguments.
+    /// What scripts get as `$1`, `$2` and so on; a command is its own arguments.
     #[serde(default)]
     args: Vec<Scalar>,
+    /// Variables of the programs, by name.
     #[serde(default)]
     env: BTreeMap<String, Variable>,
+    /// How long each program may take, from 1s to 1h; 60s if left out.
+    #[schemars(extend("format" = DURATION_FORMAT))]
     timeout: Option<String>,
-    /// What is printed is neither shown nor kept.
+    /// Whether what is printed is neither shown nor kept.
     #[serde(default)]
     sensitive: bool,
 }
@@ -186,6 +194,7 @@ pub struct Change {
 impl<F: Form> Action for HostProgram<F> {
     const USES: &'static str = F::USES;
     const LITERAL: &'static [&'static str] = F::LITERAL;
+    const ABOUT: Option<&'static str> = Some(F::ABOUT);
     type Args = Args<F::Part>;
     type Seen = Seen;
     type Change = Change;
@@ -229,6 +238,17 @@ impl<F: Form> Action for HostProgram<F> {
 
     fn outputs() -> Record {
         outputs()
+    }
+
+    fn lost(with: &serde_json::Value) -> Option<&'static str> {
+        let has = |part: &str| with.get(part).is_some();
+        match (has("reads"), has("undo")) {
+            (true, _) => None,
+            (_, true) => {
+                Some("its `undo` is its author's word: whether it puts everything back is not seen")
+            }
+            (_, false) => Some("it has no `undo`"),
+        }
     }
 
     async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {

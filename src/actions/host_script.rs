@@ -7,6 +7,7 @@ pub struct Script;
 
 impl Form for Script {
     const USES: &'static str = "host.script";
+    const ABOUT: &'static str = "Literal scripts for a POSIX shell. Values reach them by `env` and `args`; a template in a script is an error. The step either only `reads`, or it has `apply`.";
     const LITERAL: &'static [&'static str] = &["reads", "check", "apply", "verify", "undo"];
     type Part = String;
 

@@ -4,20 +4,25 @@ use super::{Action, Compiled, Decision, Look, Place};
 use crate::fault::Fault;
 use crate::model::{Blobs, Detail, Effect, FieldChange, FieldPath, ObjectRef, Prior, UndoClass};
 use async_trait::async_trait;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+/// What becomes of new pods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum State {
+    /// The node takes no new pods.
     Cordoned,
+    /// The node takes new pods.
     Schedulable,
 }
 
-/// Whether the node takes new pods.
-#[derive(Debug, Deserialize, schemars::JsonSchema)]
+/// Says whether a node takes new pods.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
+    /// What becomes of new pods.
     state: State,
 }
 

@@ -4,6 +4,7 @@ use super::{Action, Compiled, Decision, Look, Place};
 use crate::fault::Fault;
 use crate::model::{Blobs, Detail, Effect, FieldChange, FieldPath, ObjectRef, Prior, UndoClass};
 use async_trait::async_trait;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -11,12 +12,14 @@ use std::collections::BTreeMap;
 /// `null` takes an entry away.
 type Entries = BTreeMap<String, Option<String>>;
 
-/// Labels and annotations of the node; `null` takes one away.
-#[derive(Debug, Deserialize, schemars::JsonSchema)]
+/// Sets labels and annotations of a node, or takes them away.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
+    /// Labels by name; `null` takes one away. Those of Kubernetes and Calico are not set by hand.
     #[serde(default)]
     labels: Entries,
+    /// Annotations by name; `null` takes one away. Those of Kubernetes and Calico are not set by hand.
     #[serde(default)]
     annotations: Entries,
 }

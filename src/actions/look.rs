@@ -1,6 +1,8 @@
 //! One look at the world: everything is read once, when it is first needed, so that all that is
 //! decided in one look rests on the same reading. Looks only read, and take no locks.
 
+mod objects;
+
 use super::world::World;
 use crate::calico::{
     CalicoNode, EnvValue, Mesh, MeshNode, Reading, parse_links, parse_node_status,
@@ -9,6 +11,7 @@ use crate::fault::Fault;
 use crate::model::{FileRef, HostRef, Identity, ObjectRef, Program, Ran, owned_by};
 use crate::transport::{FileReading, OwnerNames, another_host};
 use futures::{StreamExt, stream};
+use objects::Kinds;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use tokio::sync::OnceCell;
@@ -24,6 +27,7 @@ pub struct Look<'w> {
     calico: OnceCell<CalicoNode>,
     full_mesh: OnceCell<bool>,
     readings: OnceCell<BTreeMap<String, Result<Reading, Fault>>>,
+    kinds: Kinds,
 }
 
 impl<'w> Look<'w> {
@@ -34,6 +38,7 @@ impl<'w> Look<'w> {
             calico: OnceCell::new(),
             full_mesh: OnceCell::new(),
             readings: OnceCell::new(),
+            kinds: Kinds::default(),
         }
     }
 

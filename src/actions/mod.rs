@@ -9,8 +9,19 @@ mod host_command;
 mod host_file;
 mod host_program;
 mod host_script;
+mod kube_apply;
+mod kube_assert;
 mod kube_cordon;
+mod kube_delete;
+mod kube_fields;
+mod kube_keepers;
 mod kube_node_metadata;
+mod kube_object;
+mod kube_patch;
+mod kube_rollout;
+mod kube_state;
+mod kube_wait;
+mod line_difference;
 mod look;
 mod world;
 
@@ -136,6 +147,8 @@ pub trait Action: Sized + Send + Sync {
     const USES: &'static str;
     /// Arguments that are literal: scripts, in which no template may stand.
     const LITERAL: &'static [&'static str] = &[];
+    /// What authors read about the kind, where several share their arguments' type.
+    const ABOUT: Option<&'static str> = None;
     /// Their description, and that of each of them, is the reference that authors read.
     type Args: DeserializeOwned + JsonSchema;
     type Seen: Send + Sync;
@@ -146,6 +159,11 @@ pub trait Action: Sized + Send + Sync {
     /// What it gives to later steps, besides whether it changed something.
     fn outputs() -> Record {
         Record::default()
+    }
+
+    /// What an undo does not bring back, as far as the arguments tell, which are not rendered yet.
+    fn lost(_with: &Value) -> Option<&'static str> {
+        None
     }
 
     /// Reads what the decision rests on.
@@ -178,6 +196,11 @@ pub trait Action: Sized + Send + Sync {
     /// What was found, by the names of [`Self::outputs`]; empty where it is not to be kept.
     fn found(&self, _seen: &Self::Seen) -> Map<String, Value> {
         Map::new()
+    }
+
+    /// How long the world may stand still after its change; `None`: as long as after any other.
+    fn settling(&self) -> Option<Duration> {
+        None
     }
 }
 
@@ -218,6 +241,8 @@ pub trait Step: Send + Sync {
     ) -> Result<Verified, Fault>;
 
     fn patience(&self) -> Patience;
+
+    fn settling(&self) -> Option<Duration>;
 }
 
 #[async_trait]
@@ -260,6 +285,10 @@ impl<A: Action> Step for A {
 
     fn patience(&self) -> Patience {
         Action::patience(self)
+    }
+
+    fn settling(&self) -> Option<Duration> {
+        Action::settling(self)
     }
 }
 
@@ -308,8 +337,14 @@ const KINDS: &[Entry] = &[
     entry::<host_command::HostCommand>(),
     entry::<host_file::HostFile>(),
     entry::<host_script::HostScript>(),
+    entry::<kube_apply::Apply>(),
+    entry::<kube_assert::KubeAssert>(),
     entry::<kube_cordon::Cordon>(),
+    entry::<kube_delete::Delete>(),
     entry::<kube_node_metadata::NodeMetadata>(),
+    entry::<kube_patch::Patch>(),
+    entry::<kube_rollout::Rollout>(),
+    entry::<kube_wait::Wait>(),
 ];
 
 const fn entry<A: Action + 'static>() -> Entry {
@@ -317,11 +352,16 @@ const fn entry<A: Action + 'static>() -> Entry {
 }
 
 fn kind<A: Action + 'static>() -> Kind {
+    let mut schema = schemars::schema_for!(A::Args);
+    if let Some(about) = A::ABOUT {
+        schema.insert("description".to_owned(), about.into());
+    }
     Kind {
         uses: A::USES,
-        schema: schemars::schema_for!(A::Args),
+        schema,
         outputs: A::outputs(),
         literal: A::LITERAL,
+        lost: A::lost,
         check: |with| make::<A>(with.clone()).map(|_| ()),
     }
 }
@@ -329,6 +369,12 @@ fn kind<A: Action + 'static>() -> Kind {
 /// What the language knows of all kinds.
 pub fn kinds() -> Kinds {
     Kinds(KINDS.iter().map(|(.., kind)| kind()).collect())
+}
+
+/// The arguments of a kind that are literal.
+pub fn literal(uses: &str) -> &'static [&'static str] {
+    let kind = KINDS.iter().find(|(name, ..)| *name == uses);
+    kind.map_or(&[], |(.., kind)| kind().literal)
 }
 
 /// The step that `uses` names, with its arguments.

@@ -16,7 +16,9 @@ impl World {
     /// The subject of an effect that is yet to begin, as it is now.
     pub async fn now(&self, effect: &Effect) -> Result<Now, Fault> {
         match effect {
-            Effect::SetFields { object, .. } | Effect::ReplacePod { pod: object, .. } => {
+            Effect::SetFields { object, .. }
+            | Effect::ReplacePod { pod: object, .. }
+            | Effect::PutObject { object, .. } => {
                 Ok(Now::Object(self.cluster.object(object).await?))
             }
             Effect::PutFile { file, .. } => {
@@ -56,7 +58,9 @@ impl World {
     /// not begin any more after this. A cluster has no such moment: a request may still be on its way.
     pub async fn at_rest(&self, effect: &Effect, key: &str) -> Result<Now, Fault> {
         match effect {
-            Effect::SetFields { .. } | Effect::ReplacePod { .. } => self.now(effect).await,
+            Effect::SetFields { .. } | Effect::ReplacePod { .. } | Effect::PutObject { .. } => {
+                self.now(effect).await
+            }
             Effect::PutFile { file, .. } => {
                 let host = self.inventory.destination(&file.host.node);
                 Ok(Now::File(self.hosts.find_file(&host, file, key).await?))
@@ -90,7 +94,7 @@ impl World {
                 let host = self.inventory.destination(&programs.host.node);
                 self.hosts.run_program(&host, permit, key, who).await
             }
-            Effect::SetFields { .. } | Effect::ReplacePod { .. } => {
+            Effect::SetFields { .. } | Effect::ReplacePod { .. } | Effect::PutObject { .. } => {
                 let object = match now {
                     Some(Now::Object(object)) => object.as_ref(),
                     Some(Now::File(_) | Now::Program(_)) | None => None,

@@ -1,16 +1,17 @@
 //! `runbook apply`
 
+use super::Global;
 use super::carry::{Start, begin, conclude};
 use super::confirm::{Confirmation, Gates};
 use super::exit::Exit;
 use super::plan::{allowed_steps, lacking, refusal, saved_path};
-use super::{Global, Subject};
-use crate::actions::World;
+use super::subject::{Asked, Subject};
+use crate::actions::{World, kinds};
 use crate::fault::Fault;
 use crate::journal::StateDir;
 use crate::model::{StepId, Verdict};
-use crate::plan::{Params, Request, SavedPlan, differences, plan};
-use crate::runbook::{include_texts, read, untrusted};
+use crate::plan::{Request, SavedPlan, differences, plan};
+use crate::runbook::{Bound, include_texts, read, untrusted};
 use crate::views::{render_differences, render_plan};
 use clap::Args;
 use std::path::Path;
@@ -36,20 +37,31 @@ pub struct Apply {
 
 /// What is applied: a runbook as it would be planned now, or a plan that was saved.
 struct Wanted {
-    request: Request,
+    subject: What,
     allowed: Vec<StepId>,
     saved: Option<SavedPlan>,
 }
 
+/// A saved plan says all that there is to say; of a runbook something may have to be asked.
+enum What {
+    Asked(Box<Asked>),
+    Whole(Box<Request>),
+}
+
 impl Apply {
+    /// The name of what is asked for.
+    pub fn runbook(&self) -> &str {
+        &self.subject.name
+    }
+
     pub async fn run(&self, global: &Global) -> Result<Exit, Fault> {
         let wanted = match saved_path(&self.subject.name) {
             Some(path) => self.saved(path)?,
             None => {
-                let request = self.subject.request()?;
-                let allowed = allowed_steps(&self.allow_unknown, &request.runbook)?;
+                let asked = self.subject.read(global)?;
+                let allowed = allowed_steps(&self.allow_unknown, &asked.runbook)?;
                 Wanted {
-                    request,
+                    subject: What::Asked(Box::new(asked)),
                     allowed,
                     saved: None,
                 }
@@ -57,7 +69,7 @@ impl Apply {
         };
         let state = global.state()?;
         let world = global.world().await?;
-        let outcome = self.apply(&world, &state, &wanted).await;
+        let outcome = self.apply(&world, &state, wanted).await;
         world.hosts.close().await;
         outcome
     }
@@ -75,25 +87,34 @@ impl Apply {
         }
         let saved = SavedPlan::read(path)?;
         saved.check_engine()?;
-        let mut runbook = read(&saved.runbook_text, &saved.plan.runbook)?;
+        let mut runbook = read(&saved.runbook_text, &saved.plan.runbook, &kinds())?;
         include_texts(&mut runbook, &saved.included, &|text, name| {
-            Ok(read(text, name)?)
+            Ok(read(text, name, &kinds())?)
         })?;
         runbook.distrust(untrusted(path).as_deref());
+        let bound = Bound {
+            values: saved.plan.params.clone(),
+            ..Bound::default()
+        };
+        let params = self.subject.with_secrets(&runbook, bound)?;
         Ok(Wanted {
-            request: Request {
+            subject: What::Whole(Box::new(Request {
                 runbook,
                 nodes: saved.plan.targets.iter().map(|t| t.name.clone()).collect(),
-                params: Params::Bound(saved.plan.params.clone()),
-            },
+                params,
+            })),
             allowed: saved.allowed.clone(),
             saved: Some(saved),
         })
     }
 
-    async fn apply(&self, world: &World, state: &StateDir, wanted: &Wanted) -> Result<Exit, Fault> {
-        let planned = plan(world, &wanted.request).await?;
-        let plan = planned.plan;
+    async fn apply(&self, world: &World, state: &StateDir, wanted: Wanted) -> Result<Exit, Fault> {
+        let request = match wanted.subject {
+            What::Asked(asked) => asked.complete(world).await?,
+            What::Whole(request) => *request,
+        };
+        let planned = plan(world, &request).await?;
+        let mut plan = planned.plan;
         if let Some(saved) = &wanted.saved {
             let found = differences(&saved.plan, &plan);
             if !found.is_empty() {
@@ -111,7 +132,10 @@ impl Apply {
             return Err(refusal);
         }
         let allowed = &wanted.allowed;
-        if let Some((step, why)) = plan.unknowns().find(|(s, _)| !allowed.contains(&s.id)) {
+        if let Some((step, why)) = plan
+            .unknowns()
+            .find(|(s, _)| !allowed.iter().any(|known| s.id.is_of(known)))
+        {
             return Err(Fault::refused(
                 "step_unknown",
                 format!("step `{}` is unknown: {why}", step.id),
@@ -139,17 +163,22 @@ impl Apply {
                 "not confirmed: nothing was done",
             ));
         }
+        let risk = plan.risk;
+        for (name, secret) in &request.params.secrets {
+            plan.secrets
+                .insert(name.clone(), state.secret_digest(secret)?);
+        }
         let start = Start {
-            plan: plan.clone(),
+            plan,
             blobs: &planned.blobs,
             allowed: allowed.clone(),
             reason: self.reason.clone(),
-            runbook_text: &wanted.request.runbook.text,
-            included: wanted.request.runbook.texts(),
-            runbook: Some(&wanted.request.runbook),
-            gates: &self.gates.with(self.confirmation.is_given(), plan.risk),
+            runbook_text: &request.runbook.text,
+            included: request.runbook.texts(),
+            runbook: Some(&request.runbook),
+            gates: &self.gates.with(self.confirmation.is_given(), risk),
         };
         let carried = begin(world, state, start).await?;
-        conclude(world, state, &carried, &plan).await
+        conclude(world, state, &carried).await
     }
 }

@@ -3,7 +3,7 @@
 use super::confirm::Gates;
 use super::exit::Exit;
 use super::undo::say_what_is_left;
-use crate::actions::World;
+use crate::actions::{World, kinds};
 use crate::engine::{End, Machine, Observer, Question, Waiting, run};
 use crate::fault::Fault;
 use crate::journal::{Ending, Event, Journal, RunRecord, StateDir};
@@ -34,6 +34,8 @@ pub struct Start<'s> {
 pub struct Carried {
     pub run: RunId,
     pub end: End,
+    /// As it was in the end, with what was decided on the way.
+    pub plan: Plan,
     took: Duration,
     /// Held until all is said and done: nobody goes on with it meanwhile.
     _journal: Journal,
@@ -78,9 +80,9 @@ fn runbook_of(record: &RunRecord) -> Result<Option<Runbook>, Fault> {
     if !record.plan.steps.iter().any(open) {
         return Ok(None);
     }
-    let mut runbook = read(&record.runbook_text, &record.plan.runbook)?;
+    let mut runbook = read(&record.runbook_text, &record.plan.runbook, &kinds())?;
     include_texts(&mut runbook, &record.included, &|text, name| {
-        Ok(read(text, name)?)
+        Ok(read(text, name, &kinds())?)
     })?;
     Ok(Some(runbook))
 }
@@ -122,10 +124,11 @@ async fn carry(
     let live = Live::new(machine.plan());
     let mut sitting = Sitting { live, gates };
     eprintln!("\nRun {run_id}");
-    let end = run(world, &mut journal, machine, runbook, &mut sitting, stop()).await;
+    let (end, plan) = run(world, &mut journal, machine, runbook, &mut sitting, stop()).await;
     Carried {
         run: run_id,
         end,
+        plan,
         took: started.elapsed(),
         _journal: journal,
     }
@@ -161,9 +164,9 @@ impl Carried {
     }
 
     /// The last words. `done` says what a success means.
-    pub fn summary(&self, plan: &Plan, done: &str) {
+    pub fn summary(&self, done: &str) {
         let words = Words {
-            seen: &what_was_seen(plan),
+            seen: &what_was_seen(&self.plan),
             done,
             taken_back: false,
         };
@@ -183,12 +186,8 @@ impl Carried {
 
 /// The end of a run of a runbook: its last words, what is taken back by itself, the ways on, and the
 /// exit code.
-pub async fn conclude(
-    world: &World,
-    state: &StateDir,
-    carried: &Carried,
-    plan: &Plan,
-) -> Result<Exit, Fault> {
+pub async fn conclude(world: &World, state: &StateDir, carried: &Carried) -> Result<Exit, Fault> {
+    let plan = &carried.plan;
     let mut done = Vec::new();
     let heals = plan.heals().join("; ");
     if !heals.is_empty() {
@@ -203,7 +202,7 @@ pub async fn conclude(
     if !except.is_empty() {
         done.push(format!("Not looked at: {}.", except.join(", ")));
     }
-    carried.summary(plan, &done.join(" "));
+    carried.summary(&done.join(" "));
     let exit = Exit::of_run(&carried.end);
     // Where the journal has failed, nothing more is done without it.
     let failed = !carried.succeeded() && carried.end.made > 0;
@@ -293,7 +292,7 @@ async fn take_back(
         gates: &Gates::default(),
     };
     let carried = begin(world, state, start).await?;
-    carried.summary(&plan, "");
+    carried.summary("");
     if carried.succeeded() {
         return Ok(TakenBack::Whole);
     }

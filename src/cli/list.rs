@@ -1,14 +1,20 @@
 //! `runbook list`
 
+use super::Global;
 use super::exit::Exit;
 use crate::fault::Fault;
-use crate::runbook::Library;
+use crate::views::{render_fault, render_list};
 
-pub fn run() -> Result<Exit, Fault> {
-    let library = Library;
-    for name in library.names() {
-        let runbook = library.find(name)?;
-        super::say(&format!("{name:<24} {}\n", runbook.summary));
+pub fn run(global: &Global) -> Result<Exit, Fault> {
+    let (entries, faults) = global.library().list();
+    super::say(&render_list(&entries));
+    // A folder that somebody named and that is not there must not pass for an empty one.
+    let exit = match faults.is_empty() {
+        true => Exit::Done,
+        false => Exit::Input,
+    };
+    for fault in faults {
+        eprintln!("{}", render_fault(&fault));
     }
-    Ok(Exit::Done)
+    Ok(exit)
 }

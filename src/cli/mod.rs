@@ -1,26 +1,35 @@
 //! The command line: arguments, prompts, exit codes, and nothing else.
 
+mod again;
 mod apply;
+mod ask;
 mod carry;
 mod confirm;
 mod exit;
+mod help;
 mod history;
 mod list;
+mod new;
 mod plan;
 mod private_file;
 mod resume;
 mod show;
+mod subject;
 mod undo;
+mod validate;
 
 use crate::actions::World;
 use crate::fault::Fault;
 use crate::inventory::Inventory;
 use crate::journal::StateDir;
 use crate::model::Secret;
+use crate::runbook::{Folder, Library};
 use crate::transport::{Cluster, ClusterOptions, Hosts, PasswordSource, SshOptions};
 use crate::views::render_fault;
 use clap::{Args, Parser, Subcommand};
 use exit::Exit;
+use std::ffi::OsString;
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -61,6 +70,15 @@ struct Global {
         env = "RUNBOOK_BECOME_PASSWORD_FILE"
     )]
     become_password_file: Option<PathBuf>,
+    /// Folder of runbooks, before ./runbooks, ~/.config/runbook/runbooks and those that ship; once for each
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "RUNBOOK_PATH",
+        value_delimiter = ':'
+    )]
+    path: Vec<OsString>,
     /// Where journals are kept (~/.local/state/runbook)
     #[arg(long, global = true, value_name = "DIR", env = "RUNBOOK_STATE_DIR")]
     state_dir: Option<PathBuf>,
@@ -73,8 +91,12 @@ struct Global {
 enum Command {
     /// List the runbooks
     List,
-    /// Print a runbook, or show a saved plan
+    /// Show a runbook, or a saved plan
     Show(show::Show),
+    /// Say what is wrong with runbooks; asks no cluster and no host
+    Validate(validate::Validate),
+    /// Write the start of a runbook
+    New(new::New),
     /// Show what a runbook would do; writes nothing
     Plan(plan::PlanCommand),
     /// Plan, show, ask, carry out, verify
@@ -87,20 +109,6 @@ enum Command {
     History(history::History),
 }
 
-/// What a runbook is applied to.
-#[derive(Debug, Args)]
-struct Subject {
-    /// Name of a runbook (`runbook list`), or the path of its file; apply takes a saved plan too
-    #[arg(value_name = "RUNBOOK")]
-    name: String,
-    /// Node of the cluster; once for each
-    #[arg(long = "node", value_name = "NODE")]
-    nodes: Vec<String>,
-    /// A parameter of the runbook
-    #[arg(long = "param", value_name = "NAME=VALUE")]
-    params: Vec<String>,
-}
-
 /// Parses the command line, does what it says, and gives the exit code.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -108,10 +116,10 @@ pub fn main() -> ExitCode {
         Err(e) => {
             // What cannot be printed can only be dropped.
             let _ = e.print();
-            let code = if e.use_stderr() {
-                Exit::Input
-            } else {
-                Exit::Done
+            let code = match e.kind() {
+                _ if e.use_stderr() => Exit::Input,
+                clap::error::ErrorKind::DisplayHelp => help::of_runbook(std::env::args_os()),
+                _ => Exit::Done,
             };
             return code.into();
         }
@@ -128,7 +136,8 @@ pub fn main() -> ExitCode {
         });
     outcome
         .unwrap_or_else(|fault| {
-            eprintln!("{}", render_fault(&fault));
+            // A terminal that is gone reads it no more.
+            let _ = writeln!(std::io::stderr(), "{}", render_fault(&fault));
             Exit::of(fault.class)
         })
         .into()
@@ -136,8 +145,10 @@ pub fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> Result<Exit, Fault> {
     match cli.command {
-        Command::List => list::run(),
-        Command::Show(command) => command.run(),
+        Command::List => list::run(&cli.global),
+        Command::Show(command) => command.run(&cli.global),
+        Command::Validate(command) => command.run(&cli.global),
+        Command::New(command) => command.run(),
         Command::Plan(command) => command.run(&cli.global).await,
         Command::Apply(command) => command.run(&cli.global).await,
         Command::Undo(command) => command.run(&cli.global).await,
@@ -149,7 +160,6 @@ async fn run(cli: Cli) -> Result<Exit, Fault> {
 /// Writes what was asked for to standard output. A reader that has seen enough and closed its end is
 /// no error.
 fn say(text: &str) {
-    use std::io::Write;
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
@@ -217,6 +227,25 @@ impl Global {
                 .next("chmod 600 FILE, or give a pipe"));
         }
         Ok(PasswordSource::Given(Secret::new(line.to_owned())))
+    }
+
+    /// The runbooks that can be named: in folders that are given, in ./runbooks, in the user's own folder,
+    /// and what ships.
+    fn library(&self) -> Library {
+        let named = self
+            .path
+            .iter()
+            .filter(|p| !p.is_empty())
+            .map(|p| (PathBuf::from(p), true));
+        let usual = [
+            Some(PathBuf::from("./runbooks")),
+            config_home().map(|home| home.join("runbook/runbooks")),
+        ];
+        let usual = usual.into_iter().flatten().map(|path| (path, false));
+        let folders = named
+            .chain(usual)
+            .map(|(path, named)| Folder { path, named });
+        Library::new(crate::actions::kinds(), folders.collect())
     }
 
     fn inventory(&self) -> Result<Inventory, Fault> {

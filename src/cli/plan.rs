@@ -2,12 +2,13 @@
 
 use super::exit::Exit;
 use super::private_file::write_private;
-use super::{Global, Subject, say};
+use super::subject::{Asked, Subject};
+use super::{Global, say};
 use crate::actions::World;
 use crate::fault::Fault;
 use crate::model::{Plan, StepId};
-use crate::plan::{Params, Request, SavedPlan, missing_rights, plan};
-use crate::runbook::{Library, Runbook, include};
+use crate::plan::{SavedPlan, missing_rights, plan};
+use crate::runbook::Runbook;
 use crate::views::{clean, render_plan};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,11 @@ pub struct PlanCommand {
 }
 
 impl PlanCommand {
+    /// The name of what is asked for.
+    pub fn runbook(&self) -> &str {
+        &self.subject.name
+    }
+
     pub async fn run(&self, global: &Global) -> Result<Exit, Fault> {
         if let Some(path) = saved_path(&self.subject.name) {
             return Err(Fault::input(
@@ -42,21 +48,17 @@ impl PlanCommand {
                 format!("--out {}: a saved plan's name ends in .json", out.display()),
             ));
         }
-        let request = self.subject.request()?;
-        let allowed = allowed_steps(&self.allow_unknown, &request.runbook)?;
+        let asked = self.subject.read(global)?;
+        let allowed = allowed_steps(&self.allow_unknown, &asked.runbook)?;
         let world = global.world().await?;
-        let outcome = self.show(&world, &request, allowed).await;
+        let outcome = self.show(&world, asked, allowed).await;
         world.hosts.close().await;
         outcome
     }
 
-    async fn show(
-        &self,
-        world: &World,
-        request: &Request,
-        allowed: Vec<StepId>,
-    ) -> Result<Exit, Fault> {
-        let plan = plan(world, request).await?.plan;
+    async fn show(&self, world: &World, asked: Asked, allowed: Vec<StepId>) -> Result<Exit, Fault> {
+        let request = asked.complete(world).await?;
+        let plan = plan(world, &request).await?.plan;
         // Here the plan is what was asked for, and so it is what goes to standard output.
         console::set_colors_enabled_stderr(console::colors_enabled());
         say(&render_plan(&plan));
@@ -90,20 +92,6 @@ impl PlanCommand {
     }
 }
 
-impl Subject {
-    pub fn request(&self) -> Result<Request, Fault> {
-        Ok(Request {
-            runbook: {
-                let mut runbook = Library.find(&self.name)?;
-                include(&mut runbook, &|name| Library.find(name))?;
-                runbook
-            },
-            nodes: self.nodes.clone(),
-            params: Params::Typed(self.params.clone()),
-        })
-    }
-}
-
 /// The path of a saved plan, where a name is one.
 pub fn saved_path(name: &str) -> Option<&Path> {
     let path = Path::new(name);
@@ -114,16 +102,16 @@ fn is_json(path: &Path) -> bool {
     path.extension().is_some_and(|e| e == "json")
 }
 
-/// The steps that may be unknown; each must be one of the runbook's.
+/// The steps that may be unknown; each must be one of the runbook's, an item of one, or a step of a
+/// runbook that it includes.
 pub fn allowed_steps(names: &[String], runbook: &Runbook) -> Result<Vec<StepId>, Fault> {
     let steps = &runbook.steps;
     names
         .iter()
         .map(|name| {
-            steps
-                .iter()
-                .find(|step| step.id.as_str() == name)
-                .map(|step| step.id.clone())
+            StepId::try_from(name.clone())
+                .ok()
+                .filter(|id| steps.iter().any(|step| id.is_of(&step.id)))
                 .ok_or_else(|| {
                     let known: Vec<&str> = steps.iter().map(|s| s.id.as_str()).collect();
                     Fault::input(

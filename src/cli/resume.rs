@@ -1,6 +1,7 @@
 //! `runbook resume`
 
 use super::Global;
+use super::again::SecretFiles;
 use super::carry::{Undone, Undos, conclude, go_on};
 use super::confirm::Gates;
 use super::exit::Exit;
@@ -20,6 +21,8 @@ pub struct Resume {
     run: String,
     #[command(flatten)]
     gates: Gates,
+    #[command(flatten)]
+    secrets: SecretFiles,
 }
 
 impl Resume {
@@ -45,7 +48,9 @@ impl Resume {
                 false => fault.next(format!("go on with that: runbook resume {by}")),
             });
         }
+        let secrets = self.secrets.again(&state, &record)?;
         let world = global.world().await?;
+        world.hosts.know(secrets);
         let outcome = resume(&world, &state, journal, &record, &self.gates).await;
         world.hosts.close().await;
         outcome
@@ -66,7 +71,7 @@ async fn resume(
     }
     let carried = go_on(world, journal, record, gates).await?;
     match plan.kind {
-        PlanKind::Apply => conclude(world, state, &carried, plan).await,
+        PlanKind::Apply => conclude(world, state, &carried).await,
         PlanKind::Undo { of, .. } => conclude_undo(world, state, &carried, plan, of, &[]).await,
     }
 }

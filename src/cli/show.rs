@@ -1,11 +1,11 @@
 //! `runbook show`
 
+use super::Global;
 use super::exit::Exit;
 use super::plan::saved_path;
 use crate::fault::Fault;
 use crate::plan::{SavedPlan, digest};
-use crate::runbook::Library;
-use crate::views::{clean, render_plan};
+use crate::views::{clean, render_plan, render_runbook};
 use clap::Args;
 
 #[derive(Debug, Args)]
@@ -13,15 +13,27 @@ pub struct Show {
     /// Name of a runbook, the path of its file, or a saved plan (FILE.json)
     #[arg(value_name = "RUNBOOK")]
     name: String,
+    /// Print the text of the runbook as it is
+    #[arg(long)]
+    text: bool,
 }
 
 impl Show {
-    pub fn run(&self) -> Result<Exit, Fault> {
+    pub fn run(&self, global: &Global) -> Result<Exit, Fault> {
         let Some(path) = saved_path(&self.name) else {
-            super::say(&Library.find(&self.name)?.text);
+            let library = global.library();
+            let found = library.find(&self.name)?;
+            super::say(&match self.text {
+                true => found.runbook.text,
+                false => render_runbook(&found, library.kinds()),
+            });
             return Ok(Exit::Done);
         };
         let saved = SavedPlan::read(path)?;
+        if self.text {
+            super::say(&saved.runbook_text);
+            return Ok(Exit::Done);
+        }
         console::set_colors_enabled_stderr(console::colors_enabled());
         super::say(&render_plan(&saved.plan));
         super::say(&format!(

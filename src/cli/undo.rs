@@ -1,6 +1,7 @@
 //! `runbook undo`
 
 use super::Global;
+use super::again::SecretFiles;
 use super::carry::{Carried, Start, begin};
 use super::confirm::{Confirmation, Gates};
 use super::exit::Exit;
@@ -26,6 +27,8 @@ pub struct Undo {
     /// Also overwrite what is no longer as the run left it
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    secrets: SecretFiles,
     /// Why this is done; kept in the journal
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -41,7 +44,9 @@ impl Undo {
         // While it goes on, there is nothing that could be taken back for good.
         let _held = state.hold(run)?;
         let record = state.read(run)?;
+        let secrets = self.secrets.to_take_back(&state, &record)?;
         let world = global.world().await?;
+        world.hosts.know(secrets);
         let outcome = self.undo(&world, &state, &record).await;
         world.hosts.close().await;
         outcome
@@ -137,7 +142,7 @@ pub async fn conclude_undo(
         true => String::new(),
         false => format!(", but for what its runbook lets stay: {}", stays.join(", ")),
     };
-    carried.summary(plan, &format!("Run {of} is taken back{part}{stays}."));
+    carried.summary(&format!("Run {of} is taken back{part}{stays}."));
     if carried.succeeded() && !faults.is_empty() {
         eprintln!(
             "The fault that it had healed is back: {}.",

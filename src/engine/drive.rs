@@ -6,8 +6,8 @@ use crate::actions::{Look, Patience, Place, World, step};
 use crate::fault::{Class, Fault, TIMEOUT};
 use crate::journal::{Event, Journal, JournalError};
 use crate::model::{
-    Effect, Now, Plan, PlanKind, Prior, Settled, Standing, StepId, rolled_out, seen_by_controller,
-    succeeded,
+    Effect, Now, Plan, PlanKind, Prior, Settled, Standing, StepId, Subject, gone, rolled_out,
+    seen_by_controller, succeeded,
 };
 use crate::plan::{decide_now, found_so_far, question};
 use crate::runbook::Runbook;
@@ -49,7 +49,7 @@ pub trait Observer: Send {
 pub type Stop = watch::Receiver<bool>;
 
 /// Carries a machine's plan out; `runbook` is what it was planned from, for what is decided only on the
-/// way. The journal holds the start of the run already. Where the journal
+/// way. Gives the end, and the plan with what was decided on the way. The journal holds the start of the run already. Where the journal
 /// fails, nothing more is done; the intent of all that was done is in it.
 pub async fn run(
     world: &World,
@@ -58,8 +58,8 @@ pub async fn run(
     runbook: Option<&Runbook>,
     observer: &mut dyn Observer,
     stop: Stop,
-) -> End {
-    match drive(world, journal, &mut machine, runbook, observer, stop).await {
+) -> (End, Plan) {
+    let end = match drive(world, journal, &mut machine, runbook, observer, stop).await {
         Ok(end) => end,
         Err(error) => {
             let end = machine.broke(error.into());
@@ -69,7 +69,8 @@ pub async fn run(
             });
             end
         }
-    }
+    };
+    (end, machine.plan().clone())
 }
 
 /// # Errors
@@ -132,7 +133,8 @@ async fn drive(
                     Effect::PutFile { after, .. } => after.content(),
                     Effect::SetFields { .. }
                     | Effect::ReplacePod { .. }
-                    | Effect::RunProgram { .. } => None,
+                    | Effect::RunProgram { .. }
+                    | Effect::PutObject { .. } => None,
                 };
                 let content = match content {
                     Some(digest) => journal.blob(digest)?,
@@ -170,7 +172,9 @@ async fn drive(
             Ask::Settle(effect) => {
                 journal.flush()?;
                 let ready = machine.plan().kind == PlanKind::Apply;
-                let settled = settle(world, &effect, ready, until, observer, stop.clone());
+                let within = settling(machine.plan(), &effect);
+                let stop = stop.clone();
+                let settled = settle(world, &effect, ready, (within, until), observer, stop);
                 Input::Settled(settled.await)
             }
             Ask::Watch(at) => {
@@ -303,19 +307,29 @@ fn stopped() -> Fault {
         .next("what was begun goes on by itself")
 }
 
+/// How long the world may stand still after an effect before that counts as a failure.
+fn settling(plan: &Plan, effect: &Effect) -> Duration {
+    plan.steps
+        .iter()
+        .find(|planned| planned.verdict.effects().contains(effect))
+        .and_then(|planned| step(&planned.uses, &planned.with).ok())
+        .and_then(|made| made.settling())
+        .unwrap_or(Duration::from_secs(300))
+}
+
 /// Waits until the world has come to rest after an effect. When a run is taken back (`ready` is
 /// false), the state that comes back may be a faulty one, in which nothing becomes ready.
 async fn settle(
     world: &World,
     effect: &Effect,
     ready: bool,
-    until: Option<Until>,
+    (within, until): (Duration, Option<Until>),
     observer: &mut dyn Observer,
     stop: Stop,
 ) -> Result<(), Fault> {
     let limits = Limits {
         until,
-        within: Duration::from_secs(300),
+        within,
         settle: Duration::ZERO,
         while_it_moves: true,
         every: Duration::from_secs(1),
@@ -329,7 +343,9 @@ async fn settle(
                 let pods = world.cluster.pods_on(namespace, node).await?;
                 Ok(succeeded(&pods, pod, owner, node, ready))
             }
-            Effect::SetFields { .. } => written(effect, &world.now(effect).await?, ready),
+            Effect::SetFields { .. } | Effect::PutObject { .. } => {
+                written(effect, &world.now(effect).await?, ready)
+            }
         }
     })
     .await
@@ -340,11 +356,18 @@ fn written(effect: &Effect, now: &Now, ready: bool) -> Result<Settled, Fault> {
     let object = effect.subject();
     let look = "look what else manages it; a new plan shows how it stands";
     match (effect.standing(now), now) {
-        (Standing::After, Now::Object(Some(now))) if effect.rolls_pods() => Ok(if ready {
-            rolled_out(now)
-        } else {
-            seen_by_controller(now)
-        }),
+        (Standing::After, Now::Object(Some(now))) if effect.rolls_pods() => {
+            Ok(match effect.subject() {
+                Subject::Object(workload) if ready => rolled_out(&workload.kind, now),
+                _ => seen_by_controller(now),
+            })
+        }
+        (Standing::After, Now::Object(now)) if effect.deletes() => {
+            Ok(match (effect.subject(), now) {
+                (Subject::Object(object), Some(now)) => gone(object, now),
+                _ => Settled::Yes,
+            })
+        }
         (Standing::After, _) => Ok(Settled::Yes),
         (Standing::Before, _) => Err(Fault::definite(
             "taken_back",

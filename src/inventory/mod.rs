@@ -108,6 +108,33 @@ impl Inventory {
         self.ssh_config.as_deref()
     }
 
+    /// The names of its hosts.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.hosts.keys().map(String::as_str)
+    }
+
+    /// Whether a host is in it. Without an inventory, any name may be one.
+    pub fn knows(&self, name: &str) -> Result<(), Fault> {
+        if self.hosts.is_empty() || self.hosts.contains_key(name) {
+            return Ok(());
+        }
+        let fault = Fault::input(
+            "unknown_host",
+            format!("there is no host `{name}` in the inventory"),
+        );
+        let list = match self.hosts.len() {
+            ..=12 => format!(
+                "its hosts are {}",
+                self.names().collect::<Vec<_>>().join(", ")
+            ),
+            many => format!("it has {many} hosts"),
+        };
+        Err(match nearest(name, self.names()) {
+            Some(near) => fault.next(format!("did you mean `{near}`? {list}")),
+            None => fault.next(list),
+        })
+    }
+
     /// How the host of a node is reached. A node that is not in the inventory is reached by its own
     /// name, as OpenSSH's configuration resolves it.
     pub fn destination(&self, node: &str) -> Destination {
@@ -196,6 +223,17 @@ mod tests {
         insta::assert_snapshot!(wrong("apiVersion: runbook.inventory/v1\nhosts: {a: {adress: x}}\n"), @"the inventory dir/hosts.yaml is wrong: hosts.a: unknown field `adress`, expected one of `address`, `user`, `port`, `node` at line 2 column 13");
         insta::assert_snapshot!(wrong("apiVersion: runbook.inventory/v1\nhosts: {a: {node: x}, x: }\n"), @"the inventory dir/hosts.yaml is wrong: hosts `a` and `x` both stand for node `x`");
         insta::assert_snapshot!(wrong("apiVersion: runbook.inventory/v1\nhosts: {a: {address: -oProxyCommand=x}}\n"), @"the inventory dir/hosts.yaml is wrong: `address` of host `a` is not a name");
+    }
+
+    #[test]
+    fn a_host_that_is_not_in_the_inventory_is_an_error_with_a_suggestion() {
+        let inventory =
+            parse("apiVersion: runbook.inventory/v1\nhosts: {db01: , db02: }\n").unwrap();
+        assert_eq!(inventory.knows("db02"), Ok(()));
+        let fault = inventory.knows("db2").unwrap_err();
+        let next = "did you mean `db02`? its hosts are db01, db02";
+        assert_eq!(fault.next.as_deref(), Some(next));
+        assert_eq!(Inventory::default().knows("anything"), Ok(()));
     }
 
     #[test]

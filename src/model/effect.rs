@@ -4,6 +4,7 @@
 use super::blob::Digest;
 use super::fields::{FieldChange, FieldPath, Segment, with_changes};
 use super::file::{FileNow, FileRef, FileState, HostRef};
+use super::object::{bare, differing};
 use super::program::{ProgramNow, Programs};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -19,23 +20,37 @@ pub struct ObjectRef {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     pub name: String,
+    /// Empty where it is not known: of an object that is yet to be made, or that a run has made.
     pub uid: String,
 }
 
 impl ObjectRef {
     /// The path under which the API server serves it.
     pub fn path(&self) -> String {
+        format!("{}/{}", self.collection(), self.name)
+    }
+
+    /// The path under which it is made.
+    pub fn collection(&self) -> String {
         let root = match self.api_version.as_str() {
             "v1" => "/api/v1".to_owned(),
             group => format!("/apis/{group}"),
         };
         match &self.namespace {
-            Some(namespace) => format!(
-                "{root}/namespaces/{namespace}/{}/{}",
-                self.resource, self.name
-            ),
-            None => format!("{root}/{}/{}", self.resource, self.name),
+            Some(namespace) => format!("{root}/namespaces/{namespace}/{}", self.resource),
+            None => format!("{root}/{}", self.resource),
         }
+    }
+
+    /// Whether what was read is this object, or may be where its UID is not known.
+    pub fn may_be(&self, read: &Value) -> bool {
+        self.uid.is_empty() || self.is(read)
+    }
+
+    /// Whether both are the same object, as far as their UIDs are known.
+    pub fn same(&self, other: &Self) -> bool {
+        let uids = self.uid.is_empty() || other.uid.is_empty() || self.uid == other.uid;
+        uids && self.kind == other.kind && self.path() == other.path()
     }
 
     /// Whether what was read is this object, and not another by its name.
@@ -84,6 +99,46 @@ pub enum Effect {
     },
     /// A program of the runbook's author is run on a host, once.
     RunProgram { programs: Box<Programs> },
+    /// An object is made or deleted: one of its sides is there, and the other is not.
+    PutObject {
+        object: ObjectRef,
+        before: Option<Value>,
+        after: Option<Value>,
+        #[serde(default, skip_serializing_if = "Propagation::is_background")]
+        propagation: Propagation,
+    },
+}
+
+/// What becomes of the objects that belong to a deleted one.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Propagation {
+    /// They are deleted after it.
+    #[default]
+    Background,
+    /// They are deleted before it.
+    Foreground,
+    /// They stay, and belong to nothing.
+    Orphan,
+}
+
+impl Propagation {
+    /// As the API names it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Background => "Background",
+            Self::Foreground => "Foreground",
+            Self::Orphan => "Orphan",
+        }
+    }
+
+    // As serde calls it.
+    #[allow(clippy::trivially_copy_pass_by_ref)]
+    fn is_background(&self) -> bool {
+        *self == Self::Background
+    }
 }
 
 /// What an effect is done to.
@@ -143,6 +198,7 @@ impl Effect {
             Self::ReplacePod { pod, .. } => Subject::Object(pod),
             Self::PutFile { file, .. } => Subject::File(file),
             Self::RunProgram { programs } => Subject::Program(programs),
+            Self::PutObject { object, .. } => Subject::Object(object),
         }
     }
 
@@ -152,7 +208,7 @@ impl Effect {
         match self {
             Self::PutFile { file, .. } => Some(&file.host),
             Self::RunProgram { programs } => Some(&programs.host),
-            Self::SetFields { .. } | Self::ReplacePod { .. } => None,
+            Self::SetFields { .. } | Self::ReplacePod { .. } | Self::PutObject { .. } => None,
         }
     }
 
@@ -176,7 +232,10 @@ impl Effect {
             Self::RunProgram { programs } => {
                 programs.check.is_some() || (programs.verify.is_some() && !programs.back)
             }
-            Self::SetFields { .. } | Self::ReplacePod { .. } | Self::PutFile { .. } => true,
+            Self::SetFields { .. }
+            | Self::ReplacePod { .. }
+            | Self::PutFile { .. }
+            | Self::PutObject { .. } => true,
         }
     }
 
@@ -186,17 +245,29 @@ impl Effect {
         match self {
             Self::SetFields { object, .. } => Some((object, "patch")),
             Self::ReplacePod { pod, .. } => Some((pod, "delete")),
+            Self::PutObject {
+                object,
+                after: Some(_),
+                ..
+            } => Some((object, "create")),
+            Self::PutObject { object, .. } => Some((object, "delete")),
             Self::PutFile { .. } | Self::RunProgram { .. } => None,
         }
+    }
+
+    /// Whether it deletes an object, which then stays until nothing holds it any more.
+    pub fn deletes(&self) -> bool {
+        matches!(self, Self::PutObject { after: None, .. })
     }
 
     /// The bytes that it needs, and that its inverse needs.
     pub fn contents(&self) -> impl Iterator<Item = &Digest> {
         let (before, after) = match self {
             Self::PutFile { before, after, .. } => (before.content(), after.content()),
-            Self::SetFields { .. } | Self::ReplacePod { .. } | Self::RunProgram { .. } => {
-                (None, None)
-            }
+            Self::SetFields { .. }
+            | Self::ReplacePod { .. }
+            | Self::RunProgram { .. }
+            | Self::PutObject { .. } => (None, None),
         };
         before.into_iter().chain(after)
     }
@@ -221,6 +292,21 @@ impl Effect {
             }),
             Self::RunProgram { programs } => Some(Self::RunProgram {
                 programs: Box::new(programs.inverse()?),
+            }),
+            // What is made again is another object, and which one a run makes it does not know before.
+            Self::PutObject {
+                object,
+                before,
+                after,
+                ..
+            } => Some(Self::PutObject {
+                object: ObjectRef {
+                    uid: String::new(),
+                    ..object.clone()
+                },
+                before: after.clone(),
+                after: before.clone(),
+                propagation: Propagation::Background,
             }),
         }
     }
@@ -250,6 +336,28 @@ impl Effect {
                     after: after.clone(),
                 })
             }
+            // One that was made by others is not made again over theirs.
+            (
+                Self::PutObject {
+                    object,
+                    before: Some(_),
+                    after: None,
+                    propagation,
+                },
+                Now::Object(Some(now)),
+            ) => Some(Self::PutObject {
+                object: ObjectRef {
+                    uid: now
+                        .pointer("/metadata/uid")
+                        .and_then(Value::as_str)
+                        .unwrap_or_default()
+                        .to_owned(),
+                    ..object.clone()
+                },
+                before: Some(bare(now)),
+                after: None,
+                propagation: *propagation,
+            }),
             // Whatever its check says, or fails to say.
             (Self::RunProgram { programs }, Now::Program(_)) => Some(Self::RunProgram {
                 programs: Box::new(Programs {
@@ -273,6 +381,20 @@ impl Effect {
             {
                 Now::File(FileNow::Is(after.clone()))
             }
+            (
+                Self::PutObject {
+                    after: Some(after), ..
+                },
+                Now::Object(None),
+            ) => Now::Object(Some(after.clone())),
+            (
+                Self::PutObject {
+                    object,
+                    after: None,
+                    ..
+                },
+                Now::Object(Some(now)),
+            ) if object.may_be(&now) => Now::Object(None),
             // Without a check, each stands for itself.
             (Self::RunProgram { programs }, Now::Program(ProgramNow::Is { .. }))
                 if programs.check.is_some() =>
@@ -313,17 +435,21 @@ impl Effect {
         (!strange.is_empty()).then_some((part, strange))
     }
 
-    /// Whether it changes the template of a DaemonSet, whose controller then replaces its pods.
+    /// Whether it changes the template of a workload, whose controller then replaces its pods.
     pub fn rolls_pods(&self) -> bool {
         match self {
             Self::SetFields { object, fields } => {
-                object.kind == "DaemonSet"
+                object.group() == "apps"
+                    && ["DaemonSet", "Deployment", "StatefulSet"].contains(&object.kind.as_str())
                     && fields.iter().any(|change| {
                         matches!(change.path.segments(),
                             [Segment::Key(a), Segment::Key(b), ..] if a == "spec" && b == "template")
                     })
             }
-            Self::ReplacePod { .. } | Self::PutFile { .. } | Self::RunProgram { .. } => false,
+            Self::ReplacePod { .. }
+            | Self::PutFile { .. }
+            | Self::RunProgram { .. }
+            | Self::PutObject { .. } => false,
         }
     }
 
@@ -383,6 +509,15 @@ impl Effect {
             (Self::PutFile { .. } | Self::RunProgram { .. }, _) => Standing::Other {
                 now: format!("{} was not read", self.subject()),
             },
+            (
+                Self::PutObject {
+                    object,
+                    before,
+                    after,
+                    ..
+                },
+                now,
+            ) => standing_of_whole(object, before.as_ref(), after.as_ref(), now),
             (Self::ReplacePod { .. }, None) => Standing::After,
             (Self::ReplacePod { pod, .. }, Some(now)) => {
                 let ending = now.pointer("/metadata/deletionTimestamp").is_some();
@@ -393,6 +528,39 @@ impl Effect {
                 }
             }
         }
+    }
+}
+
+/// How an object stands to being made or deleted.
+fn standing_of_whole(
+    object: &ObjectRef,
+    before: Option<&Value>,
+    after: Option<&Value>,
+    now: Option<&Value>,
+) -> Standing {
+    let ends = |now: &Value| now.pointer("/metadata/deletionTimestamp").is_some();
+    let other = |now: &Value, wanted: &Value| {
+        let paths = differing(now, wanted);
+        let fields: Vec<String> = paths
+            .iter()
+            .map(|path| format!("{path} is {}", value_text(path.read(now))))
+            .collect();
+        (!fields.is_empty()).then(|| Standing::Other {
+            now: fields.join("; "),
+        })
+    };
+    match (before, after, now) {
+        (None, Some(_), None) => Standing::Before,
+        (None, Some(_), Some(now)) if ends(now) => Standing::Other {
+            now: format!("{object} is there, and is being deleted"),
+        },
+        (None, Some(after), Some(now)) => other(now, after).unwrap_or(Standing::After),
+        (Some(_), None, None) => Standing::After,
+        (Some(_), None, Some(now)) if !object.may_be(now) || ends(now) => Standing::After,
+        (Some(before), None, Some(now)) => other(now, before).unwrap_or(Standing::Before),
+        (Some(_), Some(_), _) | (None, None, _) => Standing::Unclear {
+            why: "it says neither that it is made nor that it is deleted".to_owned(),
+        },
     }
 }
 
@@ -411,34 +579,26 @@ pub(crate) fn value_text(value: Option<&Value>) -> String {
     }
 }
 
-/// Whether a DaemonSet's controller has replaced its pods after a change of their template, by the
-/// rule of `kubectl rollout status` (kubectl v1.34, polymorphichelpers/rollout_status.go).
-pub(crate) fn rolled_out(daemonset: &Value) -> Settled {
-    let number = |at: &str| daemonset.pointer(at).and_then(Value::as_i64).unwrap_or(0);
-    let desired = number("/status/desiredNumberScheduled");
-    let updated = number("/status/updatedNumberScheduled");
-    let available = number("/status/numberAvailable");
-    if number("/status/observedGeneration") < number("/metadata/generation") {
-        Settled::NotYet("the controller has not seen the change yet".to_owned())
-    } else if updated < desired {
-        Settled::NotYet(format!("{updated} of {desired} pods are replaced"))
-    } else if available < desired {
-        Settled::NotYet(format!(
-            "all {desired} pods are replaced, {available} of them are ready"
-        ))
-    } else {
-        Settled::Yes
+/// Whether a deleted object is gone; `now` is what is there under its name.
+pub(crate) fn gone(object: &ObjectRef, now: &Value) -> Settled {
+    let ends = now.pointer("/metadata/deletionTimestamp").is_some();
+    if !object.may_be(now) || !ends {
+        return Settled::Yes;
     }
-}
-
-/// Whether a controller has seen the change of its object.
-pub(crate) fn seen_by_controller(object: &Value) -> Settled {
-    let number = |at: &str| object.pointer(at).and_then(Value::as_i64).unwrap_or(0);
-    if number("/status/observedGeneration") < number("/metadata/generation") {
-        Settled::NotYet("the controller has not seen the change yet".to_owned())
-    } else {
-        Settled::Yes
-    }
+    let finalizers: Vec<&str> = now
+        .pointer("/metadata/finalizers")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    Settled::NotYet(match finalizers.as_slice() {
+        [] => format!("{object} is being deleted"),
+        held => format!(
+            "{object} is being deleted, and its finalizers hold it: {}",
+            held.join(", ")
+        ),
+    })
 }
 
 /// Whether a replaced pod's successor stands on the node: started, or ready too.
@@ -709,27 +869,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rollout_is_over_when_every_pod_is_replaced_and_ready() {
-        let status =
-            |generation: i64, observed: i64, desired: i64, updated: i64, available: i64| {
-                rolled_out(&json!({
-                    "metadata": {"generation": generation},
-                    "status": {"observedGeneration": observed, "desiredNumberScheduled": desired,
-                               "updatedNumberScheduled": updated, "numberAvailable": available},
-                }))
-            };
-        assert_eq!(status(2, 2, 3, 3, 3), Settled::Yes);
-        let waiting = |settled| match settled {
-            Settled::NotYet(what) => what,
-            Settled::Yes => panic!("settled"),
-        };
-        insta::assert_snapshot!(waiting(status(2, 1, 3, 3, 3)), @"the controller has not seen the change yet");
-        insta::assert_snapshot!(waiting(status(2, 2, 3, 1, 3)), @"1 of 3 pods are replaced");
-        insta::assert_snapshot!(waiting(status(2, 2, 3, 3, 2)), @"all 3 pods are replaced, 2 of them are ready");
-    }
-
-    #[test]
-    fn only_a_daemonsets_template_rolls_pods() {
+    fn only_a_workloads_template_rolls_pods() {
         let mut object = node();
         object.kind = "DaemonSet".into();
         object.api_version = "apps/v1".into();
@@ -743,7 +883,105 @@ mod tests {
         };
         assert!(set(FieldPath::container_env("calico-node", "IP")).rolls_pods());
         assert!(!set(FieldPath::annotation("x")).rolls_pods());
+        for (kind, api_version, rolls) in [
+            ("Deployment", "apps/v1", true),
+            ("StatefulSet", "apps/v1", true),
+            ("ReplicaSet", "apps/v1", false),
+            ("Deployment", "example.com/v1", false),
+        ] {
+            let object = ObjectRef {
+                kind: kind.into(),
+                api_version: api_version.into(),
+                ..object.clone()
+            };
+            let effect = Effect::SetFields {
+                object,
+                fields: vec![FieldChange {
+                    path: FieldPath::root().key("spec").key("template").key("x"),
+                    before: None,
+                    after: None,
+                }],
+            };
+            assert_eq!(effect.rolls_pods(), rolls, "{kind} {api_version}");
+        }
         assert!(!address(None, None).rolls_pods());
+    }
+
+    #[test]
+    fn an_object_is_made_or_deleted_as_its_uid_and_its_fields_tell() {
+        let made = |uid: &str, value: &str| json!({"metadata": {"uid": uid, "name": "node02"}, "data": {"a": value}, "status": {}});
+        let ending = |uid: &str| {
+            let mut object = made(uid, "1");
+            object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+            object
+        };
+        let image = || json!({"metadata": {"name": "node02"}, "data": {"a": "1"}});
+        let effect = |uid: &str, before: Option<Value>, after: Option<Value>| Effect::PutObject {
+            object: ObjectRef {
+                uid: uid.into(),
+                ..node()
+            },
+            before,
+            after,
+            propagation: Propagation::Background,
+        };
+        let create = effect("", None, Some(image()));
+        let delete = effect("u-2", Some(image()), None);
+        let back = create.inverse().unwrap();
+        assert_eq!(back, effect("", Some(image()), None));
+        assert_eq!(delete.inverse().unwrap(), create);
+        let stands = |effect: &Effect, now: Option<Value>| match effect.standing(&Now::Object(now))
+        {
+            Standing::Before => "before",
+            Standing::After => "after",
+            Standing::Other { .. } => "other",
+            Standing::Unclear { .. } => "unclear",
+        };
+        for (now, created, deleted, taken_back) in [
+            (None, "before", "after", "after"),
+            (Some(made("u-2", "1")), "after", "before", "before"),
+            (Some(made("u-2", "2")), "other", "other", "other"),
+            (Some(made("u-9", "1")), "after", "after", "before"),
+            (Some(made("u-9", "2")), "other", "after", "other"),
+            (Some(ending("u-2")), "other", "after", "after"),
+        ] {
+            assert_eq!(stands(&create, now.clone()), created, "create {now:?}");
+            assert_eq!(stands(&delete, now.clone()), deleted, "delete {now:?}");
+            assert_eq!(stands(&back, now.clone()), taken_back, "back {now:?}");
+        }
+        assert_eq!(create.on_object().unwrap().1, "create");
+        assert_eq!(delete.on_object().unwrap().1, "delete");
+        assert_eq!(create.over(&Now::Object(Some(made("u", "2")))), None);
+        let mut image = image();
+        image["data"]["a"] = json!("2");
+        let forced = effect("u-9", Some(image), None);
+        assert_eq!(
+            back.over(&Now::Object(Some(made("u-9", "2")))),
+            Some(forced)
+        );
+        assert_eq!(
+            create.done_to(Now::Object(None)).clone(),
+            Now::Object(Some(
+                json!({"metadata": {"name": "node02"}, "data": {"a": "1"}})
+            ))
+        );
+        assert_eq!(
+            delete.done_to(Now::Object(Some(made("u-2", "1")))),
+            Now::Object(None)
+        );
+        // As journals have it: what is not there is `null`, and the usual propagation is left out.
+        insta::assert_snapshot!(serde_json::to_string(&back).unwrap(), @r#"{"effect":"put_object","object":{"api_version":"v1","kind":"Node","resource":"nodes","name":"node02","uid":""},"before":{"data":{"a":"1"},"metadata":{"name":"node02"}},"after":null}"#);
+    }
+
+    #[test]
+    fn a_deleted_object_stays_until_its_finalizers_let_it_go() {
+        let ending = json!({"metadata": {"uid": "u-2", "deletionTimestamp": "t", "finalizers": ["a/b", "c/d"]}});
+        let Settled::NotYet(what) = gone(&node(), &ending) else {
+            panic!()
+        };
+        insta::assert_snapshot!(what, @"Node node02 is being deleted, and its finalizers hold it: a/b, c/d");
+        let another = json!({"metadata": {"uid": "u-3", "deletionTimestamp": "t"}});
+        assert_eq!(gone(&node(), &another), Settled::Yes);
     }
 
     #[test]

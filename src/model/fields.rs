@@ -273,7 +273,7 @@ fn remove(object: &mut Value, pointer: &str) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 
@@ -292,7 +292,7 @@ mod tests {
     }
 
     /// Applies a patch as the API server would: tests must hold.
-    fn apply(object: &Value, patch: &[Value]) -> Value {
+    pub(in crate::model) fn apply(object: &Value, patch: &[Value]) -> Value {
         let mut object = object.clone();
         for op in patch {
             let path = op["path"].as_str().unwrap();

@@ -5,12 +5,25 @@ use std::fmt;
 
 /// How one becomes another user.
 #[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
+    /// By `sudo`.
     #[default]
     Sudo,
+    /// By `su`.
     Su,
 }
 

@@ -1,28 +1,32 @@
 //! What is planned, done and recorded: plain data, without any reading or writing of the world.
 
 mod blob;
+mod difference;
 mod effect;
 mod fields;
 mod file;
 mod identity;
 mod ids;
+mod object;
 mod plan;
 mod program;
+mod rollout;
 mod secret;
 
 pub use blob::{Blobs, Digest};
-pub use effect::{Effect, Now, ObjectRef, Settled, Standing, Subject};
-pub(crate) use effect::{
-    is_ready, owned_by, rolled_out, seen_by_controller, succeeded, value_text,
-};
+pub use difference::difference;
+pub use effect::{Effect, Now, ObjectRef, Propagation, Settled, Standing, Subject};
+pub(crate) use effect::{gone, is_ready, owned_by, succeeded, value_text};
 pub use fields::{FieldChange, FieldPath, PatchError, Segment, json_patch, with_changes};
 pub use file::{FileNow, FileRef, FileState, HostRef};
 pub use identity::{Identity, Method};
 pub use ids::{EffectId, RunId, Scope, StepId, Target};
+pub use object::{bare, differing, named_by};
 pub use plan::{
     Actor, ClusterId, Detail, Exception, OnFailure, Plan, PlanKind, PlannedStep, Prior, Retry,
     Risk, UndoClass, Verdict,
 };
 pub use program::{Exit, Program, ProgramNow, Programs, Ran};
 pub(crate) use program::{indented, shell_quote, shell_word};
+pub(crate) use rollout::{rolled_out, seen_by_controller, stands_still};
 pub use secret::{Secret, Secrets};

@@ -11,11 +11,16 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// How a run must be confirmed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Risk {
+    /// A question, which `--yes` answers.
     Low,
+    /// A question, which `--yes` answers.
     Medium,
+    /// The target's name must be typed, or given with `--confirm`.
     High,
 }
 

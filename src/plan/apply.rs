@@ -7,7 +7,9 @@ use crate::actions::{Look, World, step};
 use crate::fault::Fault;
 use crate::inventory::select;
 use crate::model::{Blobs, Digest, Plan, PlanKind, Scope, Target};
-use crate::runbook::{CONFIRM, INCLUDE, Runbook, StepScope, TargetKind, bind};
+use crate::runbook::{
+    Bound, CONFIRM, INCLUDE, ParamType, Runbook, StepScope, TargetKind, check_names, secret_refs,
+};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -17,16 +19,8 @@ pub struct Request {
     pub runbook: Runbook,
     /// Names of nodes.
     pub nodes: Vec<String>,
-    pub params: Params,
-}
-
-/// The values of parameters.
-#[derive(Debug, Clone)]
-pub enum Params {
-    /// `NAME=VALUE`, as they are typed.
-    Typed(Vec<String>),
-    /// All of them, as an earlier plan has them.
-    Bound(Map<String, Value>),
+    /// The values of its parameters.
+    pub params: Bound,
 }
 
 /// A plan, with the bytes that its effects and their inverses need.
@@ -39,10 +33,8 @@ pub struct Planned {
 /// Looks at the world and decides each step, without writing anything.
 pub async fn plan(world: &World, request: &Request) -> Result<Planned, Fault> {
     let runbook = &request.runbook;
-    let params = match &request.params {
-        Params::Typed(given) => bind(&runbook.params, given)?,
-        Params::Bound(values) => values.clone(),
-    };
+    let params = &secret_refs(&runbook.params, &request.params.values);
+    world.hosts.know(request.params.secrets.clone());
     if runbook.targets == TargetKind::Cluster && !request.nodes.is_empty() {
         return Err(Fault::input(
             "no_nodes_here",
@@ -56,7 +48,7 @@ pub async fn plan(world: &World, request: &Request) -> Result<Planned, Fault> {
                 .next("add --node NAME, once for each node"),
         );
     }
-    check_steps(runbook, &params)?;
+    check_steps(runbook, params)?;
     let look = Look::new(world);
     let cluster = world.cluster.identity().await?;
     let known: Vec<String> = look
@@ -65,6 +57,10 @@ pub async fn plan(world: &World, request: &Request) -> Result<Planned, Fault> {
         .iter()
         .map(|n| n.name().to_owned())
         .collect();
+    check_names(&runbook.params, params, |kind, name| match kind {
+        ParamType::Host => world.inventory.knows(name),
+        _ => select(&[name.to_owned()], &known).map(|_| ()),
+    })?;
     let mut targets = Vec::new();
     for name in select(&request.nodes, &known)? {
         let node = look.node(&name).await?;
@@ -73,7 +69,7 @@ pub async fn plan(world: &World, request: &Request) -> Result<Planned, Fault> {
     let mut planner = Planner {
         look: &look,
         root: runbook,
-        params: &params,
+        params,
         targets: &targets,
         done: &[],
         ended: &[],
@@ -93,7 +89,7 @@ pub async fn plan(world: &World, request: &Request) -> Result<Planned, Fault> {
         runbook: runbook.name.clone(),
         summary: runbook.summary.clone(),
         runbook_digest: digest_of(runbook).to_string(),
-        params,
+        params: params.clone(),
         risk: runbook.whole_risk(),
         cluster,
         actor: super::actor(),
@@ -157,13 +153,23 @@ mod tests {
 
     #[test]
     fn wrong_steps_are_found_before_anything_is_asked() {
-        let wrong = |steps: &str| {
-            check_steps(&runbook(steps), &Map::new())
-                .unwrap_err()
-                .message
+        // The reader knows no parameter's value; here they are known.
+        let mut runbook =
+            runbook("  - {id: a, uses: calico.mesh, scope: run, with: {settle: 1m, within: 5m}}\n");
+        runbook.steps[0].with = json!({"settle": "{{ params.settle }}", "within": "5m"});
+        let check = |settle: &str| {
+            let params = json!({"settle": settle});
+            check_steps(&runbook, params.as_object().unwrap())
         };
-        insta::assert_snapshot!(wrong("  - {id: a, uses: calico.nod_address}\n"), @"step `a`: uses: there is no kind `calico.nod_address`; did you mean `calico.node_address`?");
-        insta::assert_snapshot!(wrong("  - {id: a, uses: calico.node_address, with: {address: other}}\n"), @"step `a`: with: unknown variant `other`, expected `internal_ip`");
-        insta::assert_snapshot!(wrong("  - {id: a, uses: calico.mesh, scope: run, with: {settle: 6m, within: 5m}}\n"), @"step `a`: with: the mesh cannot hold for 6m within 5m: `settle` must be shorter than `within`");
+        assert!(check("4m").is_ok());
+        insta::assert_snapshot!(check("6m").unwrap_err().message, @"step `a`: with: the mesh cannot hold for 6m within 5m: `settle` must be shorter than `within`");
+    }
+
+    #[test]
+    fn what_rests_on_earlier_steps_is_left_for_later() {
+        let runbook = runbook(
+            "  - {id: a, uses: host.script, with: {reads: x}}\n  - {id: b, uses: host.file, with: {path: '{{ steps.a.output }}', content: x}}\n",
+        );
+        assert!(check_steps(&runbook, &Map::new()).is_ok());
     }
 }

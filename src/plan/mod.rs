@@ -11,7 +11,7 @@ mod step;
 mod test_runbook;
 mod undo;
 
-pub use apply::{Params, Planned, Request, plan};
+pub use apply::{Planned, Request, plan};
 pub use automatic::{Automatic, automatic};
 pub use later::{decide_now, found_so_far, question};
 pub use saved::{Difference, SavedPlan, differences, digest};

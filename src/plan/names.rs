@@ -1,6 +1,7 @@
 //! What the names in a step's templates and conditions stand for: parameters, the target, the item,
 //! and what earlier steps do and find. What is not known yet is never guessed.
 
+use crate::actions::literal;
 use crate::fault::Fault;
 use crate::journal::StepResult;
 use crate::model::{PlannedStep, Prior, Scope, StepId, Verdict};
@@ -140,7 +141,7 @@ impl Known {
     /// Arguments with their templates rendered.
     pub fn render(&self, uses: &str, with: &Value) -> Result<Resolved<Value>, String> {
         let used = names_in_templates(with);
-        match render_arguments(uses, with, &self.names) {
+        match render_arguments(literal(uses), with, &self.names) {
             Ok(value) => Ok(Resolved::Is(value)),
             Err(e @ TemplateError::Missing { .. }) => {
                 self.resolve(&used).ok_or_else(|| e.to_string())

@@ -10,7 +10,7 @@ pub(crate) fn runbook(steps: &str) -> Runbook {
 fn named(name: &str, steps: &str) -> Runbook {
     let head = "summary: x\nrisk: low\ntargets: nodes\n";
     let text = format!("apiVersion: runbook/v1\nname: {name}\n{head}steps:\n{steps}");
-    read(&text, name).unwrap()
+    read(&text, name, &crate::actions::kinds()).unwrap()
 }
 
 /// One that includes the runbook `inner` with these steps.

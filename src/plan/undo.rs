@@ -86,6 +86,10 @@ pub async fn undo_plan(
         for digest in inverse.contents() {
             blobs.insert(state.blob(record.run, digest)?);
         }
+        if let Some(verdict) = planned.and_then(lasting) {
+            steps.push(taking_back(&steps, record, done, verdict));
+            continue;
+        }
         let owner = match (inverse.rolls_pods(), inverse.subject()) {
             (true, Subject::Object(object)) => Some(object.clone()),
             _ => None,
@@ -186,7 +190,10 @@ pub(crate) fn after(now: Now, inverse: &Effect, earlier: &[PlannedStep]) -> Now 
     earlier
         .iter()
         .flat_map(|step| step.verdict.effects())
-        .filter(|effect| effect.subject() == inverse.subject())
+        .filter(|effect| match (effect.subject(), inverse.subject()) {
+            (Subject::Object(one), Subject::Object(other)) => one.same(other),
+            (one, other) => one == other,
+        })
         .fold(now, |now, effect| effect.done_to(now))
 }
 
@@ -232,6 +239,16 @@ fn unused(steps: &[PlannedStep], id: &StepId, scope: &Scope) -> StepId {
         n += 1;
     }
     name
+}
+
+/// What a plan said would not be put back is left alone, even where it could be written.
+fn lasting(planned: &PlannedStep) -> Option<Verdict> {
+    match planned.verdict.undo() {
+        Some(UndoClass::None { why }) => Some(Verdict::NoChange {
+            why: format!("it is left as it is: {why}"),
+        }),
+        _ => None,
+    }
 }
 
 /// The planned step of which an effect was.
@@ -289,7 +306,9 @@ fn change(effect: Effect, now: &Now, before_is: &str) -> Verdict {
     let pods = match now {
         Now::Object(Some(object)) => object
             .pointer("/status/desiredNumberScheduled")
-            .and_then(Value::as_i64),
+            .or_else(|| object.pointer("/spec/replicas"))
+            .and_then(Value::as_i64)
+            .filter(|pods| *pods > 0),
         _ => None,
     };
     let follows = match (effect.rolls_pods(), pods) {
@@ -307,6 +326,11 @@ fn change(effect: Effect, now: &Now, before_is: &str) -> Verdict {
         undo: match effect {
             Effect::RunProgram { .. } => UndoClass::BestEffort {
                 lost: "it is done again by running its `apply`".to_owned(),
+            },
+            Effect::PutObject { after: None, .. } => UndoClass::BestEffort {
+                lost:
+                    "it is made again with a UID of its own, and without what was deleted with it"
+                        .to_owned(),
             },
             _ => UndoClass::Exact,
         },
@@ -354,8 +378,27 @@ fn details(effect: &Effect, before_is: &str) -> Vec<Detail> {
             lines: indented(&programs.apply),
             ..Detail::default()
         }],
+        Effect::PutObject {
+            object,
+            before,
+            after,
+            ..
+        } => {
+            let words = |side: &Option<Value>| side.as_ref().map(|_| "there".to_owned());
+            let lines = after.as_ref().map(whole).unwrap_or_default();
+            vec![Detail {
+                lines,
+                ..detail(object.to_string(), words(before), words(after))
+            }]
+        }
         Effect::ReplacePod { .. } => Vec::new(),
     }
+}
+
+/// All of an object that is made again.
+fn whole(object: &Value) -> Vec<String> {
+    let text = serde_yaml::to_string(object).unwrap_or_default();
+    text.lines().map(|line| format!("+ {line}")).collect()
 }
 
 /// Starts anew what the run had started anew, where the template of its controller was put back.

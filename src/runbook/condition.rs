@@ -7,6 +7,11 @@ use cel::common::ast::{EntryExpr, Expr};
 use cel::{Context, IdedExpr, Program, Value as Cel};
 use serde_json::Value;
 
+/// Bytes of an expression.
+const LONGEST: usize = 1024;
+/// Brackets within each other, and questions, of an expression.
+const DEEPEST: usize = 24;
+
 /// A parsed and checked condition.
 #[derive(Debug, Clone)]
 pub struct Condition {
@@ -16,10 +21,8 @@ pub struct Condition {
 impl Condition {
     /// Parses `source` and checks each name in it.
     pub fn parse(source: &str, names: &Record) -> Result<Self, String> {
-        let program = Program::compile(source)
-            .map_err(|e| format!("`{source}` is not a CEL expression: {e}"))?;
-        let mut used = Vec::new();
-        walk(program.expression(), &mut Vec::new(), &mut used);
+        let used = names_in(source)
+            .map_err(|wrong| format!("`{source}` is not a CEL expression: {}", wrong.why))?;
         for name in used {
             if !names.knows(&name) {
                 let mut message = format!("`{source}` uses `{name}`, which is not known here");
@@ -68,6 +71,67 @@ impl Condition {
             ))),
             Err(e) => Err(failed(e.to_string())),
         }
+    }
+}
+
+/// Why a text is not an expression, and at which character of which line, from 0.
+pub(super) struct NoExpression {
+    pub why: String,
+    pub place: Option<(usize, usize)>,
+}
+
+/// Every dotted name that an expression uses.
+pub(super) fn names_in(source: &str) -> Result<Vec<String>, NoExpression> {
+    // What is read of an expression goes as deep as it is long.
+    if source.len() > LONGEST {
+        return Err(NoExpression {
+            why: format!(
+                "it has {} bytes, and a condition may have {LONGEST}",
+                source.len()
+            ),
+            place: None,
+        });
+    }
+    let mut depth = 0usize;
+    let mut deepest = 0;
+    for c in source.chars() {
+        match c {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    if deepest > DEEPEST || source.matches('?').count() > DEEPEST {
+        return Err(NoExpression {
+            why: format!("more than {DEEPEST} brackets or questions stand within each other"),
+            place: None,
+        });
+    }
+    let program = Program::compile(source).map_err(|e| {
+        let first = e.errors.first();
+        let at = |n: isize| usize::try_from(n - 1).ok();
+        NoExpression {
+            why: first.map_or_else(|| e.to_string(), |first| plainly(&first.msg)),
+            place: first.and_then(|first| Some((at(first.pos.0)?, at(first.pos.1)?))),
+        }
+    })?;
+    let mut used = Vec::new();
+    walk(program.expression(), &mut Vec::new(), &mut used);
+    Ok(used)
+}
+
+/// The parser's words without the list of all that could have stood there.
+fn plainly(words: &str) -> String {
+    let words = words.strip_prefix("Syntax error: ").unwrap_or(words);
+    let words = words.split(" expecting ").next().unwrap_or(words);
+    match words
+        .strip_prefix("mismatched input ")
+        .or(words.strip_prefix("extraneous input "))
+    {
+        Some("'<EOF>'") => "it ends too early".to_owned(),
+        Some(input) => format!("{input} does not belong there"),
+        None => words.replace("'<EOF>'", "its end"),
     }
 }
 
@@ -197,6 +261,30 @@ mod tests {
                 .is_err()
         );
         assert!(parse("target.node > 3").unwrap().holds(&world).is_err());
+    }
+
+    #[test]
+    fn below_a_dynamic_root_any_path_may_be_used() {
+        let names = Record::of(&[("exists", Type::Bool), ("object", Type::Any)]);
+        let parse = |source: &str| Condition::parse(source, &names);
+        let world = json!({"exists": true, "object": {"spec": {"replicas": 3}, "status": {"phase": "Ready",
+            "conditions": [{"type": "Ready", "status": "True"}]}}});
+        for source in [
+            "exists && object.spec.replicas == 3",
+            "object.spec.replicas > 2 && object.status.phase == 'Ready'",
+            "has(object.status.phase) && !has(object.status.other)",
+            "object.status.conditions.exists(c, c.type == 'Ready' && c.status == 'True')",
+            "size(object.status.conditions) == 1",
+        ] {
+            assert_eq!(parse(source).unwrap().holds(&world), Ok(true), "{source}");
+        }
+        assert!(
+            parse("object.none.below == 1")
+                .unwrap()
+                .holds(&world)
+                .is_err()
+        );
+        insta::assert_snapshot!(parse("subject.spec == 1").unwrap_err(), @"`subject.spec == 1` uses `subject.spec`, which is not known here; known are exists, object");
     }
 
     #[test]

@@ -14,6 +14,23 @@ pub enum Type {
     Record(Record),
     /// Whatever is found there; any name may stand below it.
     Any,
+    /// What nobody may see: it reaches programs as a variable of theirs, and nothing else.
+    Secret,
+}
+
+impl Type {
+    /// What it is, for people.
+    pub fn words(&self) -> &'static str {
+        match self {
+            Self::Bool => "true or false",
+            Self::Int => "a whole number",
+            Self::String => "text",
+            Self::List(_) => "a list",
+            Self::Record(_) => "a map",
+            Self::Any => "anything",
+            Self::Secret => "a secret",
+        }
+    }
 }
 
 /// Names and their types, in the order in which they are shown.
@@ -31,17 +48,23 @@ impl Record {
         self.0.iter().find(|(own, _)| own == name).map(|(_, t)| t)
     }
 
-    /// Whether a dotted name stands for something.
-    pub fn knows(&self, dotted: &str) -> bool {
+    /// The type of what a dotted name stands for; `None`: for nothing.
+    pub fn find(&self, dotted: &str) -> Option<&Type> {
         let (first, rest) = match dotted.split_once('.') {
             Some((first, rest)) => (first, Some(rest)),
             None => (dotted, None),
         };
         match (self.get(first), rest) {
-            (Some(Type::Record(below)), Some(rest)) => below.knows(rest),
-            (Some(Type::Any), _) | (Some(_), None) => true,
-            (Some(_), Some(_)) | (None, _) => false,
+            (Some(Type::Record(below)), Some(rest)) => below.find(rest),
+            (Some(Type::Any), _) => Some(&Type::Any),
+            (Some(found), None) => Some(found),
+            (Some(_), Some(_)) | (None, _) => None,
         }
+    }
+
+    /// Whether a dotted name stands for something.
+    pub fn knows(&self, dotted: &str) -> bool {
+        self.find(dotted).is_some()
     }
 
     /// All names in dotted form, without records themselves.
@@ -70,8 +93,19 @@ pub struct Kind {
     pub outputs: Record,
     /// Arguments that are literal: scripts, in which no template may stand.
     pub literal: &'static [&'static str],
+    /// What an undo does not bring back, as far as arguments tell that are not rendered; `None`: it brings
+    /// all of it back, or there is nothing to.
+    pub lost: fn(&Value) -> Option<&'static str>,
     /// What is wrong with arguments, once they are rendered.
     pub check: fn(&Value) -> Result<(), String>,
+}
+
+impl Kind {
+    /// What it does, for people.
+    pub fn about(&self) -> &str {
+        let about = self.schema.get("description").and_then(Value::as_str);
+        about.unwrap_or_default()
+    }
 }
 
 /// All kinds of steps.
@@ -81,5 +115,21 @@ pub struct Kinds(pub Vec<Kind>);
 impl Kinds {
     pub fn find(&self, uses: &str) -> Option<&Kind> {
         self.0.iter().find(|kind| kind.uses == uses)
+    }
+}
+
+#[cfg(test)]
+impl Kinds {
+    /// Kinds that take anything.
+    pub(crate) fn that_take_anything(all: &[&'static str]) -> Self {
+        let kind = |uses: &&'static str| Kind {
+            uses,
+            schema: schemars::json_schema!({"description": "Takes anything."}),
+            outputs: Record::default(),
+            literal: &[],
+            lost: |_| None,
+            check: |_| Ok(()),
+        };
+        Self(all.iter().map(kind).collect())
     }
 }

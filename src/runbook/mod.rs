@@ -1,19 +1,43 @@
-//! The language: a runbook's text becomes a typed model, or one clear error.
+//! The language: a runbook's text becomes a typed model, or all that is wrong with it.
 
+mod arguments;
 mod condition;
+mod editor;
+mod excerpt;
+mod file;
 mod include;
 mod kind;
+mod language;
 mod library;
 mod model;
+mod names;
 mod param;
+mod problem;
 mod read;
+mod reference;
+mod shape;
+mod source;
+mod start;
+mod steps;
+mod tags;
 mod template;
+mod when;
+mod yaml;
 
 pub use condition::Condition;
+pub use editor::schema;
 pub use include::{include, include_texts};
 pub use kind::{Kind, Kinds, Record, Type};
-pub use library::{Library, untrusted};
+pub use language::language_kinds;
+pub use library::{Entry, Folder, Library, Located, Origin, untrusted};
 pub use model::{Become, CONFIRM, INCLUDE, Runbook, Step, StepScope, TargetKind};
-pub use param::{Param, ParamType, bind, bind_values, parse_duration};
-pub use read::{ReadError, read};
+pub use param::{
+    Binding, Bound, Given, Limit, Param, ParamFile, ParamProblem, ParamText, ParamTexts, ParamType,
+    bind, bind_values, check_names, parse_duration, secret_refs,
+};
+pub use problem::{Problem, Problems};
+pub use read::read;
+pub use reference::reference;
+pub use shape::DURATION_FORMAT;
+pub use start::start;
 pub use template::{TemplateError, render_arguments};

@@ -3,13 +3,14 @@
 use super::condition::Condition;
 use super::param::Param;
 use crate::model::{Identity, Method, OnFailure, Retry, Risk, StepId};
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What a runbook is applied to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TargetKind {
     /// Nodes of the cluster, given with `--node`.
@@ -19,20 +20,24 @@ pub enum TargetKind {
 }
 
 /// As whom hosts are read and changed.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Become {
+    /// The user, such as root.
     pub user: String,
+    /// How one becomes that user.
     #[serde(default)]
     pub method: Method,
 }
 
 /// Whether a step happens at each target or once for the run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StepScope {
+    /// It happens at each target.
     #[default]
     Target,
+    /// It happens once for the whole run.
     Run,
 }
 
@@ -64,6 +69,8 @@ pub struct Step {
 pub struct Runbook {
     pub name: String,
     pub summary: String,
+    /// When it is of use, and what should be known of it.
+    pub description: Option<String>,
     pub risk: Risk,
     pub targets: TargetKind,
     pub r#become: Option<Become>,

@@ -1,115 +1,204 @@
 //! Text to model. Everything that can be wrong with a runbook without looking at the world is found
-//! here.
+//! here, all of it at once.
 
+use super::arguments::check_templates;
 use super::condition::Condition;
-use super::kind::{Record, Type};
-use super::model::{Become, Runbook, Step, StepScope, TargetKind};
-use super::param::{Param, ParamType};
-use super::template;
-use crate::model::{OnFailure, Risk, StepId};
-use serde::Deserialize;
-use serde_json::Value;
+use super::file::{API_VERSION, File, ForEach, StepText};
+use super::kind::{Kinds, Record, Type};
+use super::language::{all_kinds, is_runbook_name, names, outcome};
+use super::model::{Runbook, Step, StepScope, TargetKind};
+use super::names::Names;
+use super::param::{Param, ParamText};
+use super::problem::{Found, Problem, Problems};
+use super::shape::Shape;
+use super::source::Source;
+use super::steps::{Around, check_steps, check_user};
+use super::yaml::{self, Cost, Key, Node};
+use crate::model::{Retry, StepId};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-const API_VERSION: &str = "runbook/v1";
-/// No runbook that a person wrote is larger.
-const MAX_BYTES: usize = 1 << 20;
-
-/// What is wrong with a runbook's text.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{file}: {what}")]
-pub struct ReadError {
-    pub file: String,
-    pub what: String,
+/// Reads a runbook. `file` names it in what is said of it.
+pub fn read(text: &str, file: &str, kinds: &Kinds) -> Result<Runbook, Problems> {
+    read_counting(text, file, kinds).0
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    #[serde(rename = "apiVersion")]
-    api_version: String,
-    name: String,
-    summary: String,
-    risk: Risk,
-    targets: TargetKind,
-    r#become: Option<Become>,
-    #[serde(default)]
-    params: BTreeMap<String, ParamText>,
-    steps: Vec<StepText>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ParamText {
-    r#type: ParamType,
-    default: Option<Value>,
-    #[serde(default)]
-    help: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StepText {
-    id: Option<String>,
-    name: Option<String>,
-    uses: String,
-    #[serde(default)]
-    with: Option<Value>,
-    #[serde(default)]
-    scope: StepScope,
-    r#become: Option<Become>,
-    when: Option<String>,
-    for_each: Option<Value>,
-    retry: Option<RetryText>,
-    timeout: Option<String>,
-    #[serde(default)]
-    on_failure: OnFailure,
-    undo: Option<KeepText>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RetryText {
-    attempts: u32,
-    every: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct KeepText {
-    keep: String,
-}
-
-/// Reads a runbook. `file` names it in errors.
-pub fn read(text: &str, file: &str) -> Result<Runbook, ReadError> {
-    let wrong = |what: String| ReadError {
-        file: file.to_owned(),
-        what,
+/// The same, with what it cost.
+fn read_counting(text: &str, file: &str, kinds: &Kinds) -> (Result<Runbook, Problems>, Cost) {
+    // Editors of some systems begin a file with a mark that nobody sees.
+    let source = Source::new(file, text.strip_prefix('\u{feff}').unwrap_or(text));
+    let mut found = Found::default();
+    let mut cost = Cost::default();
+    let mut runbook = None;
+    if yaml::check_text(&source, &mut found) {
+        let (root, spent) = yaml::parse(&source, &mut found);
+        cost = spent;
+        if let Some(root) = root {
+            let kinds = all_kinds(kinds);
+            let params = check(&root, &source, &kinds, &mut found);
+            if found.count() == 0 {
+                runbook = Some(build(&root, params, &kinds, text));
+            }
+        }
+    }
+    let outcome = match runbook {
+        Some(Ok(runbook)) => Ok(runbook),
+        Some(Err(why)) => {
+            // What was checked is what is taken, so this does not come about.
+            let span = Default::default();
+            found.push(Problem::new("runbook::wrong_value", span, why));
+            Err(found.into_problems(&source))
+        }
+        None => Err(found.into_problems(&source)),
     };
-    if text.len() > MAX_BYTES {
-        return Err(wrong(format!(
-            "it has {} bytes, and a runbook may have {MAX_BYTES}",
-            text.len()
-        )));
+    (outcome, cost)
+}
+
+/// All that is wrong with a tree, and the parameters that are right.
+fn check(root: &Node, source: &Source<'_>, kinds: &Kinds, found: &mut Found) -> Vec<Param> {
+    let schema = schemars::schema_for!(File);
+    Shape::plain(schema.as_value()).check(root, "", root.head(), found);
+    if let Some(version) = root.get("apiVersion")
+        && let Some(text) = version.text()
+        && text != API_VERSION
+    {
+        let message =
+            format!("apiVersion is `{text}`; this version of runbook reads `{API_VERSION}`");
+        found.push(Problem::new("runbook::api_version", version.span, message));
     }
-    let parsed: File = serde_yaml::from_str(text).map_err(|e| wrong(e.to_string()))?;
-    if parsed.api_version != API_VERSION {
-        return Err(wrong(format!(
-            "apiVersion is `{}`; this version of runbook reads `{API_VERSION}`",
-            parsed.api_version
-        )));
+    if let Some(name) = root.get("name")
+        && let Some(text) = name.text()
+        && !is_runbook_name(text)
+    {
+        let message = format!("`{text}` is not the name of a runbook");
+        found.push(
+            Problem::new("runbook::name", name.span, message).help(
+                "a name has lower-case letters, digits and hyphens, and begins with a letter",
+            ),
+        );
     }
-    if let Some(r#become) = &parsed.r#become {
-        check_become(r#become).map_err(wrong)?;
+    if let Some(user) = root.get("become").and_then(|b| b.get("user")) {
+        check_user(user, found);
     }
-    let params = read_params(parsed.params).map_err(wrong)?;
-    let steps = read_steps(parsed.steps, &params).map_err(wrong)?;
+    let params = root.get("params").map(Node::entries).unwrap_or_default();
+    let params: Vec<(&Key, Option<Param>)> = params
+        .iter()
+        .map(|(key, node)| (key, read_param(key, node, found)))
+        .collect();
+    let known = |(key, param): &(&Key, Option<Param>)| {
+        let unknown = Type::Any;
+        let kind = param.as_ref().map_or(unknown, Param::value_type);
+        (key.text.clone(), kind)
+    };
+    let defaults = |(key, param): &(&Key, Option<Param>)| {
+        let default = param.as_ref()?.default.clone()?;
+        // What a template becomes is not known here.
+        let known = !default.to_string().contains("{{");
+        known.then(|| (key.text.clone(), default))
+    };
+    let mut before = Record::default();
+    for (param, (_, node)) in params
+        .iter()
+        .zip(root.get("params").map(Node::entries).unwrap_or_default())
+    {
+        check_default(node, &before, kinds, source, found);
+        before.0.push(known(param));
+    }
+    if let Some(steps) = root.get("steps") {
+        let around = Around {
+            source,
+            kinds,
+            params: Record(params.iter().map(known).collect()),
+            defaults: params.iter().filter_map(defaults).collect::<Map<_, _>>(),
+            cluster: root.get("targets").and_then(Node::text) == Some("cluster"),
+        };
+        check_steps(steps, &around, found);
+    }
+    params.into_iter().filter_map(|(_, param)| param).collect()
+}
+
+fn read_param(key: &Key, node: &Node, found: &mut Found) -> Option<Param> {
+    if StepId::new(&key.text).is_none() && !key.text.is_empty() {
+        let message = format!("`{}` is not the name of a parameter", key.text);
+        found.push(
+            Problem::new("runbook::name", key.span, message)
+                .help("a name has lower-case letters, digits and `_`, and begins with a letter"),
+        );
+    }
+    // What is wrong with its shape was said.
+    let text: ParamText = serde_json::from_value(node.to_json()).ok()?;
+    match Param::from_text(&key.text, text) {
+        Ok(param) => Some(param),
+        Err(problems) => {
+            let named = StepId::new(&key.text).is_some();
+            for problem in problems.into_iter().filter(|p| named || !p.path.is_empty()) {
+                let place =
+                    problem
+                        .path
+                        .iter()
+                        .try_fold(node, |at, part| match part.parse::<usize>() {
+                            Ok(n) if !at.items().is_empty() => at.items().get(n),
+                            _ => at.get(part),
+                        });
+                let span = place.map_or(key.span, |place| place.span);
+                found.push(Problem::new("runbook::param", span, problem.message));
+            }
+            None
+        }
+    }
+}
+
+/// A default may be a template over the parameters before it, and over nothing else.
+fn check_default(
+    param: &Node,
+    before: &Record,
+    kinds: &Kinds,
+    source: &Source<'_>,
+    found: &mut Found,
+) {
+    let Some(default) = param.get("default") else {
+        return;
+    };
+    let around = Around {
+        source,
+        kinds,
+        params: before.clone(),
+        defaults: Map::new(),
+        cluster: true,
+    };
+    let names = Names {
+        known: Record::of(&[("params", Type::Record(before.clone()))]),
+        own: "",
+        later: &[],
+        no_target: Some("a default is the same for all targets"),
+    };
+    check_templates(default, &[], &names, &around, found);
+}
+
+/// The model of a tree in which nothing is wrong.
+fn build(root: &Node, params: Vec<Param>, kinds: &Kinds, text: &str) -> Result<Runbook, String> {
+    let file: File = serde_json::from_value(root.to_json()).map_err(|e| e.to_string())?;
+    let cluster = file.targets == TargetKind::Cluster;
+    let known = params.iter().map(|p| (p.name.clone(), p.value_type()));
+    let known = Record(known.collect());
+    let mut earlier = Record::default();
+    let mut steps: Vec<Step> = Vec::new();
+    for text in file.steps {
+        let uses = text.uses.clone();
+        let step = build_step(text, cluster, &known, &earlier)?;
+        earlier.0.push((
+            step.id.to_string(),
+            outcome(kinds.find(&uses), step.for_each.is_some()),
+        ));
+        steps.push(step);
+    }
     Ok(Runbook {
-        name: parsed.name,
-        summary: parsed.summary,
-        risk: parsed.risk,
-        targets: parsed.targets,
-        r#become: parsed.r#become,
+        name: file.name,
+        summary: file.summary,
+        description: file.description,
+        risk: file.risk,
+        targets: file.targets,
+        r#become: file.r#become,
         params,
         steps,
         text: text.to_owned(),
@@ -118,200 +207,50 @@ pub fn read(text: &str, file: &str) -> Result<Runbook, ReadError> {
     })
 }
 
-fn check_become(r#become: &Become) -> Result<(), String> {
-    let name = &r#become.user;
-    let plain = |c: char| c.is_ascii_alphanumeric() || "._-$".contains(c);
-    match name.starts_with('-') || name.is_empty() || !name.chars().all(plain) {
-        true => Err(format!("become: `{name}` is not the name of a user")),
-        false => Ok(()),
-    }
-}
-
-fn read_params(texts: BTreeMap<String, ParamText>) -> Result<Vec<Param>, String> {
-    texts
-        .into_iter()
-        .map(|(name, text)| {
-            if StepId::new(&name).is_none() {
-                return Err(format!(
-                    "params: `{name}` is not a name: lower-case letters, digits and _"
-                ));
-            }
-            if let Some(default) = &text.default
-                && !text.r#type.accepts(default)
-            {
-                return Err(format!(
-                    "params: the default of `{name}` is {default}, and not {}",
-                    text.r#type.expects()
-                ));
-            }
-            Ok(Param {
-                name,
-                r#type: text.r#type,
-                default: text.default,
-                help: text.help,
-            })
-        })
-        .collect()
-}
-
-fn read_steps(texts: Vec<StepText>, params: &[Param]) -> Result<Vec<Step>, String> {
-    if texts.is_empty() {
-        return Err("steps: there are none".to_owned());
-    }
-    let mut steps: Vec<Step> = Vec::new();
-    for (n, text) in texts.into_iter().enumerate() {
-        let place = || format!("step {}", n + 1);
-        let id = match (&text.id, &text.name) {
-            (Some(id), _) => StepId::new(id).ok_or_else(|| {
-                format!(
-                    "{}: id `{id}` is not a name: lower-case letters, digits and _",
-                    place()
-                )
-            })?,
-            (None, Some(name)) => StepId::slug(name).ok_or_else(|| {
-                format!(
-                    "{}: no id can be made of the name `{name}`: give an id",
-                    place()
-                )
-            })?,
-            (None, None) => return Err(format!("{}: it has neither id nor name", place())),
-        };
-        if steps.iter().any(|step| step.id == id) {
-            return Err(format!("{}: there are two steps `{id}`", place()));
-        }
-        let with = text
-            .with
-            .unwrap_or_else(|| Value::Object(serde_json::Map::new()));
-        template::check_arguments(&text.uses, &with)
-            .map_err(|e| format!("step `{id}`: with: {e}"))?;
-        let names = names(text.scope, params, &steps);
-        if let Some(r#become) = &text.r#become {
-            check_become(r#become).map_err(|e| format!("step `{id}`: {e}"))?;
-        }
-        let when = text
-            .when
-            .map(|source| {
-                Condition::parse(&source, &names).map_err(|e| format!("step `{id}`: when: {e}"))
-            })
-            .transpose()?;
-        steps.push(Step {
-            name: text.name.unwrap_or_else(|| id.to_string()),
-            id,
-            uses: text.uses,
-            with,
-            scope: text.scope,
-            r#become: text.r#become,
-            when,
-            for_each: text.for_each,
-            retry: text.retry.map(|retry| crate::model::Retry {
-                attempts: retry.attempts,
-                every: super::param::parse_duration(&retry.every).map_or(1, |d| d.as_secs()),
-            }),
-            timeout: text
-                .timeout
-                .as_deref()
-                .and_then(super::param::parse_duration),
-            on_failure: text.on_failure,
-            keep: text.undo.map(|undo| undo.keep),
-        });
-    }
-    Ok(steps)
-}
-
-/// What a step's condition may name.
-fn names(scope: StepScope, params: &[Param], earlier: &[Step]) -> Record {
-    let params = params.iter().map(|p| (p.name.clone(), Type::Any));
-    let changed = || Type::Any;
-    let earlier = earlier.iter().map(|s| (s.id.to_string(), changed()));
-    let mut names = Record::of(&[("params", Type::Record(Record(params.collect())))]);
-    if scope == StepScope::Target {
-        let target = Record::of(&[("name", Type::String), ("node", Type::String)]);
-        names.0.push(("target".to_owned(), Type::Record(target)));
-    }
-    names.0.push(("item".to_owned(), Type::Any));
-    let steps = Type::Record(Record(earlier.collect()));
-    names.0.push(("steps".to_owned(), steps));
-    names
+fn build_step(
+    text: StepText,
+    cluster: bool,
+    params: &Record,
+    earlier: &Record,
+) -> Result<Step, String> {
+    let id = match (&text.id, &text.name) {
+        (Some(id), _) => StepId::new(id),
+        (None, Some(name)) => StepId::slug(name),
+        (None, None) => None,
+    };
+    let id = id.ok_or("a step has no id")?;
+    let scope = match cluster {
+        true => StepScope::Run,
+        false => text.scope,
+    };
+    let for_each = text.for_each.map(|each| match each {
+        ForEach::List(items) => Value::Array(items),
+        ForEach::Template(text) => Value::String(text),
+    });
+    let item = for_each.as_ref().map(|_| Type::Any);
+    let names = names(params, earlier, scope == StepScope::Target, item);
+    let when = text
+        .when
+        .map(|source| Condition::parse(&source, &names))
+        .transpose()?;
+    Ok(Step {
+        name: text.name.unwrap_or_else(|| id.to_string()),
+        id,
+        uses: text.uses,
+        with: Value::Object(text.with.unwrap_or_default().into_iter().collect()),
+        scope,
+        r#become: text.r#become,
+        when,
+        for_each,
+        retry: text.retry.map(|retry| Retry {
+            attempts: retry.attempts,
+            every: retry.every.0.as_secs().max(1),
+        }),
+        timeout: text.timeout.map(|timeout| timeout.0),
+        on_failure: text.on_failure,
+        keep: text.undo.map(|undo| undo.keep),
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const GOOD: &str = "\
-apiVersion: runbook/v1
-name: x
-summary: Does x
-risk: low
-targets: nodes
-params:
-  within: {type: duration, default: 5m, help: How long}
-steps:
-  - id: one
-    uses: a.b
-    with: {node: '{{ target.node }}'}
-  - name: Then the other
-    uses: a.c
-    scope: run
-    when: steps.one.changed
-";
-
-    fn wrong(from: &str, to: &str) -> String {
-        assert!(GOOD.contains(from), "{from}");
-        read(&GOOD.replacen(from, to, 1), "x.yaml")
-            .unwrap_err()
-            .to_string()
-    }
-
-    #[test]
-    fn templates_of_other_programs_are_left_alone_in_scripts() {
-        let from = "uses: a.b\n    with: {node: '{{ target.node }}'}";
-        let to = "uses: host.script\n    with: {apply: \"kubectl get -o go-template='{{ .x }}'\"}";
-        assert!(read(&GOOD.replacen(from, to, 1), "x").is_ok());
-    }
-
-    #[test]
-    fn a_runbook_is_read() {
-        let runbook = read(GOOD, "x.yaml").unwrap();
-        assert_eq!(runbook.steps[1].id.as_str(), "then_the_other");
-        assert_eq!(
-            runbook.steps[1].when.as_ref().unwrap().source(),
-            "steps.one.changed"
-        );
-        assert_eq!(runbook.steps[1].scope, StepScope::Run);
-        assert_eq!(runbook.steps[0].name, "one");
-        assert_eq!(runbook.params[0].default, Some("5m".into()));
-    }
-
-    #[test]
-    fn each_mistake_is_named_with_its_place() {
-        insta::assert_snapshot!(wrong("risk: low", "risk: none"), @"x.yaml: risk: unknown variant `none`, expected one of `low`, `medium`, `high` at line 4 column 7");
-        insta::assert_snapshot!(wrong("summary:", "sumary:"), @"x.yaml: unknown field `sumary`, expected one of `apiVersion`, `name`, `summary`, `risk`, `targets`, `become`, `params`, `steps` at line 3 column 1");
-        insta::assert_snapshot!(wrong("runbook/v1", "runbook/v9"), @"x.yaml: apiVersion is `runbook/v9`; this version of runbook reads `runbook/v1`");
-        insta::assert_snapshot!(wrong("default: 5m", "default: 5"), @"x.yaml: params: the default of `within` is 5, and not a duration such as 90s, 5m or 1h30m");
-        insta::assert_snapshot!(wrong("within:", "With-in:"), @"x.yaml: params: `With-in` is not a name: lower-case letters, digits and _");
-        insta::assert_snapshot!(wrong("id: one", "id: One"), @"x.yaml: step 1: id `One` is not a name: lower-case letters, digits and _");
-        insta::assert_snapshot!(wrong("name: Then the other", "id: one"), @"x.yaml: step 2: there are two steps `one`");
-        insta::assert_snapshot!(wrong("steps.one.changed", "steps.then_the_other.changed"), @"x.yaml: step `then_the_other`: when: `steps.then_the_other.changed` uses `steps.then_the_other.changed`, which is not known here; known are params.within, item, steps.one");
-        insta::assert_snapshot!(wrong("steps.one.changed", "target.node == 'x'"), @"x.yaml: step `then_the_other`: when: `target.node == 'x'` uses `target.node`, which is not known here; known are params.within, item, steps.one");
-        insta::assert_snapshot!(wrong("'{{ target.node }}'", "'{{ target.node'"), @"x.yaml: step `one`: with: the template `{{ target.node` is not well-formed: invalid handlebars syntax: expected trailing_tilde_to_omit_whitespace");
-        insta::assert_snapshot!(wrong("uses: a.b\n    with: {node: '{{ target.node }}'}", "uses: host.script\n    with: {apply: 'rm -rf \"{{ params.within }}\"'}"), @r#"x.yaml: step `one`: with: `apply` is a script, and scripts are literal: pass `params.within` to it as a variable, `env: {VALUE: '{{ params.within }}'}`, and use "$VALUE""#);
-        insta::assert_snapshot!(wrong("targets: nodes", "targets: nodes\nbecome: {user: -x}"), @"x.yaml: become: `-x` is not the name of a user");
-        insta::assert_snapshot!(wrong("uses: a.b", "uses: a.b\n    become: {user: a b}"), @"x.yaml: step `one`: become: `a b` is not the name of a user");
-        insta::assert_snapshot!(wrong("uses: a.b", "uses: a.b\n    become: {user: a, method: doas}"), @"x.yaml: steps[0].become.method: unknown variant `doas`, expected `sudo` or `su` at line 11 column 31");
-        insta::assert_snapshot!(wrong("params:\n", "risk: low\nparams:\n"), @"x.yaml: duplicate field `risk`");
-        insta::assert_snapshot!(read(&"x".repeat(MAX_BYTES + 1), "big.yaml").unwrap_err(), @"big.yaml: it has 1048577 bytes, and a runbook may have 1048576");
-    }
-
-    proptest! {
-        #[test]
-        fn no_text_makes_the_reader_panic(text in "\\PC{0,200}", at in 0..400usize) {
-            let _ = read(&text, "x");
-            let mut broken = GOOD.to_owned();
-            let at = at.min(broken.len());
-            broken.insert_str(at, &text);
-            let _ = read(&broken, "x");
-        }
-    }
-}
+mod tests;

@@ -10,19 +10,19 @@ pub enum TemplateError {
     Syntax { template: String, why: String },
     #[error("the template `{template}` names something that is not there: {why}")]
     Missing { template: String, why: String },
-    #[error(
-        "`{key}` is a script, and scripts are literal: pass `{inner}` to it as a variable, \
-         `env: {{VALUE: '{{{{ {inner} }}}}'}}`, and use \"$VALUE\""
-    )]
-    InScript { key: String, inner: String },
 }
 
 fn engine() -> Handlebars<'static> {
     let mut engine = Handlebars::new();
     engine.set_strict_mode(true);
     engine.register_escape_fn(handlebars::no_escape);
-    // Writes to the program's own log.
-    engine.unregister_helper("log");
+    // Names alone, and `if`, `unless` and `each`.
+    for helper in [
+        "log", "lookup", "with", "raw", "eq", "ne", "gt", "gte", "lt", "lte", "and", "or", "not",
+        "len",
+    ] {
+        engine.unregister_helper(helper);
+    }
     engine
 }
 
@@ -40,67 +40,40 @@ pub fn render(value: &Value, names: &Value) -> Result<Value, TemplateError> {
     }
 }
 
-/// The arguments of kinds that are literal: scripts. A value in them would be a command in no time, so
-/// values reach scripts by `args` and `env`.
-const LITERAL: &[(&str, &[&str])] = &[
-    (
-        "host.script",
-        &["reads", "check", "apply", "verify", "undo"],
-    ),
-    ("host.assert", &["reads"]),
-];
-
-fn is_literal(uses: &str, key: &str, value: &Value) -> bool {
-    value.is_string()
-        && LITERAL
-            .iter()
-            .any(|(kind, keys)| *kind == uses && keys.contains(&key))
-}
-
-/// Renders the arguments of a step, but for its scripts.
-pub fn render_arguments(uses: &str, with: &Value, names: &Value) -> Result<Value, TemplateError> {
+/// Renders the arguments of a step, but for those that are literal: scripts. A value in them would be a
+/// command in no time, so values reach scripts by `args` and `env`.
+pub fn render_arguments(
+    literal: &[&str],
+    with: &Value,
+    names: &Value,
+) -> Result<Value, TemplateError> {
     let Value::Object(map) = with else {
         return render(with, names);
     };
     map.iter()
-        .map(|(key, item)| match is_literal(uses, key, item) {
-            true => Ok((key.clone(), item.clone())),
-            false => Ok((key.clone(), render(item, names)?)),
-        })
+        .map(
+            |(key, item)| match item.is_string() && literal.contains(&key.as_str()) {
+                true => Ok((key.clone(), item.clone())),
+                false => Ok((key.clone(), render(item, names)?)),
+            },
+        )
         .collect::<Result<_, _>>()
         .map(Value::Object)
 }
 
-/// Checks the arguments of a step: the form of every template, and that there is none in a script.
-pub fn check_arguments(uses: &str, with: &Value) -> Result<(), TemplateError> {
-    let Value::Object(map) = with else {
-        return check(with);
-    };
-    map.iter()
-        .try_for_each(|(key, item)| match (is_literal(uses, key, item), item) {
-            (true, Value::String(script)) => no_template(key, script),
-            _ => check(item),
-        })
-}
-
-/// Other programs have templates of this form too; only what would be one of ours is a mistake.
-fn no_template(key: &str, script: &str) -> Result<(), TemplateError> {
-    let names = ["params.", "target.", "steps.", "facts.", "item.", "run."];
-    let ours = script.split("{{").skip(1).find(|rest| {
+/// What stands in the place of a name in a script. Other programs have templates of this form too;
+/// only what would be one of ours is a mistake.
+pub(super) fn name_in_script(script: &str) -> Option<&str> {
+    let names = ["params", "target", "steps", "facts", "item", "run"];
+    let rest = script.split("{{").skip(1).find(|rest| {
         let rest = rest.trim_start_matches(['{', '~', ' ']);
-        names.iter().any(|name| rest.starts_with(name))
-    });
-    match ours {
-        None => Ok(()),
-        Some(rest) => {
-            let inner = rest.split("}}").next().unwrap_or(rest);
-            let inner = inner.trim_matches(['{', '~', ' ']);
-            Err(TemplateError::InScript {
-                key: key.to_owned(),
-                inner: inner.to_owned(),
-            })
-        }
-    }
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let (word, after) = rest.split_at(end.unwrap_or(rest.len()));
+        let whole = word == "item" && after.trim_start().starts_with(['}', '~']);
+        names.contains(&word) && (after.starts_with('.') || whole)
+    })?;
+    let inner = rest.split("}}").next().unwrap_or(rest);
+    Some(inner.trim_matches(['{', '~', ' ']))
 }
 
 /// Checks the form of every template in a value.
@@ -138,7 +111,7 @@ fn render_text(text: &str, names: &Value) -> Result<Value, TemplateError> {
 }
 
 /// The name in a template that is nothing but one name.
-fn whole(text: &str) -> Option<&str> {
+pub(super) fn whole(text: &str) -> Option<&str> {
     let name = text.strip_prefix("{{")?.strip_suffix("}}")?.trim();
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
     (!name.is_empty() && name.chars().all(plain)).then_some(name)

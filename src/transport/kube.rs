@@ -1,5 +1,9 @@
 //! A cluster, over its API server.
 
+mod trial;
+
+pub use trial::{Conflict, Rejection, Trial, Tried};
+
 use crate::fault::Fault;
 use crate::journal::Permit;
 use crate::model::{ClusterId, Effect, ObjectRef, PatchError, json_patch};
@@ -43,7 +47,8 @@ impl Right {
             group: object.group().to_owned(),
             resource: object.resource.clone(),
             namespace: object.namespace.clone(),
-            name: Some(object.name.clone()),
+            // What is yet to be made has no name for the API server's judgement.
+            name: (verb != "create").then(|| object.name.clone()),
         })
     }
 }
@@ -239,6 +244,28 @@ impl Cluster {
                     Value::Array(patch),
                 )
             }
+            Effect::PutObject {
+                after: Some(after), ..
+            } => (Method::POST, "application/json", after.clone()),
+            Effect::PutObject { propagation, .. } => {
+                let Some(now) = now.filter(|now| object.may_be(now)) else {
+                    return Err(Fault::definite("gone", format!("{object} is gone")));
+                };
+                let metadata = |key: &str| now.pointer(&format!("/metadata/{key}"));
+                (
+                    Method::DELETE,
+                    "application/json",
+                    json!({
+                        "apiVersion": "v1",
+                        "kind": "DeleteOptions",
+                        "preconditions": {
+                            "uid": metadata("uid"),
+                            "resourceVersion": metadata("resourceVersion"),
+                        },
+                        "propagationPolicy": propagation.as_str(),
+                    }),
+                )
+            }
             Effect::ReplacePod { pod, .. } => (
                 Method::DELETE,
                 "application/json",
@@ -249,10 +276,15 @@ impl Cluster {
                 }),
             ),
         };
-        let mut path = object.path();
-        if method == Method::PATCH {
-            path = format!("{path}?fieldManager={FIELD_MANAGER}&fieldValidation=Strict");
-        }
+        let path = match method {
+            Method::POST => object.collection(),
+            _ => object.path(),
+        };
+        let path = match method {
+            Method::DELETE => path,
+            _ => format!("{path}?fieldManager={FIELD_MANAGER}&fieldValidation=Strict"),
+        };
+        let makes = method == Method::POST;
         match self.call(method, &path, Some((kind, &body))).await {
             Ok(_) => Ok(()),
             // A test of the patch that does not hold and a change that is not valid are answered
@@ -260,7 +292,8 @@ impl Cluster {
             Err(Answer::Status {
                 code: StatusCode::UNPROCESSABLE_ENTITY,
                 message,
-            }) => {
+                ..
+            }) if !makes => {
                 let version = |object: Option<&Value>| {
                     object
                         .and_then(|o| o.pointer("/metadata/resourceVersion"))
@@ -272,6 +305,12 @@ impl Cluster {
                     false => conflict(object, &message),
                 })
             }
+            // What it was to be made in is not there.
+            Err(Answer::Status {
+                code: StatusCode::NOT_FOUND,
+                message,
+                ..
+            }) if makes => Err(rejected(object, &message)),
             Err(answer) => Err(self.write_fault(object, answer)),
         }
     }
@@ -301,6 +340,7 @@ impl Cluster {
                 code: StatusCode::from_u16(status.code)
                     .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
                 message: status.message.clone(),
+                conflicts: trial::conflicts(&status),
             }),
             Err(e) => {
                 let text = chain(&e);
@@ -333,7 +373,7 @@ impl Cluster {
     fn read_fault(&self, path: &str, answer: Answer) -> Fault {
         match answer {
             Answer::NotSent(why) | Answer::Lost(why) => self.unreachable(&why),
-            Answer::Status { code, message } => match code {
+            Answer::Status { code, message, .. } => match code {
                 StatusCode::UNAUTHORIZED => Fault::refused(
                     "api_unauthorized",
                     format!(
@@ -363,13 +403,14 @@ impl Cluster {
                 "api_lost",
                 format!("writing {object}: the connection to the API server broke: {why}"),
             ),
-            Answer::Status { code, message } if code.is_server_error() => Fault::indeterminate(
+            Answer::Status { code, message, .. } if code.is_server_error() => Fault::indeterminate(
                 "api_error",
                 format!("writing {object}: the API server answered {code}: {message}"),
             ),
             Answer::Status {
                 code: StatusCode::FORBIDDEN,
                 message,
+                ..
             } => Fault::definite(
                 "api_forbidden",
                 format!("writing {object} was refused: {message}"),
@@ -381,6 +422,7 @@ impl Cluster {
             Answer::Status {
                 code: StatusCode::CONFLICT,
                 message,
+                ..
             } => conflict(object, &message),
             Answer::Status { message, .. } => rejected(object, &message),
         }
@@ -407,6 +449,8 @@ enum Answer {
     Status {
         code: StatusCode,
         message: String,
+        /// Who else keeps what was to be applied.
+        conflicts: Vec<Conflict>,
     },
     /// It certainly did not reach the API server.
     NotSent(String),

@@ -9,8 +9,9 @@ mod script;
 mod shell_loop;
 mod ssh;
 
+pub use crate::model::Secret;
 pub use file::{FileReading, MAX_FILE, OwnerNames};
-pub use kube::{Cluster, ClusterOptions, Right};
+pub use kube::{Cluster, ClusterOptions, Conflict, Rejection, Right, Trial, Tried};
 pub use password::{AskPerson, PasswordSource};
 pub use program::check_failed;
 pub use script::another_host;

@@ -83,6 +83,28 @@ fn command(effect: &Effect, now: Option<&Now>, blobs: &Path) -> Option<String> {
             ),
         }),
         Effect::RunProgram { .. } => None,
+        Effect::PutObject {
+            after: Some(after), ..
+        } => Some(format!(
+            "printf '%s' {} | kubectl create -f -",
+            shell_word(&after.to_string())
+        )),
+        Effect::PutObject {
+            object,
+            propagation,
+            ..
+        } => {
+            let namespace = match &object.namespace {
+                Some(namespace) => format!("-n {namespace} "),
+                None => String::new(),
+            };
+            Some(format!(
+                "kubectl {namespace}delete {} {} --cascade={}",
+                object.resource,
+                object.name,
+                propagation.as_str().to_lowercase()
+            ))
+        }
         Effect::ReplacePod { pod, .. } => Some(format!(
             "kubectl -n {} delete pod {}",
             pod.namespace.as_deref().unwrap_or("default"),
@@ -127,6 +149,23 @@ mod tests {
         }
     }
 
+    fn whole(makes: bool) -> Effect {
+        let image = || json!({"kind": "ConfigMap", "data": "it's"});
+        Effect::PutObject {
+            object: ObjectRef {
+                api_version: "v1".into(),
+                kind: "ConfigMap".into(),
+                resource: "configmaps".into(),
+                namespace: Some("n".into()),
+                name: "c".into(),
+                uid: String::new(),
+            },
+            before: (!makes).then(image),
+            after: makes.then(image),
+            propagation: crate::model::Propagation::Background,
+        }
+    }
+
     #[test]
     fn each_change_has_its_state_and_its_command() {
         let node = |value: &str| {
@@ -157,6 +196,11 @@ mod tests {
                 Ok(&Now::File(FileNow::Is(FileState::Absent))),
             ),
             shown(&file(FileState::Absent), Err("node02 does not answer")),
+            shown(&whole(true), Ok(&Now::Object(None))),
+            shown(
+                &whole(false),
+                Ok(&Now::Object(Some(json!({"data": "it's"})))),
+            ),
             shown(
                 &Effect::RunProgram {
                     programs: Box::new(programs().inverse().unwrap()),

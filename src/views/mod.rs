@@ -7,6 +7,7 @@ mod fault;
 mod history;
 mod live;
 mod plan;
+mod runbook;
 mod tell;
 mod text;
 
@@ -16,5 +17,6 @@ pub use fault::render_fault;
 pub use history::{State, render_history, render_run};
 pub use live::Live;
 pub use plan::{render_differences, render_plan, render_question};
+pub use runbook::{render_list, render_override, render_runbook, render_runbook_help};
 pub use tell::{Telling, Told};
 pub use text::{clean, seconds};

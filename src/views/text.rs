@@ -1,15 +1,13 @@
 //! Words on a terminal: safe, wrapped, and coloured where that is wanted.
 
+use crate::fault::hidden;
 use std::time::Duration;
 
 /// Text from hosts and clusters, made harmless: control characters are shown, never sent.
 pub fn clean(text: &str) -> String {
     text.chars()
         .flat_map(|c| {
-            let hidden = c.is_control()
-                // Marks that turn the direction of writing, or that nobody sees.
-                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
-            let escaped: Box<dyn Iterator<Item = char>> = if hidden {
+            let escaped: Box<dyn Iterator<Item = char>> = if hidden(c) {
                 Box::new(c.escape_default())
             } else {
                 Box::new(std::iter::once(c))

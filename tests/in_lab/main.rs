@@ -9,6 +9,7 @@ mod bgp_wrong_ip;
 mod connection;
 mod cut;
 mod five;
+mod kube_kinds;
 mod program;
 mod programs;
 mod promises;
@@ -98,6 +99,7 @@ fn cases() -> Vec<Case> {
         bgp_wrong_ip::CASES,
         connection::CASES,
         cut::CASES,
+        kube_kinds::CASES,
         programs::CASES,
         promises::CASES,
         refusals::CASES,

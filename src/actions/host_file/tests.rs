@@ -1,4 +1,5 @@
 use super::*;
+use crate::actions::line_difference::SHOWN_LINES;
 use crate::journal::test_events::{change as change_of, host, step as step_of};
 use crate::model::Scope;
 use serde_json::{Value, json};

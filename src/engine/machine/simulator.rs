@@ -10,7 +10,7 @@ use crate::journal::Entry;
 use crate::journal::test_events::{change, host, plan, programs, start_of, step};
 use crate::model::{
     Digest, FieldChange, FieldPath, FileNow, FileRef, FileState, Now, ObjectRef, Program,
-    ProgramNow, Programs, Retry, RunId, Target,
+    ProgramNow, Programs, Propagation, Retry, RunId, Target,
 };
 use crate::plan::{after, take_back};
 use jiff::Timestamp;
@@ -76,6 +76,7 @@ struct Owned {
     objects: BTreeMap<String, BTreeMap<String, String>>,
     files: BTreeMap<String, FileState>,
     programs: BTreeMap<String, bool>,
+    made: BTreeMap<String, String>,
 }
 
 struct World {
@@ -86,6 +87,10 @@ struct World {
     programs: BTreeMap<String, bool>,
     /// The UID of each pod that there is, by name.
     pods: BTreeMap<String, String>,
+    /// What is made and deleted as a whole, by name: what tells each from all that bore its name, and
+    /// its content.
+    made: BTreeMap<String, (u64, String)>,
+    births: u64,
     late: Vec<Late>,
     /// How often each effect was carried out, by its text.
     applied: BTreeMap<String, usize>,
@@ -161,12 +166,16 @@ impl World {
                     .get(&pod.name)
                     .map(|uid| json!({"metadata": {"uid": uid}})),
             ),
+            Effect::PutObject { object, .. } => Now::Object(self.made.get(&object.name).map(
+                |(uid, content)| json!({"metadata": {"uid": uid.to_string()}, "data": content}),
+            )),
         }
     }
 
     fn version(&self, effect: &Effect) -> Option<u64> {
         match effect {
             Effect::SetFields { object, .. } => Some(self.objects[&object.name].0),
+            Effect::PutObject { object, .. } => self.made.get(&object.name).map(|(uid, _)| *uid),
             _ => None,
         }
     }
@@ -216,6 +225,17 @@ impl World {
             Effect::ReplacePod { pod, .. } => {
                 self.pods.insert(pod.name.clone(), format!("{}'", pod.uid));
             }
+            Effect::PutObject { object, after, .. } => match after {
+                Some(after) => {
+                    self.births += 1;
+                    let content = after["data"].as_str().unwrap().to_owned();
+                    self.made
+                        .insert(object.name.clone(), (self.births, content));
+                }
+                None => {
+                    self.made.remove(&object.name);
+                }
+            },
         }
         Ok(())
     }
@@ -244,7 +264,14 @@ impl World {
             self.objects.values_mut().nth(at).unwrap().0 += 1;
         }
         if dice.once_in(weather.intruder) {
-            if dice.once_in(2) {
+            let names = ["m0", "m1", "m2"];
+            if dice.once_in(3) {
+                let name = names[dice.below(3)];
+                self.births += 1;
+                self.made
+                    .insert(name.into(), (self.births, "intruder".into()));
+                self.intruded.push(name.into());
+            } else if dice.once_in(2) {
                 let at = dice.below(self.objects.len());
                 let (name, (version, annotations)) = self.objects.iter_mut().nth(at).unwrap();
                 *version += 1;
@@ -271,6 +298,11 @@ impl World {
             objects,
             files: self.files.clone(),
             programs: self.programs.clone(),
+            made: self
+                .made
+                .iter()
+                .map(|(name, (_, content))| (name.clone(), content.clone()))
+                .collect(),
         }
     }
 }
@@ -474,6 +506,8 @@ fn begin(dice: &mut Dice) -> (World, Plan) {
         files: BTreeMap::new(),
         programs: (0..3).map(|n| (format!("g{n}"), false)).collect(),
         pods: BTreeMap::new(),
+        made: BTreeMap::new(),
+        births: 10,
         late: vec![],
         applied: BTreeMap::new(),
         intruded: vec![],
@@ -489,9 +523,12 @@ fn begin(dice: &mut Dice) -> (World, Plan) {
         let text = if dice.once_in(2) { "" } else { "old" };
         world.files.insert(format!("/f{n}"), file(text));
         world.pods.insert(format!("p{n}"), format!("pod-{n}"));
+        if dice.once_in(2) {
+            world.made.insert(format!("m{n}"), (n, "old".to_owned()));
+        }
     }
     let mut plan = plan();
-    let (mut objects, mut files, mut pods, mut programs) = (0, 0, 0, 0);
+    let (mut objects, mut files, mut pods, mut programs, mut made) = (0, 0, 0, 0, 0);
     for n in 0..1 + dice.below(6) {
         let scope = match dice.below(3) {
             0 => Scope::Run,
@@ -499,7 +536,7 @@ fn begin(dice: &mut Dice) -> (World, Plan) {
         };
         let mut effects = Vec::new();
         for _ in 0..1 + dice.below(2) {
-            match dice.below(4) {
+            match dice.below(5) {
                 0 if objects < 3 => {
                     let name = format!("o{objects}");
                     objects += 1;
@@ -556,6 +593,19 @@ fn begin(dice: &mut Dice) -> (World, Plan) {
                         programs: Box::new(program(&format!("g{programs}"))),
                     });
                     programs += 1;
+                }
+                4 if made < 3 => {
+                    let name = format!("m{made}");
+                    made += 1;
+                    let was = world.made.get(&name);
+                    let uid = was.map_or_else(String::new, |(uid, _)| uid.to_string());
+                    let content = |text: &str| json!({"data": text});
+                    effects.push(Effect::PutObject {
+                        object: object("ConfigMap", &name, &uid),
+                        before: was.map(|(_, text)| content(text)),
+                        after: was.is_none().then(|| content("new")),
+                        propagation: Propagation::Background,
+                    });
                 }
                 2 if pods < 3 => {
                     effects.push(Effect::ReplacePod {
@@ -712,6 +762,11 @@ fn simulate(seed: u64, weather: Weather) {
     for (path, state) in &left.files {
         if *state == file("intruder") {
             assert_eq!(after.files[path], *state, "{path} was written over");
+        }
+    }
+    for (name, content) in &left.made {
+        if content == "intruder" {
+            assert_eq!(after.made.get(name), Some(content), "{name} was deleted");
         }
     }
     for (name, annotations) in &left.objects {

@@ -223,3 +223,84 @@ fn a_restart_is_that_of_the_successor_under_the_same_step() {
         }]
     );
 }
+
+fn map(uid: &str, before: bool) -> Effect {
+    let image = || Some(json!({"metadata": {"name": "c"}, "data": {"a": "1"}}));
+    Effect::PutObject {
+        object: ObjectRef {
+            kind: "ConfigMap".into(),
+            uid: uid.into(),
+            ..daemonset()
+        },
+        before: before.then(image).flatten(),
+        after: (!before).then(image).flatten(),
+        propagation: crate::model::Propagation::Background,
+    }
+}
+
+#[test]
+fn what_was_made_is_deleted_and_what_was_deleted_is_made_again_where_nobody_was_there_since() {
+    let there = |data: &str| {
+        Now::Object(Some(
+            json!({"metadata": {"name": "c", "uid": "new"}, "data": {"a": data}}),
+        ))
+    };
+    let back = |effect: Effect, now: &Now| {
+        let inverse = effect.inverse().unwrap();
+        match take_back(&done(), inverse, None, now).remove(0) {
+            Verdict::Change { undo, .. } => match undo {
+                UndoClass::Exact => "exact",
+                _ => "best effort",
+            },
+            Verdict::NoChange { .. } => "no change",
+            _ => "left alone",
+        }
+    };
+    let made = || map("", false);
+    assert_eq!(back(made(), &there("1")), "best effort");
+    assert_eq!(back(made(), &there("2")), "left alone");
+    assert_eq!(back(made(), &Now::Object(None)), "no change");
+    let deleted = || map("old", true);
+    assert_eq!(back(deleted(), &Now::Object(None)), "exact");
+    assert_eq!(back(deleted(), &there("1")), "no change");
+    assert_eq!(back(deleted(), &there("2")), "left alone");
+}
+
+/// Made, and then changed by the same run: it is deleted once the change is taken back.
+#[test]
+fn what_a_run_made_and_changed_is_taken_back_change_by_change() {
+    let Effect::PutObject { object, .. } = map("new", false) else {
+        panic!()
+    };
+    let put_back = Effect::SetFields {
+        object,
+        fields: vec![FieldChange {
+            path: FieldPath::root().key("data").key("a"),
+            before: Some(json!("2")),
+            after: Some(json!("1")),
+        }],
+    };
+    let mut step = restart(&earlier(), daemonset(), &daemonset(), "n");
+    step.verdict = change(put_back, &Now::Object(None), "");
+    let now = Now::Object(Some(
+        json!({"metadata": {"name": "c", "uid": "new"}, "data": {"a": "2"}}),
+    ));
+    let inverse = map("", false).inverse().unwrap();
+    assert!(matches!(inverse.standing(&now), Standing::Other { .. }));
+    let then = after(now, &inverse, &[step]);
+    assert_eq!(inverse.standing(&then), Standing::Before);
+}
+
+#[test]
+fn what_is_not_put_back_by_its_plan_is_left_as_it_is() {
+    let mut step = restart(&earlier(), daemonset(), &daemonset(), "n");
+    let Some(Verdict::NoChange { why }) = lasting(&step) else {
+        panic!()
+    };
+    assert_eq!(
+        why,
+        "it is left as it is: a start leaves nothing behind that could be put back"
+    );
+    step.verdict = change(inverse(), &now("by the run"), "");
+    assert_eq!(lasting(&step), None);
+}

@@ -1,0 +1,267 @@
+//! `kube.rollout`: a workload's pods are started anew, or waited for.
+
+use super::kube_fields::{Fields, Refusal, predicted};
+use super::kube_object::Of;
+use super::{Action, Compiled, Decision, Look, Patience, Place};
+use crate::fault::Fault;
+use crate::model::{
+    Blobs, Exception, FieldPath, ObjectRef, Prior, Settled, UndoClass, rolled_out, stands_still,
+};
+use crate::runbook::parse_duration;
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use std::time::Duration;
+
+const KINDS: [&str; 3] = ["DaemonSet", "Deployment", "StatefulSet"];
+/// Counts the starts, in the template of the pods.
+const RESTART: &str = "runbook.restart";
+
+/// Starts the pods of a Deployment, DaemonSet or StatefulSet anew, in the way that it rolls them out, and
+/// waits until that is done.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Args {
+    /// The workload, with `api_version: apps/v1`.
+    of: Of,
+    /// `false`: only wait until it is rolled out.
+    #[serde(default = "yes")]
+    restart: bool,
+    /// How long it may take; where it is restarted, how long it may take without a step forward. 5m if
+    /// left out.
+    within: Option<String>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+pub struct Rollout {
+    of: Of,
+    restart: bool,
+    within: Duration,
+}
+
+pub struct Seen {
+    object: ObjectRef,
+    now: Option<Value>,
+}
+
+#[async_trait]
+impl Action for Rollout {
+    const USES: &'static str = "kube.rollout";
+    type Args = Args;
+    type Seen = Seen;
+    type Change = Fields;
+
+    fn new(args: Args) -> Result<Self, String> {
+        let of = args.of.checked()?;
+        if of.api_version != "apps/v1" || !KINDS.contains(&of.kind.as_str()) {
+            return Err(format!(
+                "`of`: a {} of {} is not rolled out; a {} of apps/v1 is",
+                of.kind,
+                of.api_version,
+                KINDS.join(", ")
+            ));
+        }
+        let within = match args.within.as_deref() {
+            None => Duration::from_secs(300),
+            Some(text) => parse_duration(text).ok_or_else(|| {
+                format!("`within` is a duration such as 90s, and `{text}` is not")
+            })?,
+        };
+        Ok(Self {
+            of,
+            restart: args.restart,
+            within,
+        })
+    }
+
+    async fn observe(&self, look: &Look<'_>, _: Place<'_>) -> Result<Seen, Fault> {
+        let (object, now) = look.object_of(&self.of).await?;
+        Ok(Seen { object, now })
+    }
+
+    fn decide(&self, seen: &Seen, _: Place<'_>, prior: Prior<'_>) -> Decision<Fields> {
+        if !self.restart {
+            return Decision::Check {
+                expects: format!("{} is rolled out", self.of),
+                except: Vec::new(),
+            };
+        }
+        let Some(now) = &seen.now else {
+            return Decision::Refuse {
+                why: format!("there is no {}", self.of),
+                next: None,
+            };
+        };
+        if let Some(why) = stands_still(now) {
+            return Decision::Refuse {
+                why: format!(
+                    "the pods of {} are not replaced by themselves: {why}",
+                    self.of
+                ),
+                next: Some("change that, or delete its pods one by one".to_owned()),
+            };
+        }
+        match predicted(&seen.object, now, prior) {
+            Err(Refusal { why, next }) => Decision::Refuse { why, next },
+            Ok((start, predicted)) => {
+                let end = restarted(&start);
+                Decision::Change(Fields::between(&seen.object, now, &start, &end, predicted))
+            }
+        }
+    }
+
+    fn compile(&self, fields: Fields) -> Compiled {
+        Compiled {
+            details: fields.details(),
+            effects: vec![fields.effect()],
+            blobs: Blobs::default(),
+            follows: fields.follows.into_iter().collect(),
+            undo: UndoClass::None {
+                why: "a start leaves nothing behind that could be put back".to_owned(),
+            },
+            predicted: fields
+                .predicted
+                .then(|| "an earlier step changes the object first".to_owned()),
+            heals: None,
+        }
+    }
+
+    fn verify(&self, seen: &Seen, _: Prior<'_>, _: &[Exception]) -> Settled {
+        match &seen.now {
+            None => Settled::NotYet(format!("there is no {}", self.of)),
+            Some(now) => rolled_out(&self.of.kind, now),
+        }
+    }
+
+    fn patience(&self) -> Patience {
+        Patience {
+            within: self.within,
+            ..Patience::default()
+        }
+    }
+
+    fn settling(&self) -> Option<Duration> {
+        Some(self.within)
+    }
+}
+
+/// The workload with the next number of its start: what it is rests on the present state alone, so that a
+/// saved plan stays the same.
+fn restarted(workload: &Value) -> Value {
+    let template = FieldPath::root().key("spec").key("template");
+    let path = template.key("metadata").key("annotations").key(RESTART);
+    let count = path
+        .read(workload)
+        .and_then(Value::as_str)
+        .and_then(|text| text.parse::<u64>().ok())
+        .unwrap_or(0);
+    let mut workload = workload.clone();
+    let mut at = &mut workload;
+    for key in ["spec", "template", "metadata", "annotations"] {
+        if !at.get(key).is_some_and(Value::is_object)
+            && let Some(map) = at.as_object_mut()
+        {
+            map.insert(key.to_owned(), Value::Object(Map::new()));
+        }
+        let Some(below) = at.get_mut(key) else {
+            return workload;
+        };
+        at = below;
+    }
+    if let Some(map) = at.as_object_mut() {
+        map.insert(
+            RESTART.to_owned(),
+            json!((count.saturating_add(1)).to_string()),
+        );
+    }
+    workload
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Effect, Scope};
+
+    fn rollout(args: Value) -> Result<Rollout, String> {
+        Rollout::new(serde_json::from_value(args).unwrap())
+    }
+
+    fn of(kind: &str) -> Value {
+        json!({"of": {"api_version": "apps/v1", "kind": kind, "namespace": "n", "name": "w"}})
+    }
+
+    fn decide(now: Option<Value>) -> Decision<Fields> {
+        let seen = Seen {
+            object: ObjectRef {
+                api_version: "apps/v1".into(),
+                kind: "Deployment".into(),
+                resource: "deployments".into(),
+                namespace: Some("n".into()),
+                name: "w".into(),
+                uid: "u".into(),
+            },
+            now,
+        };
+        let place = Place::for_test(&Scope::Run, &[]);
+        rollout(of("Deployment"))
+            .unwrap()
+            .decide(&seen, place, Prior { steps: &[] })
+    }
+
+    #[test]
+    fn only_workloads_that_roll_are_restarted() {
+        assert!(rollout(of("Deployment")).is_ok());
+        assert!(rollout(of("Job")).is_err());
+        let mut other = of("Deployment");
+        other["of"]["api_version"] = json!("v1");
+        assert!(rollout(other).is_err());
+        let paused = json!({"metadata": {"uid": "u"}, "spec": {"paused": true, "template": {}}});
+        assert!(matches!(decide(Some(paused)), Decision::Refuse { .. }));
+        assert!(matches!(decide(None), Decision::Refuse { .. }));
+        let mut waits = of("Deployment");
+        waits["restart"] = json!(false);
+        assert!(!rollout(waits).unwrap().restart);
+    }
+
+    /// The same state gives the same plan, and a restart is never put back.
+    #[test]
+    fn each_start_has_the_next_number() {
+        let now = |annotations: Value| json!({"apiVersion": "apps/v1", "metadata": {"uid": "u"}, "spec": {"template": {"metadata": annotations}}});
+        for (annotations, path, after) in [
+            (
+                json!({}),
+                "spec.template.metadata.annotations[runbook.restart]",
+                json!("1"),
+            ),
+            (
+                json!({"annotations": {"a": "b"}}),
+                "spec.template.metadata.annotations[runbook.restart]",
+                json!("1"),
+            ),
+            (
+                json!({"annotations": {RESTART: "7"}}),
+                "spec.template.metadata.annotations[runbook.restart]",
+                json!("8"),
+            ),
+            (
+                json!({"annotations": {RESTART: "x"}}),
+                "spec.template.metadata.annotations[runbook.restart]",
+                json!("1"),
+            ),
+        ] {
+            let Decision::Change(fields) = decide(Some(now(annotations))) else {
+                panic!()
+            };
+            assert_eq!(fields.changes.len(), 1);
+            assert_eq!(fields.changes[0].path.to_string(), path);
+            assert_eq!(fields.changes[0].after, Some(after));
+            let compiled = rollout(of("Deployment")).unwrap().compile(fields);
+            assert!(compiled.effects.iter().all(Effect::rolls_pods));
+            assert!(matches!(compiled.undo, UndoClass::None { .. }));
+        }
+    }
+}
