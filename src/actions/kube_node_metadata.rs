@@ -37,6 +37,7 @@ pub struct Seen {
 pub struct Change {
     object: ObjectRef,
     fields: Vec<FieldChange>,
+    predicted: bool,
 }
 
 /// Labels and annotations by which Kubernetes and Calico steer themselves have kinds of their own.
@@ -85,18 +86,16 @@ impl Action for NodeMetadata {
     }
 
     fn decide(&self, seen: &Seen, _: Place<'_>, prior: Prior<'_>) -> Decision<Change> {
-        let written = |path: &FieldPath| prior.change_of(&seen.object, path).is_some();
-        if let Some((path, _)) = self.wanted.iter().find(|(path, _)| written(path)) {
-            return Decision::Refuse {
-                why: format!("an earlier step of this runbook writes {path} as well"),
-                next: Some("make one step of the two".to_owned()),
-            };
-        }
+        let earlier = |path: &FieldPath| prior.change_of(&seen.object, path);
+        let predicted = self.wanted.iter().any(|(path, _)| earlier(path).is_some());
         let fields: Vec<FieldChange> = self
             .wanted
             .iter()
             .filter_map(|(path, value)| {
-                let before = path.read(&seen.now).cloned();
+                let before = match earlier(path) {
+                    Some(change) => change.after.clone(),
+                    None => path.read(&seen.now).cloned(),
+                };
                 let after = value.clone().map(Value::String);
                 (before != after).then(|| FieldChange {
                     path: path.clone(),
@@ -112,6 +111,7 @@ impl Action for NodeMetadata {
             false => Decision::Change(Change {
                 object: seen.object.clone(),
                 fields,
+                predicted,
             }),
         }
     }
@@ -137,7 +137,9 @@ impl Action for NodeMetadata {
             blobs: Blobs::default(),
             follows: Vec::new(),
             undo: UndoClass::Exact,
-            predicted: None,
+            predicted: change
+                .predicted
+                .then(|| "an earlier step changes it first".to_owned()),
             heals: None,
         }
     }
@@ -191,6 +193,51 @@ mod tests {
         );
         assert!(matches!(
             decide(json!({"labels": {"a": "1", "c": null}})),
+            Decision::NoChange { .. }
+        ));
+    }
+
+    #[test]
+    fn what_an_earlier_step_writes_is_where_it_begins() {
+        let object = ObjectRef {
+            api_version: "v1".into(),
+            kind: "Node".into(),
+            resource: "nodes".into(),
+            namespace: None,
+            name: "node02".into(),
+            uid: "u".into(),
+        };
+        let seen = Seen {
+            object: object.clone(),
+            now: json!({"metadata": {}}),
+        };
+        let path = FieldPath::annotation("a");
+        let fields = vec![FieldChange {
+            path: path.clone(),
+            before: None,
+            after: Some(json!("x")),
+        }];
+        let effects = vec![Effect::SetFields { object, fields }];
+        let verdict = crate::journal::test_events::change(effects);
+        let steps = [crate::journal::test_events::step(
+            "one",
+            Scope::Run,
+            verdict,
+        )];
+        let place = Place::for_test(&Scope::Run, &[]);
+        let decide = |args: Value| {
+            made(args)
+                .unwrap()
+                .decide(&seen, place, Prior { steps: &steps })
+        };
+        let Decision::Change(change) = decide(json!({"annotations": {"a": null}})) else {
+            panic!()
+        };
+        assert!(change.predicted);
+        assert_eq!(change.fields[0].before, Some(json!("x")));
+        assert_eq!(change.fields[0].after, None);
+        assert!(matches!(
+            decide(json!({"annotations": {"a": "x"}})),
             Decision::NoChange { .. }
         ));
     }

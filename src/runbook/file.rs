@@ -62,7 +62,8 @@ pub(super) struct StepText {
     /// A condition in CEL; the step is left out where it does not hold.
     pub when: Option<String>,
     /// A list, or a template that gives one: the step happens once for each item, which is `item` in
-    /// its templates and its condition.
+    /// its templates and its condition. What an earlier step printed is a list of its lines. A map among
+    /// the items needs a `key` or a `name` by which it is known.
     #[serde(default)]
     pub for_each: Option<ForEach>,
     /// How often it is tried again after a failure that is certain.

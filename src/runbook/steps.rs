@@ -354,6 +354,8 @@ fn for_each(each: &Node, names: &Names<'_>, around: &Around<'_>, found: &mut Fou
             Some(name) => match names.known.find(name) {
                 Some(Type::List(item)) => (**item).clone(),
                 Some(Type::Any) | None => Type::Any,
+                // What a program prints, line by line.
+                Some(Type::String) if name.starts_with("steps.") => Type::String,
                 Some(_) => {
                     let message = format!("`{name}` is not a list");
                     found.push(Problem::new("runbook::wrong_type", each.span, message));

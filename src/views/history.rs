@@ -35,7 +35,10 @@ pub fn render_run(run: RunId, record: Option<&RunRecord>, state: State) -> Strin
     clean(&format!(
         "{run}  {}  {what} on {}: {}",
         time(record.started),
-        record.plan.target_names(),
+        match record.plan.targets.is_empty() {
+            true => "the cluster".to_owned(),
+            false => record.plan.target_names(),
+        },
         standing(record, state)
     ))
 }
@@ -74,7 +77,10 @@ pub fn render_history(record: &RunRecord, entries: &[Entry], state: State) -> St
     line(&format!("Run {}", record.run));
     let mut facts = vec![
         ("runbook", what),
-        ("nodes", plan.target_names()),
+        match plan.targets.is_empty() {
+            true => ("target", "the cluster as a whole".to_owned()),
+            false => ("nodes", plan.target_names()),
+        },
         (
             "cluster",
             format!("{} ({})", plan.cluster.context, plan.cluster.server),

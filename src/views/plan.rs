@@ -95,8 +95,12 @@ impl Page {
         ));
         self.line("");
         let cluster = &plan.cluster;
+        let (name, targets) = match plan.targets.is_empty() {
+            true => ("target", "the cluster as a whole".to_owned()),
+            false => ("nodes", plan.target_names()),
+        };
         for (name, value) in [
-            ("nodes", plan.target_names()),
+            (name, targets),
             (
                 "cluster",
                 format!(

@@ -8,8 +8,10 @@
 mod bgp_wrong_ip;
 mod connection;
 mod cut;
+mod examples;
 mod five;
 mod kube_kinds;
+mod language;
 mod program;
 mod programs;
 mod promises;
@@ -99,7 +101,9 @@ fn cases() -> Vec<Case> {
         bgp_wrong_ip::CASES,
         connection::CASES,
         cut::CASES,
+        examples::CASES,
         kube_kinds::CASES,
+        language::CASES,
         programs::CASES,
         promises::CASES,
         refusals::CASES,

@@ -46,7 +46,7 @@ pub const CASES: &[Case] = &[
 /// down. At the end of it, right before it is synced, the intent is there and its effect has not
 /// begun; after that nothing is written until the effect has.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Point {
+pub struct Point {
     call: &'static str,
     nth: usize,
 }
@@ -54,7 +54,7 @@ struct Point {
 const CALLS: [&str; 3] = ["fsync", "pwrite64", "rename"];
 
 /// The points of an undisturbed run, from its trace.
-fn points(program: &Program<'_>, args: &[&str]) -> Result<Vec<Point>, String> {
+pub fn points(program: &Program<'_>, args: &[&str]) -> Result<Vec<Point>, String> {
     let trace = program.path().join("trace");
     let mut command = program.command_of("strace");
     command
@@ -86,7 +86,7 @@ fn points(program: &Program<'_>, args: &[&str]) -> Result<Vec<Point>, String> {
 }
 
 /// Runs it until it is killed at a point.
-fn kill_at(program: &Program<'_>, point: &Point, args: &[&str]) -> Result<(), String> {
+pub fn kill_at(program: &Program<'_>, point: &Point, args: &[&str]) -> Result<(), String> {
     let mut command = program.command_of("strace");
     // Without -f only the main thread is looked at. What is not traced is not killed either.
     command
@@ -108,7 +108,7 @@ fn kill_at(program: &Program<'_>, point: &Point, args: &[&str]) -> Result<(), St
 }
 
 /// A few of them, spread over all; which ones differs from run to run.
-fn some(points: Vec<Point>, most: usize) -> Vec<Point> {
+pub fn some(points: Vec<Point>, most: usize) -> Vec<Point> {
     if points.len() <= most {
         return points;
     }
