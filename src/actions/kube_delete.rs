@@ -6,6 +6,7 @@ use super::{Action, Compiled, Decision, Look, Patience, Place};
 use crate::fault::Fault;
 use crate::model::{
     Blobs, Detail, Effect, Exception, ObjectRef, Prior, Propagation, Settled, UndoClass, gone,
+    restorable,
 };
 use crate::transport::{Trial, Tried};
 use async_trait::async_trait;
@@ -188,24 +189,6 @@ fn undo(object: &ObjectRef, state: &Value, propagation: Propagation) -> UndoClas
     }
 }
 
-/// What the API server would take again. A Job's selector and labels are given to it by its UID.
-fn restorable(mut state: Value) -> Value {
-    let is = |at: &str, text: &str| state.pointer(at).and_then(Value::as_str) == Some(text);
-    let manual = state.pointer("/spec/manualSelector") == Some(&Value::Bool(true));
-    if is("/kind", "Job") && !manual {
-        if let Some(spec) = state.get_mut("spec").and_then(Value::as_object_mut) {
-            spec.remove("selector");
-        }
-        for at in ["/metadata/labels", "/spec/template/metadata/labels"] {
-            if let Some(labels) = state.pointer_mut(at).and_then(Value::as_object_mut) {
-                labels.remove("controller-uid");
-                labels.remove("batch.kubernetes.io/controller-uid");
-            }
-        }
-    }
-    state
-}
-
 /// What tells the object, where its content is of no use.
 fn identity(object: &ObjectRef) -> Value {
     let mut metadata = json!({"name": object.name});
@@ -301,18 +284,5 @@ mod tests {
         assert!(matches!(class(&pod), UndoClass::BestEffort { .. }));
         pod["metadata"]["ownerReferences"] = json!([{"uid": "r", "controller": true}]);
         assert!(matches!(class(&pod), UndoClass::None { .. }));
-    }
-
-    #[test]
-    fn a_job_comes_back_without_what_its_uid_gave_it() {
-        let labels =
-            json!({"controller-uid": "u", "batch.kubernetes.io/controller-uid": "u", "a": "b"});
-        let job = json!({"kind": "Job", "metadata": {"name": "j", "labels": labels},
-            "spec": {"selector": {}, "template": {"metadata": {"labels": labels}}}});
-        assert_eq!(
-            restorable(job),
-            json!({"kind": "Job", "metadata": {"name": "j", "labels": {"a": "b"}},
-                "spec": {"template": {"metadata": {"labels": {"a": "b"}}}}})
-        );
     }
 }

@@ -2,9 +2,10 @@
 //! what is after, so whether it happened is decided by looking, not by remembering.
 
 use super::blob::Digest;
+use super::difference::difference;
 use super::fields::{FieldChange, FieldPath, Segment, with_changes};
 use super::file::{FileNow, FileRef, FileState, HostRef};
-use super::object::{bare, differing};
+use super::object::{bare, differing, restorable, tells_only_which};
 use super::program::{ProgramNow, Programs};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -557,11 +558,38 @@ fn standing_of_whole(
         (None, Some(after), Some(now)) => other(now, after).unwrap_or(Standing::After),
         (Some(_), None, None) => Standing::After,
         (Some(_), None, Some(now)) if !object.may_be(now) || ends(now) => Standing::After,
+        // Its image is all that an undo has: what it does not name would be lost.
+        (Some(before), None, Some(now)) if !object.uid.is_empty() && !tells_only_which(before) => {
+            let changed: Vec<String> = changed_since(before, now)
+                .iter()
+                .map(|path| format!("{path} is {}", value_text(path.read(now))))
+                .collect();
+            match changed.is_empty() {
+                true => Standing::Before,
+                false => Standing::Other {
+                    now: changed.join("; "),
+                },
+            }
+        }
         (Some(before), None, Some(now)) => other(now, before).unwrap_or(Standing::Before),
         (Some(_), Some(_), _) | (None, None, _) => Standing::Unclear {
             why: "it says neither that it is made nor that it is deleted".to_owned(),
         },
     }
+}
+
+/// The fields of an object that are no longer as its image has them, those too that came since. A map
+/// that is empty is as good as none: the API server does not keep all of them.
+fn changed_since(image: &Value, now: &Value) -> Vec<FieldPath> {
+    let nothing = |value: &Option<Value>| match value {
+        None => true,
+        Some(value) => value.as_object().is_some_and(serde_json::Map::is_empty),
+    };
+    difference(&restorable(image.clone()), &restorable(bare(now)))
+        .into_iter()
+        .filter(|change| !(nothing(&change.before) && nothing(&change.after)))
+        .map(|change| change.path)
+        .collect()
 }
 
 /// A field's value in a sentence.
@@ -971,6 +999,40 @@ mod tests {
         );
         // As journals have it: what is not there is `null`, and the usual propagation is left out.
         insta::assert_snapshot!(serde_json::to_string(&back).unwrap(), @r#"{"effect":"put_object","object":{"api_version":"v1","kind":"Node","resource":"nodes","name":"node02","uid":""},"before":{"data":{"a":"1"},"metadata":{"name":"node02"}},"after":null}"#);
+    }
+
+    /// An undo makes it again from its image alone.
+    #[test]
+    fn what_others_added_to_a_whole_object_keeps_it_from_being_deleted() {
+        let delete = |before: Value| Effect::PutObject {
+            object: node(),
+            before: Some(before),
+            after: None,
+            propagation: Propagation::Background,
+        };
+        let now = json!({"kind": "ConfigMap", "metadata": {"uid": "u-2", "name": "node02", "resourceVersion": "9"},
+            "data": {"a": "1", "b": "2"}, "status": {"x": 1}});
+        let stands = |before: Value| delete(before).standing(&Now::Object(Some(now.clone())));
+        let mut image = bare(&now);
+        assert_eq!(stands(image.clone()), Standing::Before);
+        image["metadata"]["labels"] = json!({});
+        assert_eq!(stands(image), Standing::Before);
+        let Standing::Other { now: what } = stands(
+            json!({"kind": "ConfigMap", "metadata": {"name": "node02"}, "data": {"a": "1"}}),
+        ) else {
+            panic!()
+        };
+        assert_eq!(what, "data.b is 2");
+        // A map that had nothing in it.
+        let empty = json!({"kind": "ConfigMap", "metadata": {"name": "node02"}});
+        assert!(matches!(stands(empty), Standing::Other { .. }));
+        // What cannot come back is only told by its name.
+        let which = json!({"kind": "Namespace", "metadata": {"name": "node02"}});
+        let labelled = json!({"kind": "Namespace", "metadata": {"name": "node02", "uid": "u-2", "labels": {"a": "b"}}});
+        assert_eq!(
+            delete(which).standing(&Now::Object(Some(labelled))),
+            Standing::Before
+        );
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub use fields::{FieldChange, FieldPath, PatchError, Segment, json_patch, with_c
 pub use file::{FileNow, FileRef, FileState, HostRef};
 pub use identity::{Identity, Method};
 pub use ids::{EffectId, RunId, Scope, StepId, Target};
-pub use object::{bare, differing, named_by};
+pub use object::{bare, differing, named_by, restorable};
 pub use plan::{
     Actor, ClusterId, Detail, Exception, OnFailure, Plan, PlanKind, PlannedStep, Prior, Retry,
     Risk, UndoClass, Verdict,

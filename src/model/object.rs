@@ -29,6 +29,48 @@ pub fn bare(object: &Value) -> Value {
     object
 }
 
+/// What the API server would take again. A Job's selector and labels are given to it by its UID.
+#[must_use]
+pub fn restorable(mut state: Value) -> Value {
+    let is = |at: &str, text: &str| state.pointer(at).and_then(Value::as_str) == Some(text);
+    let manual = state.pointer("/spec/manualSelector") == Some(&Value::Bool(true));
+    if is("/kind", "Job") && !manual {
+        if let Some(spec) = state.get_mut("spec").and_then(Value::as_object_mut) {
+            spec.remove("selector");
+        }
+        for at in ["/metadata/labels", "/spec/template/metadata/labels"] {
+            if let Some(labels) = state.pointer_mut(at).and_then(Value::as_object_mut) {
+                labels.remove("controller-uid");
+                labels.remove("batch.kubernetes.io/controller-uid");
+            }
+        }
+    }
+    state
+}
+
+/// Kinds whose content cannot come back once they are deleted. A Pod only where it has a controller.
+const LOST: [&str; 6] = [
+    "Namespace",
+    "PersistentVolume",
+    "PersistentVolumeClaim",
+    "CustomResourceDefinition",
+    "Node",
+    "Pod",
+];
+
+/// Whether an image says only which object it is of, as its content could not come back.
+pub(crate) fn tells_only_which(image: &Value) -> bool {
+    let only = |value: Option<&Value>, keys: &[&str]| {
+        value
+            .and_then(Value::as_object)
+            .is_some_and(|map| map.keys().all(|key| keys.contains(&key.as_str())))
+    };
+    let kind = image.get("kind").and_then(Value::as_str);
+    kind.is_some_and(|kind| LOST.contains(&kind))
+        && only(Some(image), &["apiVersion", "kind", "metadata"])
+        && only(image.get("metadata"), &["name", "namespace"])
+}
+
 /// The fields that `manifest` names, with the values that they have in `object`.
 #[must_use]
 pub fn named_by(manifest: &Value, object: &Value) -> Value {
@@ -185,6 +227,19 @@ mod tests {
         assert_eq!(
             shown(json!({"list": [{"name": "y"}]})),
             ["a", "list[name=x]", "plain"]
+        );
+    }
+
+    #[test]
+    fn a_job_comes_back_without_what_its_uid_gave_it() {
+        let labels =
+            json!({"controller-uid": "u", "batch.kubernetes.io/controller-uid": "u", "a": "b"});
+        let job = json!({"kind": "Job", "metadata": {"name": "j", "labels": labels},
+            "spec": {"selector": {}, "template": {"metadata": {"labels": labels}}}});
+        assert_eq!(
+            restorable(job),
+            json!({"kind": "Job", "metadata": {"name": "j", "labels": {"a": "b"}},
+                "spec": {"template": {"metadata": {"labels": {"a": "b"}}}}})
         );
     }
 }
