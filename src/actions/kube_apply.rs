@@ -141,6 +141,7 @@ impl Action for Apply {
             predicted: None,
             heals: None,
         };
+        let mut all_made = Vec::new();
         let mut holders = Vec::new();
         for part in parts {
             match part {
@@ -157,6 +158,7 @@ impl Action for Apply {
                     if holds_others(&object) {
                         holders.push(object.to_string());
                     }
+                    all_made.push(object.to_string());
                     compiled.details.push(made(&object, &after));
                     compiled.effects.push(Effect::PutObject {
                         object,
@@ -167,13 +169,18 @@ impl Action for Apply {
                 }
             }
         }
-        if !holders.is_empty() {
-            compiled.undo = UndoClass::BestEffort {
-                lost: format!(
-                    "with {} goes whatever others have put into it since",
+        // An undo leaves it alone where it sees that others added something. Not all of that can be
+        // told from what controllers fill in.
+        if !all_made.is_empty() {
+            let lost = match holders.is_empty() {
+                true => format!("what others add to {} goes with it", all_made.join(", ")),
+                false => format!(
+                    "what others add to {} goes with it, and with {} whatever they have put there",
+                    all_made.join(", "),
                     holders.join(", ")
                 ),
             };
+            compiled.undo = UndoClass::BestEffort { lost };
         }
         compiled
     }

@@ -571,7 +571,22 @@ fn standing_of_whole(
                 },
             }
         }
-        (Some(before), None, Some(now)) => other(now, before).unwrap_or(Standing::Before),
+        (Some(before), None, Some(now)) => {
+            if let Some(other) = other(now, before) {
+                return other;
+            }
+            // What a run made is known by its manifest: what others put into it since would go too.
+            let added = match object.uid.is_empty() {
+                true => put_in_by_others(before, now),
+                false => Vec::new(),
+            };
+            match added.is_empty() {
+                true => Standing::Before,
+                false => Standing::Other {
+                    now: format!("others have put {} into it", added.join(", ")),
+                },
+            }
+        }
         (Some(_), Some(_), _) | (None, None, _) => Standing::Unclear {
             why: "it says neither that it is made nor that it is deleted".to_owned(),
         },
@@ -590,6 +605,74 @@ fn changed_since(image: &Value, now: &Value) -> Vec<FieldPath> {
         .filter(|change| !(nothing(&change.before) && nothing(&change.after)))
         .map(|change| change.path)
         .collect()
+}
+
+/// What is in an object that was made of a manifest, and is not in the manifest. Only where neither the
+/// API server nor a controller puts anything in by itself: elsewhere nobody can tell whose it is.
+fn put_in_by_others(manifest: &Value, now: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    let root = FieldPath::root();
+    for key in ["data", "stringData", "binaryData"] {
+        found.extend(more_keys(manifest, now, &root.clone().key(key), |_| true));
+    }
+    // A Job has its labels from its template, and both from its UID.
+    let templated = ["Job", "ReplicationController"];
+    let kind = now.get("kind").and_then(Value::as_str).unwrap_or_default();
+    let metadata = root.clone().key("metadata");
+    if !templated.contains(&kind) {
+        let labels = metadata.clone().key("labels");
+        let others = |key: &str| key != "kubernetes.io/metadata.name";
+        found.extend(more_keys(manifest, now, &labels, others));
+    }
+    let annotations = metadata.key("annotations");
+    found.extend(more_keys(manifest, now, &annotations, |key| {
+        !of_the_cluster(key)
+    }));
+    // A ClusterRole that is put together of others has its rules from them.
+    let rules = now.get("aggregationRule").is_none();
+    for key in ["rules", "subjects"] {
+        if key == "rules" && !rules {
+            continue;
+        }
+        let count = |object: &Value| {
+            let items = object.get(key).and_then(Value::as_array);
+            items.map_or(0, Vec::len)
+        };
+        if count(now) > count(manifest) {
+            found.push(format!("{key} (now {})", count(now)));
+        }
+    }
+    found
+}
+
+/// The keys of a map that its manifest does not have.
+fn more_keys(
+    manifest: &Value,
+    now: &Value,
+    at: &FieldPath,
+    counts: impl Fn(&str) -> bool,
+) -> Vec<String> {
+    let named = at.read(manifest).and_then(Value::as_object);
+    let map = at.read(now).and_then(Value::as_object);
+    map.into_iter()
+        .flat_map(serde_json::Map::keys)
+        .filter(|key| counts(key) && !named.is_some_and(|named| named.contains_key(*key)))
+        .map(|key| at.clone().key(key).to_string())
+        .collect()
+}
+
+/// Whether controllers of Kubernetes, Calico or kubectl write an annotation by themselves.
+fn of_the_cluster(annotation: &str) -> bool {
+    let Some((domain, _)) = annotation.split_once('/') else {
+        return annotation == "deprecated.daemonset.template.generation";
+    };
+    ["kubernetes.io", "k8s.io", "projectcalico.org"]
+        .iter()
+        .any(|of| {
+            domain
+                .strip_suffix(of)
+                .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        })
 }
 
 /// A field's value in a sentence.
@@ -1033,6 +1116,72 @@ mod tests {
             delete(which).standing(&Now::Object(Some(labelled))),
             Standing::Before
         );
+    }
+
+    /// Undo deletes it: what others put into it would go with it.
+    #[test]
+    fn what_a_run_made_is_left_alone_where_others_put_something_into_it() {
+        let manifest =
+            json!({"kind": "x", "metadata": {"name": "node02"}, "data": {"a": "1"}, "spec": {}});
+        let made = |uid: &str| Effect::PutObject {
+            object: ObjectRef {
+                uid: uid.into(),
+                ..node()
+            },
+            before: Some(manifest.clone()),
+            after: None,
+            propagation: Propagation::Background,
+        };
+        let now = |key: &str, value: Value| {
+            let mut now = manifest.clone();
+            now["metadata"]["uid"] = json!("u-2");
+            let (at, last) = key.rsplit_once('|').unwrap_or(("", key));
+            let mut place = &mut now;
+            for key in at.split('|').filter(|key| !key.is_empty()) {
+                place = &mut place[key];
+            }
+            place[last] = value;
+            Now::Object(Some(now))
+        };
+        for (key, value) in [
+            ("data|b", json!("2")),
+            ("binaryData|b", json!("2")),
+            ("metadata|labels|team", json!("x")),
+            ("metadata|annotations|example.com/a", json!("x")),
+            ("metadata|annotations|notkubernetes.io/a", json!("x")),
+            ("rules", json!([{"verbs": ["get"]}])),
+            ("subjects", json!([{"kind": "User", "name": "x"}])),
+        ] {
+            let stands = made("").standing(&now(key, value));
+            assert!(matches!(stands, Standing::Other { .. }), "{key}");
+        }
+        // What the API server and controllers put in by themselves.
+        for (key, value) in [
+            ("metadata|labels|kubernetes.io/metadata.name", json!("x")),
+            (
+                "metadata|annotations|deployment.kubernetes.io/revision",
+                json!("1"),
+            ),
+            (
+                "metadata|annotations|cni.projectcalico.org/podIP",
+                json!("x"),
+            ),
+            ("spec|clusterIP", json!("10.0.0.1")),
+            ("status", json!({})),
+        ] {
+            assert_eq!(
+                made("").standing(&now(key, value)),
+                Standing::Before,
+                "{key}"
+            );
+        }
+        let Standing::Other { now: what } = made("").standing(&now("data|b", json!("2"))) else {
+            panic!()
+        };
+        assert_eq!(what, "others have put data.b into it");
+        // Forced, it goes with what is there.
+        let over = made("").over(&now("data|b", json!("2"))).unwrap();
+        assert_eq!(over.standing(&now("data|b", json!("2"))), Standing::Before);
     }
 
     #[test]

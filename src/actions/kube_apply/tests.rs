@@ -81,7 +81,10 @@ fn what_is_made_has_the_fields_of_its_manifest_alone() {
     let compiled = applied(json!({"manifest": manifest("a")}))
         .unwrap()
         .compile(parts);
-    assert_eq!(compiled.undo, UndoClass::Exact);
+    let UndoClass::BestEffort { lost } = &compiled.undo else {
+        panic!()
+    };
+    assert_eq!(lost, "what others add to ConfigMap n/a goes with it");
     let [Effect::PutObject { before, after, .. }] = compiled.effects.as_slice() else {
         panic!()
     };
@@ -162,5 +165,8 @@ fn what_others_put_things_into_does_not_go_alone() {
     let compiled = applied(json!({"manifest": manifest("a")}))
         .unwrap()
         .compile(parts);
-    assert!(matches!(compiled.undo, UndoClass::BestEffort { .. }));
+    let UndoClass::BestEffort { lost } = &compiled.undo else {
+        panic!()
+    };
+    assert!(lost.ends_with("and with Namespace n whatever they have put there"));
 }
