@@ -238,10 +238,7 @@ fn part(
     match (now, tried) {
         (Some(now), Tried::Accepted(tried)) => {
             if now.pointer("/metadata/deletionTimestamp").is_some() {
-                return refused(Refusal::new(
-                    format!("{object} is being deleted"),
-                    "wait until it is gone: kube.wait with `gone: true`",
-                ));
+                return refused(Refusal::ending(object));
             }
             let fields = Fields::decide(object, now, tried, Says::Map(manifest), prior);
             let fields = fields.map_err(Unfit::Refused)?;

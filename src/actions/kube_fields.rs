@@ -29,6 +29,8 @@ pub struct Fields {
     pub predicted: bool,
     /// How its pods follow, where its template changes.
     pub follows: Option<String>,
+    /// The object is being deleted.
+    pub ending: bool,
 }
 
 /// Why a step is refused, and what to do next.
@@ -44,6 +46,14 @@ impl Refusal {
             why,
             next: Some(next.to_owned()),
         }
+    }
+
+    /// Of an object that is being deleted.
+    pub fn ending(object: &ObjectRef) -> Self {
+        Self::new(
+            format!("{object} is being deleted"),
+            "wait until it is gone: kube.wait with `gone: true`",
+        )
     }
 
     /// Of what the API server would not take.
@@ -172,6 +182,7 @@ impl Fields {
             changes,
             predicted,
             follows: None,
+            ending: now.pointer("/metadata/deletionTimestamp").is_some(),
         };
         if fields.effect().rolls_pods() {
             fields.follows = Some(match stands_still(end) {

@@ -116,6 +116,11 @@ impl Action for Patch {
             Ok(fields) if fields.changes.is_empty() => Decision::NoChange {
                 why: format!("{} is so already", seen.object),
             },
+            // What is written to it besides goes with it.
+            Ok(fields) if fields.ending && !fields.effect().lets_go() => {
+                let Refusal { why, next } = Refusal::ending(&seen.object);
+                Decision::Refuse { why, next }
+            }
             Ok(fields) => Decision::Change(fields),
             Err(Refusal { why, next }) => Decision::Refuse { why, next },
         }
@@ -127,7 +132,13 @@ impl Action for Patch {
             effects: vec![fields.effect()],
             blobs: Blobs::default(),
             follows: fields.follows.into_iter().collect(),
-            undo: UndoClass::Exact,
+            undo: match fields.ending {
+                // No finalizer can be put back, and without them it is gone.
+                true => UndoClass::None {
+                    why: "it goes when nothing holds it".to_owned(),
+                },
+                false => UndoClass::Exact,
+            },
             predicted: fields
                 .predicted
                 .then(|| "an earlier step changes the object first".to_owned()),
@@ -185,6 +196,10 @@ mod tests {
     }
 
     fn decide(there: Option<(Value, Tried)>) -> Decision<Fields> {
+        decide_with(json!({"data": {"a": "2"}}), there)
+    }
+
+    fn decide_with(patch: Value, there: Option<(Value, Tried)>) -> Decision<Fields> {
         let seen = Seen {
             object: ObjectRef {
                 api_version: "v1".into(),
@@ -197,9 +212,11 @@ mod tests {
             there,
         };
         let place = Place::for_test(&Scope::Run, &[]);
-        made(json!({"of": of(), "patch": {"data": {"a": "2"}}}))
-            .unwrap()
-            .decide(&seen, place, Prior { steps: &[] })
+        made(json!({"of": of(), "patch": patch})).unwrap().decide(
+            &seen,
+            place,
+            Prior { steps: &[] },
+        )
     }
 
     #[test]
@@ -248,5 +265,41 @@ mod tests {
             panic!()
         };
         assert_eq!(why, "there is no ConfigMap n/c");
+    }
+
+    /// Without its finalizers, it goes: they cannot be put back.
+    #[test]
+    fn of_what_is_being_deleted_only_finalizers_are_taken() {
+        let now = |held: &[&str], a: &str| json!({"metadata": {"uid": "u", "deletionTimestamp": "t", "finalizers": held}, "data": {"a": a}});
+        let patched = |patch: Value, after: Value| {
+            decide_with(
+                patch,
+                Some((now(&["a/b", "c/d"], "1"), Tried::Accepted(after))),
+            )
+        };
+        let mut none = now(&[], "1");
+        none["metadata"]
+            .as_object_mut()
+            .unwrap()
+            .remove("finalizers");
+        for after in [none, now(&["c/d"], "1")] {
+            let Decision::Change(fields) = patched(json!({"metadata": {}}), after) else {
+                panic!()
+            };
+            let undo = made(json!({"of": of(), "patch": {"metadata": {}}}))
+                .unwrap()
+                .compile(fields)
+                .undo;
+            let UndoClass::None { why } = undo else {
+                panic!()
+            };
+            assert_eq!(why, "it goes when nothing holds it");
+        }
+        for after in [now(&["a/b", "c/d"], "2"), now(&["c/d"], "2")] {
+            let Decision::Refuse { why, .. } = patched(json!({"data": {}}), after) else {
+                panic!()
+            };
+            assert_eq!(why, "ConfigMap n/c is being deleted");
+        }
     }
 }

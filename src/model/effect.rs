@@ -261,6 +261,20 @@ impl Effect {
         matches!(self, Self::PutObject { after: None, .. })
     }
 
+    /// Whether all that it does is to take finalizers off an object. One that is being deleted then
+    /// goes.
+    pub fn lets_go(&self) -> bool {
+        let Self::SetFields { fields, .. } = self else {
+            return false;
+        };
+        let fewer = |change: &FieldChange| {
+            let before = finalizers(change.before.as_ref());
+            let after = finalizers(change.after.as_ref());
+            is_finalizers(&change.path) && after.iter().all(|held| before.contains(held))
+        };
+        !fields.is_empty() && fields.iter().all(fewer)
+    }
+
     /// The bytes that it needs, and that its inverse needs.
     pub fn contents(&self) -> impl Iterator<Item = &Digest> {
         let (before, after) = match self {
@@ -480,9 +494,27 @@ impl Effect {
         }
     }
 
+    /// Whether an object that finalizers are taken off is gone, or goes and is held by no more than it
+    /// is to be.
+    fn let_go(&self, object: &ObjectRef, fields: &[FieldChange], now: Option<&Value>) -> bool {
+        let held_less = |now: &Value| {
+            let ends = now.pointer("/metadata/deletionTimestamp").is_some();
+            let held = finalizers(now.pointer("/metadata/finalizers"));
+            let may = |change: &FieldChange| {
+                let after = finalizers(change.after.as_ref());
+                held.iter().all(|held| after.contains(held))
+            };
+            ends && fields.iter().all(may)
+        };
+        self.lets_go() && now.is_none_or(|now| !object.is(now) || held_less(now))
+    }
+
     /// How an object stands to this effect; `None`: there is none.
     fn standing_of(&self, now: Option<&Value>) -> Standing {
         match (self, now) {
+            (Self::SetFields { object, fields }, now) if self.let_go(object, fields, now) => {
+                Standing::After
+            }
             (Self::SetFields { object, .. }, None) => Standing::Other {
                 now: format!("{object} is gone"),
             },
@@ -690,20 +722,24 @@ pub(crate) fn value_text(value: Option<&Value>) -> String {
     }
 }
 
+fn is_finalizers(path: &FieldPath) -> bool {
+    matches!(path.segments(),
+        [Segment::Key(a), Segment::Key(b)] if a == "metadata" && b == "finalizers")
+}
+
+fn finalizers(list: Option<&Value>) -> Vec<&str> {
+    let items = list.and_then(Value::as_array).into_iter().flatten();
+    items.filter_map(Value::as_str).collect()
+}
+
 /// Whether a deleted object is gone; `now` is what is there under its name.
 pub(crate) fn gone(object: &ObjectRef, now: &Value) -> Settled {
     let ends = now.pointer("/metadata/deletionTimestamp").is_some();
     if !object.may_be(now) || !ends {
         return Settled::Yes;
     }
-    let finalizers: Vec<&str> = now
-        .pointer("/metadata/finalizers")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
-    Settled::NotYet(match finalizers.as_slice() {
+    let held = finalizers(now.pointer("/metadata/finalizers"));
+    Settled::NotYet(match held.as_slice() {
         [] => format!("{object} is being deleted"),
         held => format!(
             "{object} is being deleted, and its finalizers hold it: {}",

@@ -203,3 +203,51 @@ fn a_template_is_written_when_its_pods_are_replaced() {
     assert!(!over(template, &now(1, 1), false));
     assert!(over(FieldPath::annotation("a"), &now(1, 1), true));
 }
+
+/// An object that was held by nothing but its finalizers is gone when they are off.
+#[test]
+fn what_finalizers_were_taken_off_may_be_gone() {
+    use crate::model::{FieldChange, FieldPath, ObjectRef};
+    use serde_json::{Value, json};
+    let set = |path: &str, before: Value, after: Value| Effect::SetFields {
+        object: ObjectRef {
+            api_version: "v1".into(),
+            kind: "ConfigMap".into(),
+            resource: "configmaps".into(),
+            namespace: Some("n".into()),
+            name: "c".into(),
+            uid: "u".into(),
+        },
+        fields: vec![FieldChange {
+            path: FieldPath::root().key("metadata").key(path),
+            before: Some(before),
+            after: Some(after),
+        }],
+    };
+    let now = |uid: &str, held: &[&str]| {
+        Now::Object(Some(
+            json!({"metadata": {"uid": uid, "deletionTimestamp": "t", "finalizers": held}}),
+        ))
+    };
+    let take = set("finalizers", json!(["a", "b"]), json!(["b"]));
+    for now in [
+        Now::Object(None),
+        now("another", &["a", "b"]),
+        now("u", &["b"]),
+        now("u", &[]),
+    ] {
+        assert_eq!(written(&take, &now, true), Ok(Settled::Yes), "{now:?}");
+    }
+    let code = |effect: &Effect, now: &Now| written(effect, now, true).map_err(|f| f.code);
+    assert_eq!(
+        code(&take, &now("u", &["a", "b"])),
+        Err("taken_back".to_owned())
+    );
+    let overwritten = Err("overwritten".to_owned());
+    assert_eq!(code(&take, &now("u", &["c"])), overwritten);
+    let put = set("finalizers", json!(["b"]), json!(["a", "b"]));
+    let other = set("generateName", json!("a"), json!("b"));
+    for effect in [put, other] {
+        assert_eq!(code(&effect, &Now::Object(None)), overwritten, "{effect:?}");
+    }
+}
