@@ -384,7 +384,7 @@ mod tests {
                 other => panic!("{other:?}"),
             },
             Decision::Refuse { why, next } => format!("refused: {why} ({})", next.unwrap()),
-            Decision::Change(_) => unreachable!(),
+            Decision::Late { .. } | Decision::Change(_) => unreachable!(),
         }
     }
 

@@ -109,11 +109,14 @@ impl Action for Apply {
                 Err(Unfit::Refused(Refusal { why, next })) => {
                     return Decision::Refuse { why, next };
                 }
-                Err(Unfit::NotTried { part, why }) => {
-                    unknown.push(why);
-                    parts.push(*part);
-                }
+                Err(Unfit::NotTried { why }) => unknown.push(why),
             }
+        }
+        // What it makes of a manifest alone would not be what is there then.
+        if !unknown.is_empty() {
+            return Decision::Late {
+                why: unknown.join("; "),
+            };
         }
         if parts.is_empty() {
             let objects: Vec<String> = seen.iter().map(|f| f.object.to_string()).collect();
@@ -122,13 +125,7 @@ impl Action for Apply {
                 why: format!("{} {verb} so already", objects.join(", ")),
             };
         }
-        match unknown.is_empty() {
-            true => Decision::Change(parts),
-            false => Decision::Unknown {
-                why: unknown.join("; "),
-                otherwise: Some(Box::new(Decision::Change(parts))),
-            },
-        }
+        Decision::Change(parts)
     }
 
     fn compile(&self, parts: Vec<Part>) -> Compiled {
@@ -186,16 +183,8 @@ impl Action for Apply {
     }
 
     fn notes(&self, _: &Vec<Found>, decision: &Decision<Vec<Part>>) -> Vec<String> {
-        let parts = match decision {
-            Decision::Change(parts) => parts,
-            Decision::Unknown {
-                otherwise: Some(otherwise),
-                ..
-            } => match &**otherwise {
-                Decision::Change(parts) => parts,
-                _ => return Vec::new(),
-            },
-            _ => return Vec::new(),
+        let Decision::Change(parts) = decision else {
+            return Vec::new();
         };
         let mut all = Vec::new();
         for part in parts {
@@ -212,7 +201,6 @@ enum Unfit {
     Refused(Refusal),
     /// The API server cannot be asked before.
     NotTried {
-        part: Box<Part>,
         why: String,
     },
 }
@@ -250,9 +238,17 @@ fn part(
             let missing = rejection
                 .message
                 .contains(&format!("namespaces \"{namespace}\" not found"));
-            if missing && makes_namespace(namespace, parts, prior) {
+            let is = |object: &ObjectRef| object.kind == "Namespace" && object.name == namespace;
+            let makes = |part: &Part| matches!(part, Part::Make { object, .. } if is(object));
+            // A step is decided as one: its namespace would not be there when its turn comes.
+            if missing && parts.iter().any(makes) {
+                return refused(Refusal::new(
+                    format!("{object} cannot be tried before its namespace is there"),
+                    "make the namespace in a step of its own before this one",
+                ));
+            }
+            if missing && makes_namespace(namespace, prior) {
                 return Err(Unfit::NotTried {
-                    part: Box::new(make(manifest)),
                     why: format!(
                         "what the API server makes of {object} is not known before its namespace is there"
                     ),
@@ -268,16 +264,12 @@ fn part(
     }
 }
 
-/// Whether a namespace is made by this step or an earlier one.
-fn makes_namespace(name: &str, parts: &[Part], prior: Prior<'_>) -> bool {
-    let is = |object: &ObjectRef| object.kind == "Namespace" && object.name == name;
-    let here = parts
-        .iter()
-        .any(|part| matches!(part, Part::Make { object, .. } if is(object)));
-    let before = prior.effects().any(
-        |effect| matches!(effect, Effect::PutObject { object, after: Some(_), .. } if is(object)),
-    );
-    here || before
+/// Whether an earlier step makes a namespace.
+fn makes_namespace(name: &str, prior: Prior<'_>) -> bool {
+    prior.effects().any(|effect| {
+        matches!(effect, Effect::PutObject { object, after: Some(_), .. }
+            if object.kind == "Namespace" && object.name == name)
+    })
 }
 
 /// Whether others may have put something into it by the time it is deleted again.

@@ -120,6 +120,10 @@ pub enum Decision<C> {
         why: String,
         otherwise: Option<Box<Decision<C>>>,
     },
+    /// It cannot be known yet: where the operator allows it, it is decided when its turn comes.
+    Late {
+        why: String,
+    },
     Refuse {
         why: String,
         next: Option<String>,
@@ -300,6 +304,10 @@ fn verdict<A: Action>(action: &A, decision: Decision<A::Change>, blobs: &mut Blo
         Decision::Unknown { why, otherwise } => Verdict::Unknown {
             why,
             otherwise: otherwise.map(|o| Box::new(verdict(action, *o, blobs))),
+        },
+        Decision::Late { why } => Verdict::Unknown {
+            why,
+            otherwise: Some(Box::new(Verdict::Late)),
         },
         Decision::Change(change) => {
             let compiled = action.compile(change);

@@ -16,6 +16,7 @@ fn decided(args: Value, ran: Result<Ran, String>, earlier: &[PlannedStep]) -> St
         Decision::NoChange { why } => format!("no change: {why}"),
         Decision::Check { expects, .. } => format!("check: {expects}"),
         Decision::Unknown { why, .. } => format!("unknown: {why}"),
+        Decision::Late { why } => format!("late: {why}"),
         Decision::Refuse { why, .. } => format!("refused: {why}"),
         Decision::Change(never) => match never {},
     };

@@ -32,6 +32,7 @@ fn decided(args: Value, looked: Result<Option<Ran>, String>, earlier: &[PlannedS
         Decision::Unknown { why, otherwise } => {
             format!("unknown: {why}; otherwise {}", otherwise.is_some())
         }
+        Decision::Late { why } => format!("late: {why}"),
         Decision::Refuse { why, .. } => format!("refused: {why}"),
     };
     [vec![shown], notes].concat().join("\n")

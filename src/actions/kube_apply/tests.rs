@@ -146,14 +146,43 @@ fn a_rejection_refuses_all_of_it_unless_its_namespace_is_yet_to_be_made() {
         propagation: Propagation::Background,
     };
     let steps = [step("room", Scope::Run, change(vec![namespace]))];
-    let Decision::Unknown {
-        otherwise: Some(otherwise),
-        ..
-    } = decide(&["a", "b"], seen(), &steps)
-    else {
+    let late = decide(&["a", "b"], seen(), &steps);
+    let Decision::Late { why } = &late else {
         panic!()
     };
-    assert!(matches!(*otherwise, Decision::Change(parts) if parts.len() == 2));
+    assert_eq!(
+        why,
+        "what the API server makes of ConfigMap n/b is not known before its namespace is there"
+    );
+    // It is not made of its manifest alone, but decided once the namespace is there.
+    let action = applied(json!({"manifest": manifest("b")})).unwrap();
+    let verdict = crate::actions::verdict(&action, late, &mut Blobs::default());
+    let planned = step("b", Scope::Run, verdict);
+    assert!(planned.is_late() && !planned.verdict.changes());
+}
+
+/// When its turn came, the namespace would not be there either.
+#[test]
+fn a_namespace_is_not_made_by_the_step_that_fills_it() {
+    let room = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}});
+    let action = applied(json!({"manifests": [room, manifest("a")]})).unwrap();
+    let seen = vec![
+        Found {
+            object: object("Namespace", "n"),
+            now: None,
+            tried: Tried::Accepted(room),
+        },
+        absent("a", rejected("namespaces \"n\" not found")),
+    ];
+    let place = Place::for_test(&Scope::Run, &[]);
+    let Decision::Refuse { why, next } = action.decide(&seen, place, Prior { steps: &[] }) else {
+        panic!()
+    };
+    assert_eq!(
+        why,
+        "ConfigMap n/a cannot be tried before its namespace is there"
+    );
+    assert!(next.is_some());
 }
 
 #[test]
