@@ -5,7 +5,7 @@ use super::kube_object::Of;
 use super::{Action, Compiled, Decision, Look, Patience, Place};
 use crate::fault::Fault;
 use crate::model::{
-    Blobs, Exception, FieldPath, ObjectRef, Prior, Settled, UndoClass, rolled_out, stands_still,
+    Blobs, Exception, FieldPath, ObjectRef, Prior, Settled, UndoClass, all_replaced, stands_still,
 };
 use crate::runbook::parse_duration;
 use async_trait::async_trait;
@@ -133,7 +133,7 @@ impl Action for Rollout {
     fn verify(&self, seen: &Seen, _: Prior<'_>, _: &[Exception]) -> Settled {
         match &seen.now {
             None => Settled::NotYet(format!("there is no {}", self.of)),
-            Some(now) => rolled_out(&self.of.kind, now),
+            Some(now) => all_replaced(&self.of.kind, now),
         }
     }
 
@@ -263,5 +263,27 @@ mod tests {
             assert!(compiled.effects.iter().all(Effect::rolls_pods));
             assert!(matches!(compiled.undo, UndoClass::None { .. }));
         }
+    }
+
+    #[test]
+    fn what_is_paused_is_waited_for() {
+        let mut waits = of("Deployment");
+        waits["restart"] = json!(false);
+        let seen = Seen {
+            object: ObjectRef {
+                api_version: "apps/v1".into(),
+                kind: "Deployment".into(),
+                resource: "deployments".into(),
+                namespace: Some("n".into()),
+                name: "w".into(),
+                uid: "u".into(),
+            },
+            now: Some(json!({"spec": {"paused": true}, "status": {"replicas": 1}})),
+        };
+        let settled = Action::verify(&rollout(waits).unwrap(), &seen, Prior { steps: &[] }, &[]);
+        let Settled::NotYet(what) = settled else {
+            panic!()
+        };
+        assert_eq!(what, "it is paused, and 0 of 1 pods are replaced");
     }
 }

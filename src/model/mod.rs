@@ -28,5 +28,5 @@ pub use plan::{
 };
 pub use program::{Exit, Program, ProgramNow, Programs, Ran};
 pub(crate) use program::{indented, shell_quote, shell_word};
-pub(crate) use rollout::{rolled_out, seen_by_controller, stands_still};
+pub(crate) use rollout::{all_replaced, rolled_out, seen_by_controller, stands_still};
 pub use secret::{Secret, Secrets};

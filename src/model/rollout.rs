@@ -9,12 +9,29 @@ pub(crate) fn rolled_out(kind: &str, workload: &Value) -> Settled {
     match seen_by_controller(workload) {
         // Its pods are not replaced by themselves: there is nothing to wait for.
         Settled::Yes if stands_still(workload).is_some() => Settled::Yes,
-        Settled::Yes => match kind {
-            "Deployment" => deployment(workload),
-            "StatefulSet" => stateful_set(workload),
-            _ => daemon_set(workload),
-        },
+        Settled::Yes => counted(kind, workload),
         waiting => waiting,
+    }
+}
+
+/// Whether all pods are those of the present template, whoever replaces them. What stands still is not
+/// rolled out by that.
+pub(crate) fn all_replaced(kind: &str, workload: &Value) -> Settled {
+    let settled = match seen_by_controller(workload) {
+        Settled::Yes => counted(kind, workload),
+        waiting => waiting,
+    };
+    match (settled, stands_still(workload)) {
+        (Settled::NotYet(what), Some(why)) => Settled::NotYet(format!("{why}, and {what}")),
+        (settled, _) => settled,
+    }
+}
+
+fn counted(kind: &str, workload: &Value) -> Settled {
+    match kind {
+        "Deployment" => deployment(workload),
+        "StatefulSet" => stateful_set(workload),
+        _ => daemon_set(workload),
     }
 }
 
@@ -29,16 +46,17 @@ pub(crate) fn seen_by_controller(object: &Value) -> Settled {
 
 /// Why a workload's controller replaces no pods by itself, if so.
 pub(crate) fn stands_still(workload: &Value) -> Option<&'static str> {
-    let on_delete = workload
-        .pointer("/spec/updateStrategy/type")
-        .and_then(Value::as_str)
-        == Some("OnDelete");
     let paused = workload.pointer("/spec/paused") == Some(&Value::Bool(true));
-    match (on_delete, paused) {
+    match (on_delete(workload), paused) {
         (true, _) => Some("its update strategy is OnDelete"),
         (_, true) => Some("it is paused"),
         _ => None,
     }
+}
+
+fn on_delete(workload: &Value) -> bool {
+    let strategy = workload.pointer("/spec/updateStrategy/type");
+    strategy.and_then(Value::as_str) == Some("OnDelete")
 }
 
 fn number(object: &Value, at: &str) -> i64 {
@@ -105,6 +123,11 @@ fn stateful_set(workload: &Value) -> Settled {
     let revision = |at: &str| workload.pointer(at).and_then(Value::as_str);
     let ready = number(workload, "/status/readyReplicas");
     let same = revision("/status/updateRevision") == revision("/status/currentRevision");
+    // With OnDelete, its controller leaves the current revision as it is.
+    let same = match on_delete(workload) {
+        true => updated >= wanted,
+        false => same,
+    };
     if partition > 0 {
         let wanted = (wanted - partition).max(0);
         return match progress(wanted, updated, updated) {
@@ -207,5 +230,31 @@ mod tests {
         let still = json!({"spec": {"updateStrategy": {"type": "OnDelete"}}, "status": {"desiredNumberScheduled": 2}});
         assert_eq!(rolled_out("DaemonSet", &still), Settled::Yes);
         assert_eq!(stands_still(&json!({})), None);
+    }
+
+    /// A check of it is another thing than waiting for what a change has begun.
+    #[test]
+    fn what_stands_still_is_not_rolled_out_by_that() {
+        let paused = |updated: i64| {
+            json!({"metadata": {"generation": 1}, "spec": {"paused": true, "replicas": 2},
+                "status": {"observedGeneration": 1, "replicas": 2, "updatedReplicas": updated, "availableReplicas": 2}})
+        };
+        let status = |kind: &str, workload: &Value| waiting(all_replaced(kind, workload));
+        insta::assert_snapshot!(status("Deployment", &paused(0)), @"it is paused, and 0 of 2 pods are replaced");
+        assert_eq!(status("Deployment", &paused(2)), "rolled out");
+        let daemons = |updated: i64, available: i64| {
+            json!({"spec": {"updateStrategy": {"type": "OnDelete"}},
+                "status": {"desiredNumberScheduled": 2, "updatedNumberScheduled": updated, "numberAvailable": available}})
+        };
+        insta::assert_snapshot!(status("DaemonSet", &daemons(1, 2)), @"its update strategy is OnDelete, and 1 of 2 pods are replaced");
+        insta::assert_snapshot!(status("DaemonSet", &daemons(2, 1)), @"its update strategy is OnDelete, and all 2 pods are replaced, 1 of them are ready");
+        assert_eq!(status("DaemonSet", &daemons(2, 2)), "rolled out");
+        let stateful = |updated: i64, ready: i64| {
+            json!({"spec": {"replicas": 2, "updateStrategy": {"type": "OnDelete"}},
+                "status": {"currentRevision": "a", "updateRevision": "b", "updatedReplicas": updated, "readyReplicas": ready}})
+        };
+        insta::assert_snapshot!(status("StatefulSet", &stateful(1, 2)), @"its update strategy is OnDelete, and 1 of 2 pods are replaced");
+        insta::assert_snapshot!(status("StatefulSet", &stateful(2, 1)), @"its update strategy is OnDelete, and 1 of 2 pods are ready");
+        assert_eq!(status("StatefulSet", &stateful(2, 2)), "rolled out");
     }
 }
