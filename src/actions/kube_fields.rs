@@ -13,7 +13,9 @@ use serde_json::Value;
 /// What a step says of an object's fields.
 #[derive(Debug, Clone, Copy)]
 pub enum Says<'a> {
-    /// It names fields by a map of the object's own form.
+    /// It names fields by a map of the object's own form, and its lists stand for all of theirs.
+    Merge(&'a Value),
+    /// By such a map too; lists are merged with those that are there.
     Map(&'a Value),
     /// It names them by the pointers of a JSON Patch.
     Pointers(&'a [String]),
@@ -233,7 +235,8 @@ enum Stance {
 
 fn stance(says: Says<'_>, path: &FieldPath) -> Stance {
     match says {
-        Says::Map(map) => in_map(map, path.segments()),
+        Says::Merge(map) => in_map(map, path.segments(), true),
+        Says::Map(map) => in_map(map, path.segments(), false),
         Says::Pointers(pointers) => {
             // Positions in lists are not known by name.
             let keys: Vec<&str> = path
@@ -258,16 +261,21 @@ fn stance(says: Says<'_>, path: &FieldPath) -> Stance {
     }
 }
 
-fn in_map(at: &Value, path: &[Segment]) -> Stance {
+/// `replaces`: its lists stand for all of theirs. Where they are merged, what the API server made of one
+/// rests on the list before the earlier steps.
+fn in_map(at: &Value, path: &[Segment], replaces: bool) -> Stance {
     let Some((first, rest)) = path.split_first() else {
         return match at {
             Value::Object(_) => Stance::Mixed,
+            Value::Array(_) if !replaces => Stance::Mixed,
             _ => Stance::Named,
         };
     };
     match (first, at) {
         (Segment::Key(key), Value::Object(map)) => match map.get(key) {
-            Some(below) => in_map(below, rest),
+            Some(below) => in_map(below, rest, replaces),
+            // A strategic patch has directives about its neighbours, such as `$deleteFromPrimitiveList`.
+            None if !replaces && map.keys().any(|key| key.starts_with('$')) => Stance::Mixed,
             None => Stance::Silent,
         },
         _ => Stance::Mixed,
@@ -396,6 +404,21 @@ mod tests {
         }
         let drifted = decide(&deployment(1, "b"), &json!({}), &[scaled(7, 0)]);
         assert!(drifted.is_err());
+    }
+
+    /// Tried on the object as it is, a list that is merged lacks what the earlier step put there.
+    #[test]
+    fn only_a_merge_patch_gives_all_of_a_list() {
+        let list = FieldPath::root().key("spec").key("list");
+        let says = json!({"spec": {"list": [{"name": "b"}]}});
+        assert_eq!(stance(Says::Merge(&says), &list), Stance::Named);
+        assert_eq!(stance(Says::Map(&says), &list), Stance::Mixed);
+        let none = json!({"spec": {"list": null}});
+        assert_eq!(stance(Says::Map(&none), &list), Stance::Named);
+        let directive = json!({"spec": {"$deleteFromPrimitiveList/list": ["x"]}});
+        assert_eq!(stance(Says::Map(&directive), &list), Stance::Mixed);
+        let elsewhere = json!({"spec": {"other": []}});
+        assert_eq!(stance(Says::Map(&elsewhere), &list), Stance::Silent);
     }
 
     #[test]

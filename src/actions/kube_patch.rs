@@ -174,7 +174,8 @@ impl Patch {
         };
         let says = match self.kind {
             Type::Json => Says::Pointers(&self.pointers),
-            _ => Says::Map(&self.patch),
+            Type::Merge => Says::Merge(&self.patch),
+            Type::Strategic => Says::Map(&self.patch),
         };
         Fields::decide(object, now, tried, says, prior)
     }
