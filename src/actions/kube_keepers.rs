@@ -55,7 +55,11 @@ pub fn keepers(object: &Value, changes: &[FieldChange]) -> Vec<Keeper> {
             let by_hand = text("operation") == "Update"
                 && manager.starts_with("kubectl-")
                 && ![CLIENT_SIDE, "kubectl-replace"].contains(&manager);
-            if manager == OWN || status || by_hand || !owns(fields, change.path.segments()) {
+            if manager == OWN
+                || status
+                || by_hand
+                || !owns(fields, change.path.segments(), Some(object))
+            {
                 continue;
             }
             let when = match (manager, text("operation")) {
@@ -80,25 +84,38 @@ pub fn keepers(object: &Value, changes: &[FieldChange]) -> Vec<Keeper> {
 }
 
 /// Whether a set of fields (FieldsV1) has the field of a path, or something below it, or all of what it
-/// is a part of.
-fn owns(set: &Value, path: &[Segment]) -> bool {
+/// is a part of; `at` is the object there.
+fn owns(set: &Value, path: &[Segment], at: Option<&Value>) -> bool {
     let Some(set) = set.as_object() else {
         return false;
     };
     let Some((first, rest)) = path.split_first() else {
         return true;
     };
-    let next = match first {
-        Segment::Key(key) => set.get(&format!("f:{key}")),
-        Segment::Item { by, is } => set.iter().find_map(|(key, below)| {
-            let item: Value = serde_json::from_str(key.strip_prefix("k:")?).ok()?;
-            (item.get(by)?.as_str()? == is).then_some(below)
-        }),
+    let (next, at) = match first {
+        Segment::Key(key) => (set.get(&format!("f:{key}")), at.and_then(|at| at.get(key))),
+        Segment::Item { by, is } => {
+            let named = |item: &Value| item.get(by).and_then(Value::as_str) == Some(is);
+            let items = at.and_then(Value::as_array);
+            let item = items.and_then(|items| items.iter().find(|item| named(item)));
+            let below = set.iter().find_map(|(key, below)| {
+                let key: Value = serde_json::from_str(key.strip_prefix("k:")?).ok()?;
+                // Ports, for one, are not told by their names.
+                let same = |item: &Value| {
+                    let keys = key.as_object();
+                    keys.is_some_and(|keys| {
+                        !keys.is_empty() && keys.iter().all(|(k, v)| item.get(k) == Some(v))
+                    })
+                };
+                (named(&key) || item.is_some_and(same)).then_some(below)
+            });
+            (below, item)
+        }
     };
     match next.and_then(Value::as_object) {
         // It keeps all of what is below as one.
         Some(below) if below.is_empty() => true,
-        Some(_) => next.is_some_and(|next| owns(next, rest)),
+        Some(_) => next.is_some_and(|next| owns(next, rest, at)),
         None => false,
     }
 }
@@ -308,6 +325,24 @@ mod tests {
                 .collect();
             assert_eq!(found, kept, "{object}");
         }
+    }
+
+    #[test]
+    fn items_that_are_not_told_by_their_names_are_kept_too() {
+        let port = |name: &str, port: u16| json!({"name": name, "port": port, "protocol": "TCP", "targetPort": 1});
+        let ports = json!({"f:spec": {"f:ports": {
+            "k:{\"port\":80,\"protocol\":\"TCP\"}": {".": {}, "f:targetPort": {}}}}});
+        let service = json!({
+            "metadata": {"managedFields": [managed("argocd", "Apply", "", ports)]},
+            "spec": {"ports": [port("https", 443), port("http", 80)]},
+        });
+        let target = |name: &str| {
+            let ports = FieldPath::root().key("spec").key("ports");
+            change(ports.item("name", name).key("targetPort"), json!(2))
+        };
+        let kept = keepers(&service, &[target("http"), target("https")]);
+        let paths: Vec<String> = kept.iter().map(|k| k.path.to_string()).collect();
+        assert_eq!(paths, ["spec.ports[name=http].targetPort"]);
     }
 
     #[test]
