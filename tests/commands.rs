@@ -62,6 +62,29 @@ steps:
     }
 
     #[test]
+    fn the_schema_is_printed_for_editors() {
+        let dir = tempfile::tempdir().unwrap();
+        let (out, err, code) = run(dir.path(), &["schema"], &[]);
+        assert_eq!((err.as_str(), code), ("", 0));
+        let schema: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(schema["title"], "A runbook");
+        assert!(schema["$defs"]["with host.file"].is_object());
+    }
+
+    #[test]
+    fn a_runbook_is_shown_with_its_description() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = ASKING.replace(
+            "risk: low",
+            "description: |\n  Asks for it.\n\n  And then again.\nrisk: low",
+        );
+        fs::write(dir.path().join("asking.yaml"), text).unwrap();
+        let (out, _, code) = run(dir.path(), &["show", "asking.yaml"], &[]);
+        assert!(out.contains("\nAsks for it.\n\nAnd then again.\n"), "{out}");
+        assert_eq!(code, 0);
+    }
+
+    #[test]
     fn files_are_validated_each_for_itself() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("good.yaml"), ASKING).unwrap();

@@ -41,6 +41,12 @@ pub fn render_runbook(found: &Located, kinds: &Kinds) -> String {
         let text = format!("its programs are not run for a mere plan: {why}");
         page.paragraph("  but   ", &text);
     }
+    if let Some(description) = &runbook.description {
+        for part in description.trim().split("\n\n") {
+            page.line("");
+            page.paragraph("", part);
+        }
+    }
     page.params(&runbook.params, "Parameters");
     page.line("");
     page.title("Steps");
