@@ -58,6 +58,10 @@ steps:
         assert!(out.contains("its `undo` is its author's word"), "{out}");
         assert_eq!(code, 0);
         let text = fs::read_to_string(dir.path().join("runbooks/clean-up.yaml")).unwrap();
+        assert!(
+            text.contains("runbook plan ./runbooks/clean-up.yaml --node NODE"),
+            "{text}"
+        );
         assert_eq!(run(&["show", "clean-up", "--text"]).0, text);
     }
 
@@ -119,6 +123,12 @@ steps:
             assert_eq!((err.as_str(), code), ("", 0));
             assert!(
                 out.contains("Usage: runbook") && out.contains("Whom to ask"),
+                "{out}"
+            );
+            let (params, secrets) = out.split_once("Its secrets, each given in a file").unwrap();
+            assert!(params.contains("  who  "), "{out}");
+            assert!(
+                secrets.contains("  token ") && !secrets.contains("  who "),
                 "{out}"
             );
             let (out, _, code) = run(&[command, "--help"]);
