@@ -58,7 +58,34 @@ steps:
         assert!(out.contains("its `undo` is its author's word"), "{out}");
         assert_eq!(code, 0);
         let text = fs::read_to_string(dir.path().join("runbooks/clean-up.yaml")).unwrap();
+        assert!(
+            text.contains("runbook plan ./runbooks/clean-up.yaml --node NODE"),
+            "{text}"
+        );
         assert_eq!(run(&["show", "clean-up", "--text"]).0, text);
+    }
+
+    #[test]
+    fn the_schema_is_printed_for_editors() {
+        let dir = tempfile::tempdir().unwrap();
+        let (out, err, code) = run(dir.path(), &["schema"], &[]);
+        assert_eq!((err.as_str(), code), ("", 0));
+        let schema: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(schema["title"], "A runbook");
+        assert!(schema["$defs"]["with host.file"].is_object());
+    }
+
+    #[test]
+    fn a_runbook_is_shown_with_its_description() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = ASKING.replace(
+            "risk: low",
+            "description: |\n  Asks for it.\n\n  And then again.\nrisk: low",
+        );
+        fs::write(dir.path().join("asking.yaml"), text).unwrap();
+        let (out, _, code) = run(dir.path(), &["show", "asking.yaml"], &[]);
+        assert!(out.contains("\nAsks for it.\n\nAnd then again.\n"), "{out}");
+        assert_eq!(code, 0);
     }
 
     #[test]
@@ -96,6 +123,12 @@ steps:
             assert_eq!((err.as_str(), code), ("", 0));
             assert!(
                 out.contains("Usage: runbook") && out.contains("Whom to ask"),
+                "{out}"
+            );
+            let (params, secrets) = out.split_once("Its secrets, each given in a file").unwrap();
+            assert!(params.contains("  who  "), "{out}");
+            assert!(
+                secrets.contains("  token ") && !secrets.contains("  who "),
                 "{out}"
             );
             let (out, _, code) = run(&[command, "--help"]);

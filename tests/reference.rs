@@ -22,6 +22,23 @@ mod tests {
     }
 
     #[test]
+    fn the_reference_has_the_keys_of_maps_and_what_stands_in_texts() {
+        let text = reference(&kinds());
+        for part in [
+            "| `of.namespace` |",
+            "| `attempts` * |",
+            "## Names",
+            "`target.node`",
+            "## Templates",
+            "`@root.",
+            "## Conditions",
+            "1024 bytes, and at most 24 brackets",
+        ] {
+            assert!(text.contains(part), "{part}");
+        }
+    }
+
+    #[test]
     fn every_kind_and_each_of_its_arguments_is_described() {
         let own = language_kinds();
         for kind in kinds().0.iter().chain(&own) {

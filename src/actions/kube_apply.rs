@@ -67,6 +67,16 @@ impl Action for Apply {
             if manifest.get("items").is_some_and(Value::is_array) && of.kind.ends_with("List") {
                 return Err(format!("{of} is a list: give its items as `manifests`"));
             }
+            // Tools write an empty one, which says nothing.
+            let says = |status: &Value| status.as_object().is_none_or(|map| !map.is_empty());
+            if manifest
+                .get("status")
+                .is_some_and(|s| !s.is_null() && says(s))
+            {
+                return Err(format!(
+                    "{of}: `status` is written by controllers alone: leave it out"
+                ));
+            }
             if wanted.iter().any(|(other, _)| *other == of) {
                 return Err(format!("{of} is there twice"));
             }

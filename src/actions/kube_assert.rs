@@ -26,6 +26,7 @@ pub struct Args {
     /// Said where it does not hold.
     because: String,
     /// How long it may take to come about, where earlier steps bring it about; 60s if left out.
+    #[schemars(extend("format" = crate::runbook::DURATION_FORMAT))]
     within: Option<String>,
 }
 

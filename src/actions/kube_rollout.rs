@@ -30,6 +30,7 @@ pub struct Args {
     restart: bool,
     /// How long it may take; where it is restarted, how long it may take without a step forward. 5m if
     /// left out.
+    #[schemars(extend("format" = crate::runbook::DURATION_FORMAT))]
     within: Option<String>,
 }
 

@@ -30,8 +30,10 @@ pub struct Args {
     /// `true`: until there is no such object.
     gone: Option<bool>,
     /// How long it may take; 5m if left out.
+    #[schemars(extend("format" = crate::runbook::DURATION_FORMAT))]
     within: Option<String>,
     /// How long it must hold without a break.
+    #[schemars(extend("format" = crate::runbook::DURATION_FORMAT))]
     stable_for: Option<String>,
 }
 

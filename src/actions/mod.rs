@@ -32,7 +32,7 @@ use crate::fault::{Fault, nearest};
 use crate::model::{
     Blobs, Detail, Effect, Exception, Identity, Prior, Scope, Settled, Target, UndoClass, Verdict,
 };
-use crate::runbook::{Kind, Kinds, Record};
+use crate::runbook::{Kind, Kinds, Record, StepScope};
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -337,19 +337,19 @@ type Entry = (&'static str, Maker, fn() -> Kind);
 
 /// Every kind of step there is.
 const KINDS: &[Entry] = &[
-    entry::<calico_autodetection::Autodetection>(),
-    entry::<calico_mesh::MeshEstablished>(),
-    entry::<calico_node_address::NodeAddress>(),
-    entry::<calico_node_restart::NodeRestart>(),
-    entry::<host_assert::HostAssert>(),
-    entry::<host_command::HostCommand>(),
-    entry::<host_file::HostFile>(),
-    entry::<host_script::HostScript>(),
+    once::<calico_autodetection::Autodetection>(),
+    once::<calico_mesh::MeshEstablished>(),
+    at_target::<calico_node_address::NodeAddress>(),
+    at_target::<calico_node_restart::NodeRestart>(),
+    at_target::<host_assert::HostAssert>(),
+    at_target::<host_command::HostCommand>(),
+    at_target::<host_file::HostFile>(),
+    at_target::<host_script::HostScript>(),
     entry::<kube_apply::Apply>(),
     entry::<kube_assert::KubeAssert>(),
-    entry::<kube_cordon::Cordon>(),
+    at_target::<kube_cordon::Cordon>(),
     entry::<kube_delete::Delete>(),
-    entry::<kube_node_metadata::NodeMetadata>(),
+    at_target::<kube_node_metadata::NodeMetadata>(),
     entry::<kube_patch::Patch>(),
     entry::<kube_rollout::Rollout>(),
     entry::<kube_wait::Wait>(),
@@ -357,6 +357,22 @@ const KINDS: &[Entry] = &[
 
 const fn entry<A: Action + 'static>() -> Entry {
     (A::USES, make::<A>, kind::<A>)
+}
+
+/// A kind that belongs to a target: it needs [`Place::target`].
+const fn at_target<A: Action + 'static>() -> Entry {
+    (A::USES, make::<A>, || Kind {
+        scope: Some(StepScope::Target),
+        ..kind::<A>()
+    })
+}
+
+/// A kind that belongs to the whole run: it needs [`Place::run`].
+const fn once<A: Action + 'static>() -> Entry {
+    (A::USES, make::<A>, || Kind {
+        scope: Some(StepScope::Run),
+        ..kind::<A>()
+    })
 }
 
 fn kind<A: Action + 'static>() -> Kind {
@@ -369,6 +385,7 @@ fn kind<A: Action + 'static>() -> Kind {
         schema,
         outputs: A::outputs(),
         literal: A::LITERAL,
+        scope: None,
         lost: A::lost,
         check: |with| make::<A>(with.clone()).map(|_| ()),
     }

@@ -13,6 +13,7 @@ mod new;
 mod plan;
 mod private_file;
 mod resume;
+mod schema;
 mod show;
 mod subject;
 mod undo;
@@ -95,6 +96,8 @@ enum Command {
     Show(show::Show),
     /// Say what is wrong with runbooks; asks no cluster and no host
     Validate(validate::Validate),
+    /// Print the JSON Schema of runbooks, for editors
+    Schema,
     /// Write the start of a runbook
     New(new::New),
     /// Show what a runbook would do; writes nothing
@@ -148,6 +151,7 @@ async fn run(cli: Cli) -> Result<Exit, Fault> {
         Command::List => list::run(&cli.global),
         Command::Show(command) => command.run(&cli.global),
         Command::Validate(command) => command.run(&cli.global),
+        Command::Schema => schema::run(),
         Command::New(command) => command.run(),
         Command::Plan(command) => command.run(&cli.global).await,
         Command::Apply(command) => command.run(&cli.global).await,

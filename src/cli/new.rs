@@ -21,7 +21,6 @@ pub struct New {
 impl New {
     /// Writes the start of a runbook, and says what comes next.
     pub fn run(&self) -> Result<Exit, Fault> {
-        let text = start(&self.name)?;
         let usual = Path::new("runbooks");
         let (folder, found_by_name) = match &self.to {
             Some(folder) => (folder.clone(), false),
@@ -29,8 +28,9 @@ impl New {
             None => (PathBuf::from("."), false),
         };
         let path = folder.join(format!("{}.yaml", self.name));
-        write(&path, &text)?;
-        let path = clean(&path.display().to_string());
+        let shown = clean(&path.display().to_string());
+        write(&path, &start(&self.name, &shown)?)?;
+        let path = shown;
         let called = match found_by_name {
             true => self.name.as_str(),
             false => path.as_str(),

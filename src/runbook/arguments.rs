@@ -226,14 +226,22 @@ fn check_template(
         let span = place(wrong.at, written);
         found.push(Problem::new("runbook::template", span, wrong.message).help(wrong.help));
     }
+    let whole = template::whole(text).is_some();
     for used in uses {
         if found.is_full() {
             return;
         }
-        let problem = match names.find(&used.name) {
-            Err(unknown) => Some(unknown_name(place(used.at, &used.written), unknown)),
-            Ok(kind) => misused(kind, &used, variable, || place(used.at, &used.written)),
-        };
+        let problem =
+            match names.find(&used.name) {
+                Err(unknown) => Some(unknown_name(place(used.at, &used.written), unknown)),
+                Ok(kind) => misused(kind, &used, variable, || place(used.at, &used.written))
+                    .or_else(|| match kind {
+                        Type::List(_) if used.what == What::Value && !whole => {
+                            Some(list_as_text(&used, place(used.at, &used.written)))
+                        }
+                        _ => None,
+                    }),
+            };
         if let Some(problem) = problem {
             found.push(problem);
         }
@@ -271,6 +279,15 @@ fn misused(kind: &Type, used: &Use, variable: bool, place: impl Fn() -> Span) ->
         },
         _ => None,
     }
+}
+
+/// Alone, it would stay a list; in a text, nobody can say what becomes of it.
+fn list_as_text(used: &Use, place: Span) -> Problem {
+    let name = &used.written;
+    let message = format!("`{name}` is a list, and would become a part of a text");
+    Problem::new("runbook::wrong_type", place, message).help(format!(
+        "write {{{{#each {name}}}}}{{{{this}}}} {{{{/each}}}}"
+    ))
 }
 
 /// Where things in a template stand in the file: after the same `{{`, as they are written.

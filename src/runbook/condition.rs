@@ -3,7 +3,7 @@
 
 use super::kind::Record;
 use crate::fault::nearest;
-use cel::common::ast::{EntryExpr, Expr};
+use cel::common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, operators};
 use cel::{Context, IdedExpr, Program, Value as Cel};
 use serde_json::Value;
 
@@ -45,11 +45,8 @@ impl Condition {
 
     /// The names that it uses, in dotted form.
     pub fn names(&self) -> Vec<String> {
-        let mut used = Vec::new();
-        if let Ok(program) = Program::compile(&self.source) {
-            walk(program.expression(), &mut Vec::new(), &mut used);
-        }
-        used
+        let program = Program::compile(&self.source);
+        program.map_or(Vec::new(), |program| Used::of(&program).names)
     }
 
     /// Evaluates it with `names` as a nested object. Anything but a boolean is an error.
@@ -57,6 +54,18 @@ impl Condition {
         let failed =
             |why: String| format!("the condition `{}` cannot be decided: {why}", self.source);
         let program = Program::compile(&self.source).map_err(|e| failed(e.to_string()))?;
+        // `has` would say no of what is only not known yet.
+        let unknown = |name: &String| {
+            let pointer: String = name
+                .split('.')
+                .take(3)
+                .map(|key| format!("/{key}"))
+                .collect();
+            name.starts_with("steps.") && names.pointer(&pointer).is_none()
+        };
+        if let Some(name) = Used::of(&program).tested.into_iter().find(unknown) {
+            return Err(failed(format!("there is no `{name}`")));
+        }
         let mut context = Context::default();
         for (name, value) in names.as_object().into_iter().flatten() {
             context
@@ -116,9 +125,11 @@ pub(super) fn names_in(source: &str) -> Result<Vec<String>, NoExpression> {
             place: first.and_then(|first| Some((at(first.pos.0)?, at(first.pos.1)?))),
         }
     })?;
-    let mut used = Vec::new();
-    walk(program.expression(), &mut Vec::new(), &mut used);
-    Ok(used)
+    let used = Used::of(&program);
+    match used.wrong {
+        Some(why) => Err(NoExpression { why, place: None }),
+        None => Ok(used.names),
+    }
 }
 
 /// The parser's words without the list of all that could have stood there.
@@ -135,59 +146,109 @@ fn plainly(words: &str) -> String {
     }
 }
 
-/// Gathers every dotted name that an expression uses; `bound` are the variables of macros such as
-/// `all` and `map`.
-fn walk(at: &IdedExpr, bound: &mut Vec<String>, used: &mut Vec<String>) {
-    if let Some(name) = dotted(&at.expr) {
-        let root = name.split('.').next().unwrap_or_default();
-        if !bound.iter().any(|b| b == root) {
-            used.push(name);
-        }
-        return;
+/// What an expression uses.
+#[derive(Default)]
+struct Used {
+    /// Every dotted name.
+    names: Vec<String>,
+    /// Those of them that `has` asks for.
+    tested: Vec<String>,
+    /// Names that cannot be told before it is decided.
+    wrong: Option<String>,
+    /// The variables of macros such as `all` and `map`, where they stand.
+    bound: Vec<String>,
+}
+
+impl Used {
+    fn of(program: &Program) -> Self {
+        let mut used = Self::default();
+        used.walk(program.expression());
+        used
     }
-    match &at.expr {
-        Expr::Call(call) => {
-            if let Some(target) = &call.target {
-                walk(target, bound, used);
+
+    fn walk(&mut self, at: &IdedExpr) {
+        if let Some(name) = dotted(&at.expr) {
+            if !self.is_bound(&name) {
+                if matches!(&at.expr, Expr::Select(select) if select.test) {
+                    self.tested.push(name.clone());
+                }
+                self.names.push(name);
             }
-            call.args.iter().for_each(|arg| walk(arg, bound, used));
+            return;
         }
-        Expr::Comprehension(inner) => {
-            walk(&inner.iter_range, bound, used);
-            let outer = bound.len();
-            bound.extend([inner.iter_var.clone(), inner.accu_var.clone()]);
-            bound.extend(inner.iter_var2.clone());
-            for part in [
-                &inner.accu_init,
-                &inner.loop_cond,
-                &inner.loop_step,
-                &inner.result,
-            ] {
-                walk(part, bound, used);
+        match &at.expr {
+            Expr::Call(call) => {
+                self.check_index(call);
+                if let Some(target) = &call.target {
+                    self.walk(target);
+                }
+                call.args.iter().for_each(|arg| self.walk(arg));
             }
-            bound.truncate(outer);
-        }
-        Expr::List(list) => list.elements.iter().for_each(|e| walk(e, bound, used)),
-        Expr::Map(map) => {
-            for entry in &map.entries {
-                if let EntryExpr::MapEntry(entry) = &entry.expr {
-                    walk(&entry.key, bound, used);
-                    walk(&entry.value, bound, used);
+            Expr::Comprehension(inner) => {
+                self.walk(&inner.iter_range);
+                let outer = self.bound.len();
+                self.bound
+                    .extend([inner.iter_var.clone(), inner.accu_var.clone()]);
+                self.bound.extend(inner.iter_var2.clone());
+                for part in [
+                    &inner.accu_init,
+                    &inner.loop_cond,
+                    &inner.loop_step,
+                    &inner.result,
+                ] {
+                    self.walk(part);
+                }
+                self.bound.truncate(outer);
+            }
+            Expr::List(list) => list.elements.iter().for_each(|e| self.walk(e)),
+            Expr::Map(map) => {
+                for entry in &map.entries {
+                    if let EntryExpr::MapEntry(entry) = &entry.expr {
+                        self.walk(&entry.key);
+                        self.walk(&entry.value);
+                    }
                 }
             }
-        }
-        Expr::Struct(record) => {
-            for entry in &record.entries {
-                if let EntryExpr::StructField(field) = &entry.expr {
-                    walk(&field.value, bound, used);
+            Expr::Struct(record) => {
+                for entry in &record.entries {
+                    if let EntryExpr::StructField(field) = &entry.expr {
+                        self.walk(&field.value);
+                    }
                 }
             }
+            Expr::Select(select) => self.walk(&select.operand),
+            Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => {}
         }
-        Expr::Select(select) => walk(&select.operand, bound, used),
-        Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => {}
+    }
+
+    fn is_bound(&self, name: &str) -> bool {
+        let root = name.split('.').next().unwrap_or_default();
+        self.bound.iter().any(|bound| bound == root)
+    }
+
+    /// Which parameter or step is meant must be known when the runbook is read.
+    fn check_index(&mut self, call: &CallExpr) {
+        let index = [
+            operators::INDEX,
+            operators::OPT_INDEX,
+            operators::OPT_SELECT,
+        ];
+        let Some(name) = call.args.first().and_then(|of| dotted(&of.expr)) else {
+            return;
+        };
+        let closed = match name.split('.').collect::<Vec<_>>().as_slice() {
+            ["params" | "steps" | "target"] | ["steps", _] => !self.is_bound(&name),
+            _ => false,
+        };
+        if closed && index.contains(&call.func_name.as_str()) {
+            self.wrong = Some(format!(
+                "what stands below `{name}` is named as it is, such as `{name}.x`"
+            ));
+        }
     }
 }
 
+/// The name that an expression is; `a["b"]` is `a.b`.
 fn dotted(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Ident(name) => Some(name.clone()),
@@ -196,6 +257,20 @@ fn dotted(expr: &Expr) -> Option<String> {
             dotted(&select.operand.expr)?,
             select.field
         )),
+        Expr::Call(call) if call.func_name == operators::INDEX => {
+            let [of, key] = call.args.as_slice() else {
+                return None;
+            };
+            let Expr::Literal(LiteralValue::String(key)) = &key.expr else {
+                return None;
+            };
+            let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let name = key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+            match name && key.chars().all(plain) {
+                true => Some(format!("{}.{}", dotted(&of.expr)?, key.inner())),
+                false => None,
+            }
+        }
         _ => None,
     }
 }
@@ -293,5 +368,57 @@ mod tests {
         insta::assert_snapshot!(parse("weather == 'fine'").unwrap_err(), @"`weather == 'fine'` uses `weather`, which is not known here; known are params.within, steps.address.changed, steps.method.changed, target.node, object");
         assert!(parse("[1].all(x, x > y)").is_err());
         assert!(parse("(").is_err());
+    }
+
+    #[test]
+    fn an_index_is_a_name() {
+        for (source, names) in [
+            ("params['within'] == '5m'", vec!["params.within"]),
+            ("steps['address']['changed']", vec!["steps.address.changed"]),
+            ("object['a'].b[0]['c'] == 1", vec!["object.a.b"]),
+            (
+                "object.labels['x.y/z'] == target.node",
+                vec!["object.labels", "target.node"],
+            ),
+            ("has(steps.address.changed)", vec!["steps.address.changed"]),
+        ] {
+            assert_eq!(parse(source).unwrap().names(), names, "{source}");
+        }
+        let error = parse("params['p'] == 1").unwrap_err();
+        assert!(
+            error.contains("`params.p`, which is not known here"),
+            "{error}"
+        );
+        let error = parse("params['a-b'] == 1").unwrap_err();
+        assert!(
+            error.contains("below `params` is named as it is"),
+            "{error}"
+        );
+        for bad in [
+            "params[target.node] == 1",
+            "steps['add' + 'ress'].changed",
+            "steps.address[target.node]",
+            "['changed'].all(key, steps.address[key])",
+            "target[params.within] == 'x'",
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_yet_is_not_taken_for_absent() {
+        let names = Record::of(&[(
+            "steps",
+            Type::Record(Record::of(&[(
+                "read",
+                Type::Record(Record::of(&[("object", Type::Any)])),
+            )])),
+        )]);
+        let condition = Condition::parse("has(steps.read.object.status)", &names).unwrap();
+        let holds = |steps: Value| condition.holds(&json!({"steps": steps}));
+        assert!(holds(json!({})).is_err());
+        assert!(holds(json!({"read": {"changed": false}})).is_err());
+        assert_eq!(holds(json!({"read": {"object": {}}})), Ok(false));
+        assert_eq!(holds(json!({"read": {"object": {"status": {}}}})), Ok(true));
     }
 }

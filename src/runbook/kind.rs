@@ -1,5 +1,6 @@
 //! What the language knows of a kind of step: its arguments and what it gives to later steps.
 
+use super::model::StepScope;
 use schemars::Schema;
 use serde_json::Value;
 
@@ -93,6 +94,8 @@ pub struct Kind {
     pub outputs: Record,
     /// Arguments that are literal: scripts, in which no template may stand.
     pub literal: &'static [&'static str],
+    /// Where a step of it must happen; `None`: at each target or once for the run, as it says.
+    pub scope: Option<StepScope>,
     /// What an undo does not bring back, as far as arguments tell that are not rendered; `None`: it brings
     /// all of it back, or there is nothing to.
     pub lost: fn(&Value) -> Option<&'static str>,
@@ -127,6 +130,7 @@ impl Kinds {
             schema: schemars::json_schema!({"description": "Takes anything."}),
             outputs: Record::default(),
             literal: &[],
+            scope: None,
             lost: |_| None,
             check: |_| Ok(()),
         };

@@ -56,6 +56,7 @@ fn kind<A: JsonSchema>(uses: &'static str, check: fn(&Value) -> Result<(), Strin
         schema: schemars::schema_for!(A),
         outputs: Record::default(),
         literal: &[],
+        scope: None,
         lost: |_| None,
         check,
     }

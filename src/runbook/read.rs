@@ -11,8 +11,9 @@ use super::names::Names;
 use super::param::{Param, ParamText};
 use super::problem::{Found, Problem, Problems};
 use super::shape::Shape;
-use super::source::Source;
+use super::source::{Source, Span};
 use super::steps::{Around, check_steps, check_user};
+use super::template;
 use super::yaml::{self, Cost, Key, Node};
 use crate::model::{Retry, StepId};
 use serde_json::{Map, Value};
@@ -101,7 +102,8 @@ fn check(root: &Node, source: &Source<'_>, kinds: &Kinds, found: &mut Found) -> 
         .iter()
         .zip(root.get("params").map(Node::entries).unwrap_or_default())
     {
-        check_default(node, &before, kinds, source, found);
+        let wanted = param.1.as_ref().map(Param::value_type);
+        check_default(node, wanted.as_ref(), &before, kinds, source, found);
         before.0.push(known(param));
     }
     if let Some(steps) = root.get("steps") {
@@ -151,6 +153,7 @@ fn read_param(key: &Key, node: &Node, found: &mut Found) -> Option<Param> {
 /// A default may be a template over the parameters before it, and over nothing else.
 fn check_default(
     param: &Node,
+    wanted: Option<&Type>,
     before: &Record,
     kinds: &Kinds,
     source: &Source<'_>,
@@ -172,7 +175,49 @@ fn check_default(
         later: &[],
         no_target: Some("a default is the same for all targets"),
     };
+    let so_far = found.count();
     check_templates(default, &[], &names, &around, found);
+    // Without a template, what it is was looked at with the parameter.
+    if found.count() == so_far
+        && let Some(wanted) = wanted
+        && default.to_json().to_string().contains("{{")
+        && let Some((span, given)) = misfit(default, wanted, &names.known)
+    {
+        let wanted = wanted.words();
+        let given = given.words();
+        let message = match span == default.span {
+            true => format!("the default is {wanted}, and this gives {given}"),
+            false => format!("in the default, this gives {given}, which is no item of it"),
+        };
+        found.push(Problem::new("runbook::wrong_type", span, message));
+    }
+}
+
+/// What in a value with templates cannot give what is wanted, and what it gives instead.
+fn misfit(node: &Node, wanted: &Type, known: &Record) -> Option<(Span, Type)> {
+    let given = match (&node.value, wanted) {
+        (yaml::Value::List(items), Type::List(item)) => {
+            return items.iter().find_map(|node| misfit(node, item, known));
+        }
+        (yaml::Value::String(text), _) => match template::whole(text) {
+            Some(name) => known.find(name)?.clone(),
+            None => Type::String,
+        },
+        (yaml::Value::Bool(_), _) => Type::Bool,
+        (yaml::Value::Number(..), _) => Type::Int,
+        (yaml::Value::List(_), _) => Type::List(Box::new(Type::Any)),
+        (yaml::Value::Map(_), _) => Type::Record(Record::default()),
+        (yaml::Value::Null | yaml::Value::Refused, _) => return None,
+    };
+    (!is_alike(&given, wanted)).then_some((node.span, given))
+}
+
+fn is_alike(given: &Type, wanted: &Type) -> bool {
+    match (given, wanted) {
+        (Type::Any, _) | (_, Type::Any) => true,
+        (Type::List(given), Type::List(wanted)) => is_alike(given, wanted),
+        _ => std::mem::discriminant(given) == std::mem::discriminant(wanted),
+    }
 }
 
 /// The model of a tree in which nothing is wrong.

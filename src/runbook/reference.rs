@@ -6,6 +6,11 @@ use super::language::all_kinds;
 use super::shape::Shape;
 use serde_json::Value;
 
+/// How deep maps within arguments are shown.
+const DEEPEST: usize = 3;
+/// What stands within texts, of which no type knows.
+const LANGUAGE: &str = include_str!("reference.md");
+
 /// All that a runbook can say.
 pub fn reference(kinds: &Kinds) -> String {
     let file = schemars::schema_for!(File).to_value();
@@ -14,7 +19,7 @@ pub fn reference(kinds: &Kinds) -> String {
          All that a runbook can say. It is made from the program itself; in the tables, `*` marks what \
          must be there.\n",
     );
-    section(&mut text, "## The file", &file, &file);
+    section(&mut text, "## The file", &file, &file, 0);
     for (title, name) in [
         ("## Parameters", "ParamText"),
         ("## Steps", "StepText"),
@@ -23,28 +28,37 @@ pub fn reference(kinds: &Kinds) -> String {
         ("### `undo`", "UndoText"),
     ] {
         if let Some(schema) = file.pointer(&format!("/$defs/{name}")) {
-            section(&mut text, title, &file, schema);
+            section(&mut text, title, &file, schema, 0);
         }
     }
-    text.push_str("\n## Kinds of steps\n");
+    text.push_str(LANGUAGE);
+    text.push_str("\n## Kinds of steps\n\nThe keys of a map stand below it, as `of.name`.\n");
     for kind in &all_kinds(kinds).0 {
         let schema = kind.schema.as_value();
-        section(&mut text, &format!("### `{}`", kind.uses), schema, schema);
+        let title = format!("### `{}`", kind.uses);
+        section(&mut text, &title, schema, schema, DEEPEST);
         outputs(&mut text, kind);
     }
     text
 }
 
-fn section(text: &mut String, title: &str, root: &Value, schema: &Value) {
+/// `deep` maps within each other are shown with their keys.
+fn section(text: &mut String, title: &str, root: &Value, schema: &Value, deep: usize) {
     text.push_str(&format!("\n{title}\n"));
     if let Some(about) = schema.get("description").and_then(Value::as_str) {
         text.push_str(&format!("\n{}\n", one_line(about)));
     }
+    let mut table = String::new();
+    rows(&mut table, "", root, schema, deep);
+    if !table.is_empty() {
+        text.push_str("\n| Key | What it is | Default | |\n| --- | --- | --- | --- |\n");
+        text.push_str(&table);
+    }
+}
+
+fn rows(text: &mut String, above: &str, root: &Value, schema: &Value, deep: usize) {
     let shape = Shape::plain(root);
     let properties = schema.get("properties").and_then(Value::as_object);
-    let Some(properties) = properties.filter(|properties| !properties.is_empty()) else {
-        return;
-    };
     let required: Vec<&str> = schema
         .get("required")
         .and_then(Value::as_array)
@@ -52,9 +66,9 @@ fn section(text: &mut String, title: &str, root: &Value, schema: &Value) {
         .flatten()
         .filter_map(Value::as_str)
         .collect();
-    text.push_str("\n| Key | What it is | Default | |\n| --- | --- | --- | --- |\n");
     let (first, then): (Vec<_>, Vec<_>) = properties
-        .iter()
+        .into_iter()
+        .flatten()
         .partition(|(key, _)| required.contains(&key.as_str()));
     for (key, property) in first.iter().chain(&then) {
         let mark = if required.contains(&key.as_str()) {
@@ -74,12 +88,16 @@ fn section(text: &mut String, title: &str, root: &Value, schema: &Value) {
         for (choice, what) in below.described_choices() {
             about.push_str(&format!("<br>`{choice}`: {}", one_line(what)));
         }
+        let name = format!("{above}{key}");
         text.push_str(&format!(
-            "| `{key}`{mark} | {} | {} | {} |\n",
+            "| `{name}`{mark} | {} | {} | {} |\n",
             cell(&below.wanted()),
             cell(&default.unwrap_or_default()),
             cell(&about),
         ));
+        if let (Some(inner), Some(deep)) = (below.record(), deep.checked_sub(1)) {
+            rows(text, &format!("{name}."), root, inner, deep);
+        }
     }
 }
 

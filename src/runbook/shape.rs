@@ -137,6 +137,14 @@ impl<'s> Shape<'s> {
         self.at(schema)
     }
 
+    /// The schema of a map with known keys, if it can be one.
+    pub fn record(self) -> Option<&'s Json> {
+        match self.schema.get("properties") {
+            Some(_) => Some(self.schema),
+            None => self.alternatives()?.into_iter().find_map(Self::record),
+        }
+    }
+
     /// All that is wrong with a value. `name` is what it is called, `place` where it is missing.
     pub fn check(self, node: &Node, name: &str, place: Span, found: &mut Found) {
         let shape = self.at(self.schema);

@@ -4,7 +4,7 @@
 use super::arguments::Arguments;
 use super::kind::{Kind, Kinds, Record, Type};
 use super::language::{names, outcome};
-use super::model::{CONFIRM, INCLUDE};
+use super::model::{CONFIRM, INCLUDE, StepScope};
 use super::names::{Names, Unknown};
 use super::problem::{Found, Problem};
 use super::shape::Shape;
@@ -241,6 +241,7 @@ fn check_step(
     }
     let with = step.get("with").filter(|with| with.value != Value::Null);
     if let Some(kind) = kind {
+        check_scope(step, kind, around, found);
         let place = step.get("uses").map_or(step.head(), |uses| uses.span);
         let none = Node {
             span: place,
@@ -263,6 +264,33 @@ fn check_step(
         misplaced(step, kind, found);
         arguments.check(found.count() == before, found);
     }
+}
+
+/// A kind may belong to targets alone, or to the run.
+fn check_scope(step: &Node, kind: &Kind, around: &Around<'_>, found: &mut Found) {
+    let uses = kind.uses;
+    let at = step.get("uses").map_or(step.head(), |uses| uses.span);
+    let scope = step.get("scope");
+    let given = scope.map(|scope| scope.text().unwrap_or_default());
+    let (span, message, help) = match (kind.scope, given) {
+        (Some(StepScope::Target), _) if around.cluster => (
+            at,
+            format!("`{uses}` happens at a node, and this runbook is applied to the cluster"),
+            "say `targets: nodes`, or put the step into a runbook that does",
+        ),
+        (Some(StepScope::Target), Some("run")) => (
+            scope.map_or(at, |scope| scope.span),
+            format!("`{uses}` happens at each node, and not once for the run"),
+            "leave out `scope: run`",
+        ),
+        (Some(StepScope::Run), None | Some("target")) if !around.cluster => (
+            at,
+            format!("`{uses}` happens once for the run, and not at each node"),
+            "add `scope: run`",
+        ),
+        _ => return,
+    };
+    found.push(Problem::new("runbook::wrong_scope", span, message).help(help));
 }
 
 /// Arguments that stand beside `with` instead of below it.

@@ -13,6 +13,8 @@ pub(super) struct Use {
     /// With dots, from the top.
     pub name: String,
     pub what: What,
+    /// Whether it is put into the text.
+    pub put: bool,
     /// As it is written, and where: in bytes of the text.
     pub written: String,
     pub at: usize,
@@ -225,6 +227,7 @@ impl Reader {
                     && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
             })
         };
+        let put = what == What::Value;
         let (name, what) = match (each, written) {
             (Some(_), "@index" | "@key" | "@first" | "@last") => return,
             (Some(each), "this") => (each, What::OfItem(String::new())),
@@ -250,6 +253,7 @@ impl Reader {
         self.uses.push(Use {
             name,
             what,
+            put,
             written: written.to_owned(),
             at,
         });

@@ -1,6 +1,7 @@
 //! Templates in arguments: `{{ params.x }}`. They are rendered after the YAML was parsed, so a value
 //! cannot become structure, and what comes out is never rendered again.
 
+use super::tags::{self, What};
 use handlebars::Handlebars;
 use serde_json::Value;
 
@@ -10,6 +11,8 @@ pub enum TemplateError {
     Syntax { template: String, why: String },
     #[error("the template `{template}` names something that is not there: {why}")]
     Missing { template: String, why: String },
+    #[error("the template `{template}` gives no text: {why}")]
+    NoText { template: String, why: String },
 }
 
 fn engine() -> Handlebars<'static> {
@@ -94,20 +97,89 @@ pub fn check(value: &Value) -> Result<(), TemplateError> {
 /// A template that is the whole value keeps the type of what it names; mixed text gives a string.
 fn render_text(text: &str, names: &Value) -> Result<Value, TemplateError> {
     if let Some(path) = whole(text) {
-        let found = path.split('.').try_fold(names, |at, key| at.get(key));
-        return found.cloned().ok_or_else(|| TemplateError::Missing {
-            template: text.to_owned(),
-            why: format!("there is no `{path}`"),
-        });
+        return find(names, path)
+            .cloned()
+            .ok_or_else(|| TemplateError::Missing {
+                template: text.to_owned(),
+                why: format!("there is no `{path}`"),
+            });
     }
     check(&Value::from(text))?;
+    let missing = |why: String| TemplateError::Missing {
+        template: text.to_owned(),
+        why,
+    };
+    let no_text = |why: String| TemplateError::NoText {
+        template: text.to_owned(),
+        why,
+    };
+    let (uses, _) = tags::read(text);
+    for used in &uses {
+        let (name, found) = (&used.name, find(names, &used.name));
+        // The engine takes what is missing in a block for false. An item may lack what others have.
+        let asked = matches!(used.what, What::Truth | What::Items);
+        if asked && found.is_none() && !name.starts_with("item.") {
+            return Err(missing(format!("there is no `{name}`")));
+        }
+        let put = match &used.what {
+            What::Value => found.into_iter().collect(),
+            What::OfItem(below) if used.put => items(found, below),
+            _ => Vec::new(),
+        };
+        if put.iter().any(|value| value.is_array()) {
+            let written = &used.written;
+            return Err(no_text(format!(
+                "`{written}` is a list: use {{{{#each {written}}}}}"
+            )));
+        }
+        if put.iter().any(|value| value.is_object()) {
+            return Err(no_text(format!("`{}` is a map", used.written)));
+        }
+    }
+    // Without them, what is null is an error where it would be put into the text, and nowhere else.
+    let given = without_nulls(names);
     engine()
-        .render_template(text, names)
+        .render_template(text, &given)
         .map(Value::from)
-        .map_err(|e| TemplateError::Missing {
-            template: text.to_owned(),
-            why: e.reason().to_string(),
+        .map_err(|e| {
+            let put = || uses.iter().filter(|used| used.what == What::Value);
+            if let Some(used) = put().find(|used| find(names, &used.name).is_none()) {
+                return missing(format!("there is no `{}`", used.name));
+            }
+            match put().find(|used| find(names, &used.name).is_some_and(Value::is_null)) {
+                Some(used) => {
+                    let name = &used.written;
+                    no_text(format!("`{name}` is not given: use {{{{#if {name}}}}}"))
+                }
+                None => missing(e.reason().to_string()),
+            }
         })
+}
+
+fn find<'v>(names: &'v Value, dotted: &str) -> Option<&'v Value> {
+    dotted.split('.').try_fold(names, |at, key| at.get(key))
+}
+
+/// What stands below each item of a list.
+fn items<'v>(list: Option<&'v Value>, below: &str) -> Vec<&'v Value> {
+    let items = list.and_then(Value::as_array).into_iter().flatten();
+    match below {
+        "" => items.collect(),
+        below => items.filter_map(|item| find(item, below)).collect(),
+    }
+}
+
+fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => map
+            .iter()
+            .filter(|(_, item)| !item.is_null())
+            .map(|(key, item)| (key.clone(), without_nulls(item)))
+            .collect::<serde_json::Map<_, _>>()
+            .into(),
+        Value::Array(items) => items.iter().map(without_nulls).collect(),
+        other => other.clone(),
+    }
 }
 
 /// The name in a template that is nothing but one name.
@@ -169,5 +241,61 @@ mod tests {
             render(&json!("{{#if}}"), &names()),
             Err(TemplateError::Syntax { .. } | TemplateError::Missing { .. })
         ));
+    }
+
+    #[test]
+    fn what_is_missing_in_a_block_is_an_error() {
+        let names =
+            json!({"params": {"on": true, "l": [{"a": 1}, {}]}, "item": {"a": 1}, "steps": {}});
+        for bad in [
+            "{{#if params.x}}a{{else}}b{{/if}}",
+            "{{#unless steps.a.changed}}a{{/unless}}",
+            "{{#each params.x}}a{{/each}}",
+            "{{#if params.on}}{{#if steps.a.changed}}a{{/if}}{{/if}}",
+            "{{#each params.l}}{{#if @root.params.x}}a{{/if}}{{/each}}",
+        ] {
+            let rendered = render(&json!(bad), &names);
+            assert!(
+                matches!(rendered, Err(TemplateError::Missing { .. })),
+                "{bad}"
+            );
+        }
+        for (good, text) in [
+            ("{{#if item.b}}a{{else}}b{{/if}}", "b"),
+            (
+                "{{#each params.l}}{{#if this.a}}a{{else}}b{{/if}}{{/each}}",
+                "ab",
+            ),
+            // What is not put into the text need not be known.
+            ("{{#unless params.on}}{{ steps.a.output }}{{/unless}}.", "."),
+        ] {
+            assert_eq!(render(&json!(good), &names), Ok(json!(text)), "{good}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_does_not_become_text() {
+        let names = json!({"params": {"st": null, "l": ["a", "b"], "m": {"k": 1}, "of": [{"k": [1], "n": 2}]}});
+        let rendered = |text: &str| render(&json!(text), &names).map_err(|e| e.to_string());
+        insta::assert_snapshot!(rendered("a {{ params.st }}").unwrap_err(), @"the template `a {{ params.st }}` gives no text: `params.st` is not given: use {{#if params.st}}");
+        insta::assert_snapshot!(rendered("a {{ params.l }}").unwrap_err(), @"the template `a {{ params.l }}` gives no text: `params.l` is a list: use {{#each params.l}}");
+        insta::assert_snapshot!(rendered("{{{ params.m }}}").unwrap_err(), @"the template `{{{ params.m }}}` gives no text: `params.m` is a map");
+        assert!(rendered("{{#each params.of}}{{this}}{{/each}}").is_err());
+        assert!(rendered("{{#each params.of}}{{this.k}}{{/each}}").is_err());
+        for (good, value) in [
+            (
+                "{{#if params.st}}a {{ params.st }}{{else}}none{{/if}}",
+                json!("none"),
+            ),
+            ("{{ params.st }}", json!(null)),
+            ("{{ params.l }}", json!(["a", "b"])),
+            ("{{#each params.l}}{{this}} {{/each}}", json!("a b ")),
+            (
+                "{{#each params.of}}{{#if this.k}}{{this.n}}{{/if}}{{/each}}",
+                json!("2"),
+            ),
+        ] {
+            assert_eq!(rendered(good), Ok(value), "{good}");
+        }
     }
 }

@@ -41,6 +41,12 @@ pub fn render_runbook(found: &Located, kinds: &Kinds) -> String {
         let text = format!("its programs are not run for a mere plan: {why}");
         page.paragraph("  but   ", &text);
     }
+    if let Some(description) = &runbook.description {
+        for part in description.trim().split("\n\n") {
+            page.line("");
+            page.paragraph("", part);
+        }
+    }
     page.params(&runbook.params, "Parameters");
     page.line("");
     page.title("Steps");
@@ -57,9 +63,18 @@ pub fn render_runbook_help(runbook: &Runbook) -> String {
     let mut page = Page::new();
     page.head(runbook);
     page.paragraph("  for ", targets(runbook.targets));
+    let (secrets, params): (Vec<Param>, Vec<Param>) = runbook
+        .params
+        .iter()
+        .cloned()
+        .partition(|param| param.r#type == ParamType::Secret);
     page.params(
-        &runbook.params,
+        &params,
         "Its parameters, each given with --param NAME=VALUE",
+    );
+    page.params(
+        &secrets,
+        "Its secrets, each given in a file for --params, or typed where it is asked for",
     );
     page.out
 }

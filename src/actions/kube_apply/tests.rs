@@ -57,6 +57,17 @@ fn decide(names: &[&str], seen: Vec<Found>, steps: &[PlannedStep]) -> Decision<V
 #[test]
 fn manifests_name_objects_each_once_and_no_secret() {
     assert!(applied(json!({"manifest": manifest("a")})).is_ok());
+    let with_status = |status: Value| {
+        let mut manifest = manifest("a");
+        manifest["status"] = status;
+        applied(json!({"manifest": manifest}))
+    };
+    assert!(with_status(json!({})).is_ok());
+    let error = with_status(json!({"phase": "Ready"})).err().unwrap();
+    assert!(
+        error.contains("`status` is written by controllers"),
+        "{error}"
+    );
     let mut secret = manifest("s");
     secret["kind"] = json!("Secret");
     for args in [

@@ -52,6 +52,7 @@ fn kinds() -> Kinds {
             "additionalProperties": false,
         }),
         outputs: Record::of(&[("code", Type::Int)]),
+        scope: None,
         literal: &[],
         lost: |_| None,
         check: |with| match with["count"] == 13 {

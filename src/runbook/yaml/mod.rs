@@ -315,6 +315,10 @@ impl Builder<'_> {
             Some(Inside::Key) => {}
             _ => {
                 let value = match style {
+                    ScalarStyle::Plain if scalar::has_leading_zero(text) => {
+                        found.push(leading_zero(span, text));
+                        Value::Refused
+                    }
                     ScalarStyle::Plain => scalar::resolve(text),
                     _ => Value::String(text.to_owned()),
                 };
@@ -382,6 +386,28 @@ impl Builder<'_> {
             Some(Inside::Key) => {}
         }
     }
+}
+
+fn leading_zero(span: Span, text: &str) -> Problem {
+    let without = text.trim_start_matches(['+', '-', '0']);
+    let without = match without.starts_with(|c: char| c.is_ascii_digit()) {
+        true => without.to_owned(),
+        false => format!("0{without}"),
+    };
+    let sign = if text.starts_with('-') { "-" } else { "" };
+    let octal = text.strip_prefix('0').filter(|rest| {
+        let octal = |c: char| ('0'..='7').contains(&c);
+        rest.chars().all(octal)
+    });
+    let octal = octal.map_or(String::new(), |digits| {
+        format!("0o{digits} if it is octal, ")
+    });
+    Problem::new(
+        "runbook::leading_zero",
+        span,
+        format!("`{text}` is octal for some programs and decimal for others"),
+    )
+    .help(format!("write {octal}\"{text}\" in quotes if it is text, or {sign}{without} if it is a decimal number"))
 }
 
 fn refused_anchor(span: Span) -> Problem {

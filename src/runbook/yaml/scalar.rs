@@ -15,6 +15,16 @@ pub(super) fn resolve(text: &str) -> Value {
     }
 }
 
+/// Whether an unquoted word is a number with zeros before it. It is decimal in YAML 1.2 and octal in
+/// YAML 1.1, which `kubectl` reads: nobody can say which is meant.
+pub(super) fn has_leading_zero(text: &str) -> bool {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let zero = digits
+        .strip_prefix('0')
+        .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    zero && number(text).is_some()
+}
+
 /// A number, if it is one and can be kept as it is written.
 fn number(text: &str) -> Option<Number> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
@@ -42,5 +52,30 @@ fn radix(digits: &str, radix: u32) -> Option<Number> {
     match digits.starts_with(['+', '-']) {
         true => None,
         false => i64::from_str_radix(digits, radix).ok().map(Number::from),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_leading_zero;
+
+    #[test]
+    fn a_number_with_zeros_before_it_is_known() {
+        for zeros in ["0400", "010", "-010", "+07", "00", "089", "01.5", "01e3"] {
+            assert!(has_leading_zero(zeros), "{zeros}");
+        }
+        for none in [
+            "0",
+            "-0",
+            "0.5",
+            "0o400",
+            "0x01",
+            "10",
+            "01:30",
+            "0a",
+            "010.0.0.1",
+        ] {
+            assert!(!has_leading_zero(none), "{none}");
+        }
     }
 }

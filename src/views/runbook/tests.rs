@@ -34,9 +34,9 @@ steps:
     become: {user: keeper, method: su}
     with: {apply: 'true'}
   - id: label
-    uses: kube.node_metadata
+    uses: kube.patch
     scope: run
-    with: {labels: {a: b}}
+    with: {of: {kind: Node, name: n}, patch: {metadata: {labels: {a: b}}}}
 "#;
 
 fn found() -> Located {
