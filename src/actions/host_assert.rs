@@ -193,7 +193,12 @@ impl HostAssert {
         // As later steps have it: nobody means the end of the last line.
         let output = ran.output();
         let output = output.trim_end_matches('\n');
-        self.that.holds(&json!({"code": code, "output": output}))
+        let held = self.that.holds(&json!({"code": code, "output": output}));
+        // The reason may name a value.
+        held.map_err(|why| match self.sensitive {
+            true => format!("`{}` cannot be decided", self.that.source()),
+            false => why,
+        })
     }
 
     /// What was found, for a person.

@@ -283,6 +283,7 @@ impl<F: Form> Action for HostProgram<F> {
                     verify: parts.verify.clone(),
                     undo: parts.undo.clone(),
                     limit: self.limit,
+                    undo_limit: None,
                     sensitive: self.sensitive,
                     back: false,
                     blind: false,

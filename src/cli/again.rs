@@ -3,8 +3,9 @@
 use super::{ask, confirm};
 use crate::fault::Fault;
 use crate::journal::{RunRecord, SameSecret, StateDir};
-use crate::model::{Effect, Secrets};
+use crate::model::{Effect, Secret, Secrets};
 use crate::runbook::{Binding, Given, Param, ParamFile, bind};
+use crate::views::clean;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -20,14 +21,21 @@ pub struct SecretFiles {
 impl SecretFiles {
     /// The secrets that the run was begun with, given again.
     pub fn again(&self, state: &StateDir, record: &RunRecord) -> Result<Secrets, Fault> {
-        let kept = &record.plan.secrets;
-        let params: Vec<Param> = kept.keys().map(|name| Param::secret(name)).collect();
+        let names = record.plan.secrets.keys();
+        names
+            .map(|name| Ok((name.clone(), self.one(state, record, name)?)))
+            .collect()
+    }
+
+    fn one(&self, state: &StateDir, record: &RunRecord, name: &str) -> Result<Secret, Fault> {
+        let params = [Param::secret(name)];
         let files = self.files.iter().map(|path| ParamFile::read(path));
         let mut given = Given {
             files: files.collect::<Result<_, _>>()?,
             environment: Given::environment(std::env::vars_os()),
             ..Given::default()
         };
+        given.keep_only(name);
         if confirm::on_terminal() {
             for param in Binding::of(&params, &given).to_ask() {
                 let known = ask::Known::default();
@@ -35,39 +43,60 @@ impl SecretFiles {
                 given.answers.insert(param.name.clone(), answer);
             }
         }
-        let secrets = bind(&params, &given)?.secrets;
-        for (name, secret) in &secrets {
-            let digest = kept.get(name).map_or("", String::as_str);
-            match state.same_secret(digest, secret)? {
-                SameSecret::Yes => {}
-                SameSecret::No => {
-                    return Err(Fault::refused(
-                        "secret_differs",
-                        format!(
-                            "the secret `{name}` is not the one that run {} was begun with",
-                            record.run
-                        ),
-                    )
-                    .next("give that one, or make a new run"));
+        let missing = || Fault::internal(format!("the secret `{name}` was given and is gone"));
+        let mut secrets = bind(&params, &given)?.secrets;
+        let secret = secrets.remove(name).ok_or_else(missing)?;
+        let kept = record.plan.secrets.get(name).map_or("", String::as_str);
+        match state.same_secret(kept, &secret)? {
+            SameSecret::Yes => {}
+            SameSecret::No => {
+                return Err(Fault::refused(
+                    "secret_differs",
+                    format!(
+                        "the secret `{name}` is not the one that run {} was begun with",
+                        record.run
+                    ),
+                )
+                .next("give that one, or make a new run"));
+            }
+            SameSecret::CannotBeTold => eprintln!(
+                "Whether the secret `{name}` is the one that the run was begun with cannot be told here: \
+                 it was begun elsewhere."
+            ),
+        }
+        Ok(secret)
+    }
+
+    /// Those that taking it back needs. One that is not given, or is another, keeps only its own steps
+    /// from being taken back.
+    pub fn to_take_back(&self, state: &StateDir, record: &RunRecord) -> Result<Secrets, Fault> {
+        let mut needed: Vec<&String> = record
+            .to_take_back()
+            .filter_map(|done| match &done.effect {
+                Effect::RunProgram { programs } if programs.undo.is_some() => Some(programs),
+                _ => None,
+            })
+            .flat_map(|programs| programs.all().flat_map(|p| p.secrets.values()))
+            .collect();
+        needed.sort();
+        needed.dedup();
+        let mut secrets = Secrets::new();
+        for name in needed {
+            match self.one(state, record, name) {
+                Ok(secret) => {
+                    secrets.insert(name.clone(), secret);
                 }
-                SameSecret::CannotBeTold => eprintln!(
-                    "Whether the secret `{name}` is the one that the run was begun with cannot be told \
-                     here: it was begun elsewhere."
-                ),
+                Err(fault)
+                    if ["param_missing", "secret_differs"].contains(&fault.code.as_str()) =>
+                {
+                    eprintln!("{}.", clean(&fault.message));
+                    if let Some(next) = fault.next {
+                        eprintln!("  {}", clean(&next));
+                    }
+                }
+                Err(fault) => return Err(fault),
             }
         }
         Ok(secrets)
-    }
-
-    /// The same for taking it back: nothing, where nothing of it needs them.
-    pub fn to_take_back(&self, state: &StateDir, record: &RunRecord) -> Result<Secrets, Fault> {
-        let needs = |effect: &Effect| match effect {
-            Effect::RunProgram { programs } => programs.all().any(|p| !p.secrets.is_empty()),
-            _ => false,
-        };
-        match record.to_take_back().any(|done| needs(&done.effect)) {
-            true => self.again(state, record),
-            false => Ok(Secrets::new()),
-        }
     }
 }

@@ -163,7 +163,6 @@ impl Apply {
                 "not confirmed: nothing was done",
             ));
         }
-        let risk = plan.risk;
         for (name, secret) in &request.params.secrets {
             plan.secrets
                 .insert(name.clone(), state.secret_digest(secret)?);
@@ -176,7 +175,7 @@ impl Apply {
             runbook_text: &request.runbook.text,
             included: request.runbook.texts(),
             runbook: Some(&request.runbook),
-            gates: &self.gates.with(self.confirmation.is_given(), risk),
+            gates: &self.gates,
         };
         let carried = begin(world, state, start).await?;
         conclude(world, state, &carried).await

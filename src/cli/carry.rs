@@ -219,11 +219,15 @@ pub async fn conclude(world: &World, state: &StateDir, carried: &Carried) -> Res
         return Ok(Exit::Interrupted);
     }
     match take_back(world, state, &record, &extent).await {
-        Ok(TakenBack::Whole) if extent == Extent::All => {
+        Ok(TakenBack::Whole { stays }) if !stays.is_empty() => {
+            eprintln!("What stays, as its plan said: {}.", stays.join(", "));
+            Ok(Exit::Remains)
+        }
+        Ok(TakenBack::Whole { .. }) if extent == Extent::All => {
             eprintln!("Nothing of run {} remains.", carried.run);
             Ok(Exit::Failed)
         }
-        Ok(TakenBack::Whole) => {
+        Ok(TakenBack::Whole { .. }) => {
             eprintln!("What was done at the other nodes stays.");
             eprintln!("Take it back:   runbook undo {}", carried.run);
             Ok(Exit::Remains)
@@ -258,9 +262,17 @@ fn by_itself(record: &RunRecord) -> Option<Extent> {
     }
 }
 
+/// The steps of an undo that leave what was done as it is meant to stay.
+pub fn lasting(plan: &Plan) -> impl Iterator<Item = &PlannedStep> {
+    plan.steps.iter().filter(|step| step.keep.is_some())
+}
+
 /// What came of taking a run back by itself.
 enum TakenBack {
-    Whole,
+    Whole {
+        /// Steps whose doing is not meant to be taken back.
+        stays: Vec<String>,
+    },
     InPart(Exit),
     NotBegun,
 }
@@ -280,7 +292,13 @@ async fn take_back(
         );
         return Ok(TakenBack::NotBegun);
     }
-    eprintln!("\nTaking it back, as every change can be put back exactly:");
+    let stays: Vec<String> = lasting(&plan)
+        .map(|step| format!("`{}`", step.id))
+        .collect();
+    match stays.is_empty() {
+        true => eprintln!("\nTaking it back, as every change can be put back exactly:"),
+        false => eprintln!("\nTaking it back, but for what is meant to stay:"),
+    }
     let start = Start {
         plan: plan.clone(),
         blobs: &blobs,
@@ -294,7 +312,7 @@ async fn take_back(
     let carried = begin(world, state, start).await?;
     carried.summary("");
     if carried.succeeded() {
-        return Ok(TakenBack::Whole);
+        return Ok(TakenBack::Whole { stays });
     }
     say_what_is_left(world, state, carried.run, record.run, &plan).await;
     eprintln!("Go on with it:  runbook resume {}", carried.run);

@@ -1,6 +1,6 @@
 //! Asking before anything is written.
 
-use crate::engine::Question;
+use crate::engine::{Question, stopped};
 use crate::fault::Fault;
 use crate::model::Secret;
 use crate::model::{Plan, PlanKind, Risk, StepId};
@@ -25,19 +25,9 @@ pub struct Gates {
     /// Answer yes at this step, which asks whether to go on; once for each
     #[arg(long, value_name = "STEP")]
     pass: Vec<String>,
-    #[arg(skip)]
-    yes: bool,
 }
 
 impl Gates {
-    /// With what was confirmed for the whole run: `--yes` counts where the risk is not high.
-    pub fn with(&self, yes: bool, risk: Risk) -> Self {
-        Self {
-            pass: self.pass.clone(),
-            yes: yes && risk != Risk::High,
-        }
-    }
-
     /// Whether the operator wants the run to go on.
     pub async fn ask(
         &self,
@@ -48,7 +38,7 @@ impl Gates {
         let named = |name: &String| {
             StepId::try_from(name.clone()).is_ok_and(|name| question.step.is_of(&name))
         };
-        if self.yes || self.pass.iter().any(named) {
+        if self.pass.iter().any(named) {
             eprintln!("    Answered on the command line: yes.");
             return Ok(true);
         }
@@ -63,17 +53,12 @@ impl Gates {
         let typed = tokio::task::spawn_blocking(|| yes("    Go on?"));
         tokio::select! {
             typed = typed => Ok(typed.unwrap_or(false)),
-            Ok(_) = stop.wait_for(|stop| *stop) => Ok(false),
+            Ok(_) = stop.wait_for(|stop| *stop) => Err(stopped()),
         }
     }
 }
 
 impl Confirmation {
-    /// Whether everything but a high risk is confirmed already.
-    pub fn is_given(&self) -> bool {
-        self.yes
-    }
-
     /// Whether the operator wants the plan carried out.
     pub fn ask(&self, plan: &Plan) -> Result<bool, Fault> {
         let what = match plan.kind {

@@ -85,7 +85,7 @@ impl PlanCommand {
             ));
         }
         say("Nothing was written.\n");
-        Ok(match self.exit_code && plan.changes() > 0 {
+        Ok(match self.exit_code && plan.may_change() {
             true => Exit::Changes,
             false => Exit::Done,
         })

@@ -2,7 +2,7 @@
 
 use super::Global;
 use super::again::SecretFiles;
-use super::carry::{Carried, Start, begin};
+use super::carry::{Carried, Start, begin, lasting};
 use super::confirm::{Confirmation, Gates};
 use super::exit::Exit;
 use super::plan::lacking;
@@ -83,7 +83,10 @@ impl Undo {
                     "look at what is there now; --force overwrites what others have changed since",
                 ));
             }
-            eprintln!("Everything is as it was before the run. Nothing was written.");
+            match lasting(&plan).next() {
+                None => eprintln!("Everything is as it was before the run. Nothing was written."),
+                Some(_) => eprintln!("There is nothing to put back; what stays is shown above."),
+            }
             return Ok(Exit::Done);
         }
         if let Some(fault) = lacking(world, &plan).await? {
@@ -132,15 +135,10 @@ pub async fn conclude_undo(
         0 => "",
         _ => " in part",
     };
-    let stays: Vec<String> = plan
-        .steps
-        .iter()
-        .filter(|step| step.keep.is_some())
-        .map(|step| format!("`{}`", step.id))
-        .collect();
+    let stays: Vec<String> = lasting(plan).map(|step| format!("`{}`", step.id)).collect();
     let stays = match stays.is_empty() {
         true => String::new(),
-        false => format!(", but for what its runbook lets stay: {}", stays.join(", ")),
+        false => format!(", but for what stays: {}", stays.join(", ")),
     };
     carried.summary(&format!("Run {of} is taken back{part}{stays}."));
     if carried.succeeded() && !faults.is_empty() {

@@ -9,7 +9,7 @@ use crate::model::{
     Effect, Now, Plan, PlanKind, Prior, Settled, Standing, StepId, Subject, gone, rolled_out,
     seen_by_controller, succeeded,
 };
-use crate::plan::{decide_now, found_so_far, question};
+use crate::plan::{Gate, decide_now, found_so_far, question};
 use crate::runbook::Runbook;
 use async_trait::async_trait;
 use serde_json::{Map, Value};
@@ -217,12 +217,18 @@ async fn drive(
                         question(world, runbook, machine.plan(), at, machine.ended()).await
                     }
                 };
-                let (answer, event) = confirm(machine.plan(), at, asked, observer).await;
-                if let Some(event) = event {
-                    observer.event(&event);
-                    journal.record(event);
+                match asked {
+                    Err(fault) => Input::Answered(Err(fault)),
+                    Ok(Gate::Idle(steps)) => Input::Decided(Ok(steps)),
+                    Ok(Gate::Ask(message)) => {
+                        let (answer, event) = confirm(machine.plan(), at, message, observer).await;
+                        if let Some(event) = event {
+                            observer.event(&event);
+                            journal.record(event);
+                        }
+                        Input::Answered(answer)
+                    }
                 }
-                Input::Answered(answer)
             }
             Ask::Rest(at) => {
                 journal.flush()?;
@@ -266,13 +272,11 @@ fn no_runbook() -> Fault {
 async fn confirm(
     plan: &Plan,
     at: usize,
-    message: Result<String, Fault>,
+    message: String,
     observer: &mut dyn Observer,
 ) -> (Result<bool, Fault>, Option<Event>) {
-    let (message, gate) = match (message, plan.steps.get(at)) {
-        (Ok(message), Some(gate)) => (message, gate),
-        (Err(fault), _) => return (Err(fault), None),
-        (Ok(_), None) => return (Err(Fault::internal("there is no such step")), None),
+    let Some(gate) = plan.steps.get(at) else {
+        return (Err(Fault::internal("there is no such step")), None);
     };
     let question = Question {
         step: gate.id.clone(),
@@ -302,7 +306,8 @@ async fn rest(plan: &Plan, at: usize, until: Option<Until>, mut stop: Stop) -> R
     }
 }
 
-fn stopped() -> Fault {
+/// The operator has stopped what was waited for.
+pub fn stopped() -> Fault {
     Fault::refused("stopped", "stopped by the operator while waiting")
         .next("what was begun goes on by itself")
 }

@@ -7,7 +7,8 @@ use crate::journal::{
     EffectRecord, EffectState, Ending, Event, Outcome, Permit, RunRecord, StepResult,
 };
 use crate::model::{
-    Effect, EffectId, OnFailure, Plan, PlanKind, PlannedStep, Scope, Standing, StepId, Verdict,
+    Effect, EffectId, OnFailure, Plan, PlanKind, PlannedStep, Programs, Scope, Standing, StepId,
+    Verdict,
 };
 use serde_json::{Map, Value};
 
@@ -104,6 +105,8 @@ enum Doing {
     Performing,
     /// Looking whether an effect happened whose answer was lost.
     Finding(Fault),
+    /// Looking what became of an attempt that failed, before the next.
+    Again,
     Settling,
     Watching,
     Deciding,
@@ -131,6 +134,10 @@ pub struct Machine {
     failures: u32,
     /// Whether what failed has certainly ended, however much of it was done.
     at_rest: bool,
+    /// Whether the effect under way was begun before.
+    intended: bool,
+    /// It is run whatever its check says: what verifies it did not agree.
+    blind: bool,
     /// Steps that failed, and without which it goes on.
     passed_over: Vec<StepId>,
     /// The last word on each step that has ended, in this sitting or an earlier one.
@@ -154,6 +161,8 @@ impl Machine {
             stopping: false,
             failures: 0,
             at_rest: false,
+            intended: false,
+            blind: false,
             passed_over: Vec::new(),
             ended: Vec::new(),
             begun: Vec::new(),
@@ -237,9 +246,27 @@ impl Machine {
             (Doing::Recalling(state), Input::Looked(looked)) => {
                 self.recalled(state, looked, records)
             }
+            (Doing::Again, Input::Looked(looked)) => match looked {
+                Ok(Standing::After) => self.done(records),
+                Ok(Standing::Before) => {
+                    self.attempt += 1;
+                    self.intend()
+                }
+                // Its author wants it tried again, whatever there is.
+                Ok(Standing::Unclear { .. }) => {
+                    self.attempt += 1;
+                    self.blind = true;
+                    self.intend()
+                }
+                Ok(Standing::Other { now }) => self.drifted(&now, records),
+                Err(fault) => self.fail(Ending::Failed, fault, records),
+            },
             (Doing::Looking, Input::Looked(looked)) => match looked {
                 Ok(Standing::Before) => self.intend(),
                 Ok(Standing::After) => {
+                    let id = self.effect_id();
+                    self.step_changed |=
+                        id.is_some_and(|id| self.made.iter().any(|made| made.same_effect(&id)));
                     self.outcome(Outcome::AlreadySo, records);
                     self.settle()
                 }
@@ -248,6 +275,7 @@ impl Machine {
                 Err(fault) => self.fail(Ending::Failed, fault, records),
             },
             (Doing::Intending, Input::Permitted(permit)) => {
+                self.intended = true;
                 self.doing = Doing::Performing;
                 Ask::Perform(permit)
             }
@@ -286,7 +314,8 @@ impl Machine {
                 self.begin_effect(records)
             }
             (Doing::Watching, Input::Settled(Ok(()))) => self.verified(records),
-            (Doing::Deciding, Input::Decided(Ok(steps))) => {
+            // A gate that is not needed any more is decided, too.
+            (Doing::Deciding | Doing::Asking, Input::Decided(Ok(steps))) => {
                 if let Some(step) = self.plan.steps.get(self.step) {
                     records.push(Event::Decided {
                         step: step.id.clone(),
@@ -298,7 +327,7 @@ impl Machine {
                 self.next_step(records)
             }
             (Doing::Deciding, Input::Decided(Err(fault))) => {
-                self.fail(Ending::Failed, fault, records)
+                self.fail(ending_of(&fault), fault, records)
             }
             (Doing::Asking, Input::Answered(Ok(true))) => self.verified(records),
             (Doing::Asking, Input::Answered(answer)) => {
@@ -307,16 +336,21 @@ impl Machine {
                         .next("resume asks again")
                 };
                 let fault = answer.err().unwrap_or_else(declined);
-                self.end_step(Ending::Failed, fault, records)
+                self.end_step(ending_of(&fault), fault, records)
             }
             (Doing::Resting, Input::Rested(Ok(()))) => match self.plan.steps.get(self.step) {
                 Some(step) if step.verdict.effects().is_empty() => self.next_step(records),
-                _ => match self.current_effect() {
-                    Some(effect) => {
+                _ => match (self.current_effect(), self.effect_id()) {
+                    // What became of the last attempt is seen, by all that its author gave to see it.
+                    (Some(effect), Some(id)) if self.intended && effect.on_host().is_some() => {
+                        self.doing = Doing::Again;
+                        Ask::Find(id, effect)
+                    }
+                    (Some(effect), _) => {
                         self.attempt += 1;
                         self.look(effect)
                     }
-                    None => self.verified(records),
+                    (None, _) => self.verified(records),
                 },
             },
             (Doing::Resting, Input::Rested(Err(fault))) => {
@@ -417,6 +451,7 @@ impl Machine {
     /// The next effect of the step, from the beginning or from where an earlier sitting left it.
     fn begin_effect(&mut self, records: &mut Vec<Event>) -> Ask {
         self.attempt = 1;
+        (self.intended, self.blind) = (false, false);
         let (Some(effect), Some(id)) = (self.current_effect(), self.effect_id()) else {
             return self.verified(records);
         };
@@ -435,6 +470,7 @@ impl Machine {
             }
             Some(known) => {
                 self.attempt = known.id.attempt;
+                self.intended = true;
                 self.doing = Doing::Recalling(known.state);
                 Ask::Find(known.id, effect)
             }
@@ -472,7 +508,11 @@ impl Machine {
             }
             Ok(Standing::Before) => self.drifted("it was changed, and is as before again", records),
             Ok(Standing::Other { now }) => self.drifted(&now, records),
-            Ok(Standing::Unclear { why }) => self.unclear(&why, records),
+            Ok(Standing::Unclear { why }) => {
+                // It has ended, however much of it was done.
+                self.at_rest = self.current_effect().is_some_and(|e| e.on_host().is_some());
+                self.unclear(&why, records)
+            }
             Err(fault) if state == EffectState::Open => self.fail(Ending::Unknown, fault, records),
             Err(fault) => self.fail(Ending::Failed, fault, records),
         }
@@ -534,6 +574,15 @@ impl Machine {
         match (self.effect_id(), self.current_effect()) {
             (Some(id), Some(effect)) => {
                 self.doing = Doing::Intending;
+                let effect = match effect {
+                    Effect::RunProgram { programs } if self.blind => Effect::RunProgram {
+                        programs: Box::new(Programs {
+                            blind: true,
+                            ..*programs
+                        }),
+                    },
+                    effect => effect,
+                };
                 Ask::Intend(id, effect)
             }
             _ => self.lost(),
@@ -655,10 +704,23 @@ impl Machine {
             }
         }
         if passes {
+            self.forget_what_rests_on_it();
             self.after_step();
             return self.next_step(records);
         }
         self.end(ending, Some(fault))
+    }
+
+    /// Later steps that were decided by what the step under way would do are decided anew.
+    fn forget_what_rests_on_it(&mut self) {
+        let Some(failed) = self.plan.steps.get(self.step).map(|step| step.id.clone()) else {
+            return;
+        };
+        for later in self.plan.steps.iter_mut().skip(self.step + 1) {
+            if later.rests_on.iter().any(|id| failed.is_of(id)) {
+                later.verdict = Verdict::Late;
+            }
+        }
     }
 
     /// What is to be said at the end of a run that went on without some of its steps.

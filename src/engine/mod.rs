@@ -3,5 +3,5 @@
 mod drive;
 mod machine;
 
-pub use drive::{Observer, Question, Stop, Waiting, run};
+pub use drive::{Observer, Question, Stop, Waiting, run, stopped};
 pub use machine::{Ask, End, Input, Machine, Turn};

@@ -107,7 +107,7 @@ impl Journal {
         for (digest, bytes) in blobs.iter() {
             write_blob(&self.folder, digest, bytes)?;
         }
-        Ok(())
+        sync(&self.folder.join(BLOBS))
     }
 
     /// Takes an event down; it becomes durable with the next intent or [`Self::flush`].

@@ -117,7 +117,7 @@ impl StepId {
         for c in key.chars() {
             match c {
                 '[' | ']' | '%' => text.push_str(&format!("%{:02X}", u32::from(c))),
-                c if c.is_control() || c.is_whitespace() => {
+                c if c.is_whitespace() || crate::fault::hidden(c) => {
                     text.push_str(&format!("%{:02X}", u32::from(c)));
                 }
                 c => text.push(c),

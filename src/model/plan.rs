@@ -258,6 +258,9 @@ pub struct PlannedStep {
     /// Why what it does stays when the run is taken back; `None`: it is taken back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep: Option<String>,
+    /// The steps that it names: what it is was decided by what they do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rests_on: Vec<StepId>,
 }
 
 impl PlannedStep {
@@ -277,6 +280,7 @@ impl PlannedStep {
             timeout: None,
             on_failure: OnFailure::default(),
             keep: None,
+            rests_on: Vec::new(),
         }
     }
 
@@ -419,6 +423,11 @@ impl Plan {
         if let Some(step) = self.steps.iter_mut().find(is) {
             step.outputs = outputs;
         }
+    }
+
+    /// Whether anything may be changed by it, as far as that is known.
+    pub fn may_change(&self) -> bool {
+        self.changes() > 0 || self.steps.iter().any(PlannedStep::is_late)
     }
 
     pub fn changes(&self) -> usize {

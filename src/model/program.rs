@@ -111,6 +111,9 @@ pub struct Programs {
     pub undo: Option<Program>,
     /// Seconds that each of them may take.
     pub limit: u64,
+    /// Seconds that what takes it back may take, where these are others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo_limit: Option<u64>,
     /// What they print is not kept.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sensitive: bool,
@@ -141,6 +144,8 @@ impl Programs {
         Some(Self {
             apply: undo,
             undo: Some(self.apply.clone()),
+            limit: self.undo_limit.unwrap_or(self.limit),
+            undo_limit: self.undo_limit.map(|_| self.limit),
             back: !self.back,
             blind: false,
             ..self.clone()
@@ -169,6 +174,7 @@ impl Programs {
             verify: Some(program("verify")),
             undo: Some(program("undo")),
             limit: 60,
+            undo_limit: None,
             sensitive: false,
             back: false,
             blind: false,

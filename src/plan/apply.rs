@@ -33,7 +33,7 @@ pub struct Planned {
 /// Looks at the world and decides each step, without writing anything.
 pub async fn plan(world: &World, request: &Request) -> Result<Planned, Fault> {
     let runbook = &request.runbook;
-    let params = &secret_refs(&runbook.params, &request.params.values);
+    let params = &secret_refs(&runbook.params, &request.params);
     world.hosts.know(request.params.secrets.clone());
     if runbook.targets == TargetKind::Cluster && !request.nodes.is_empty() {
         return Err(Fault::input(

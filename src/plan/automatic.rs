@@ -80,6 +80,13 @@ pub fn automatic(record: &RunRecord) -> Automatic {
             _ => true,
         })
         .collect();
+    let stays = |effect: &&&EffectRecord| {
+        let step = record.plan.step(&effect.id.step, &effect.id.scope);
+        step.is_some_and(|step| step.keep.is_some())
+    };
+    if !within.is_empty() && within.iter().filter(stays).count() == within.len() {
+        return not("what was done stays, as its runbook says");
+    }
     if within.is_empty() {
         return not("nothing was done where it failed; what was done elsewhere stays");
     }

@@ -3,7 +3,7 @@
 use super::order::entries;
 use super::step::Planner;
 use crate::actions::{Look, World};
-use crate::fault::Fault;
+use crate::fault::{Class, Fault};
 use crate::journal::StepResult;
 use crate::model::{Blobs, Plan, PlannedStep, Scope, StepId, Verdict};
 use crate::runbook::Runbook;
@@ -35,23 +35,51 @@ pub async fn decide_now(
     };
     for entry in entries(runbook) {
         if late.id.is_of(&entry.id()) {
-            planner.plan(&entry, &late.scope).await?;
+            // What is wrong with it now is no mistake on the command line any more.
+            let planned = planner.plan(&entry, &late.scope).await;
+            planned.map_err(|fault| match fault.class {
+                Class::Input => Fault {
+                    class: Class::Definite,
+                    ..fault
+                },
+                _ => fault,
+            })?;
         }
     }
     let Planner {
         mut steps, blobs, ..
     } = planner;
-    // Whoever allowed the step has allowed what it turns out to be.
+    // Whoever allowed the step has allowed what it turns out to be; but it must turn out to be something.
     for step in &mut steps {
-        if step.is_late() {
+        if step.id == late.id && step.is_late() {
             let why = "it still cannot be told what it would do".to_owned();
             step.verdict = Verdict::Refused { why, next: None };
         }
+    }
+    // Nothing of it is begun where some of it must not be; resume decides it anew.
+    let refused = steps.iter().find_map(|step| match &step.verdict {
+        Verdict::Refused { why, next } => Some((step, why, next)),
+        _ => None,
+    });
+    if let Some((step, why, next)) = refused {
+        let message = format!("step `{}` is refused: {why}", step.id);
+        return Err(Fault {
+            next: next.clone(),
+            ..Fault::refused("step_refused", message)
+        });
     }
     match steps.is_empty() {
         true => Err(gone()),
         false => Ok((steps, blobs)),
     }
+}
+
+/// What a gate turns out to be.
+#[derive(Debug)]
+pub enum Gate {
+    Ask(String),
+    /// It is not needed any more.
+    Idle(Vec<PlannedStep>),
 }
 
 /// What is asked at the gate with the position `at`, with what was found by now.
@@ -61,13 +89,16 @@ pub async fn question(
     plan: &Plan,
     at: usize,
     ended: &Ended,
-) -> Result<String, Fault> {
+) -> Result<Gate, Fault> {
     let (steps, _) = decide_now(world, runbook, plan, at, ended).await?;
-    let message = steps.into_iter().find_map(|step| match step.verdict {
-        Verdict::Gate { message } => Some(message),
+    let message = steps.iter().find_map(|step| match &step.verdict {
+        Verdict::Gate { message } => Some(message.clone()),
         _ => None,
     });
-    message.ok_or_else(gone)
+    Ok(match message {
+        Some(message) => Gate::Ask(message),
+        None => Gate::Idle(steps),
+    })
 }
 
 /// What the steps before the one with the position `at` have found: for each its id, where, and what.

@@ -13,7 +13,7 @@ mod undo;
 
 pub use apply::{Planned, Request, plan};
 pub use automatic::{Automatic, automatic};
-pub use later::{decide_now, found_so_far, question};
+pub use later::{Gate, decide_now, found_so_far, question};
 pub use saved::{Difference, SavedPlan, differences, digest};
 pub use undo::{Extent, UndoPlan, undo_plan};
 #[cfg(test)]

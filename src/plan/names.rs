@@ -5,7 +5,7 @@ use crate::actions::literal;
 use crate::fault::Fault;
 use crate::journal::StepResult;
 use crate::model::{PlannedStep, Prior, Scope, StepId, Verdict};
-use crate::runbook::{Condition, Runbook, Step, TemplateError, render_arguments};
+use crate::runbook::{Condition, Runbook, Step, render_arguments};
 use serde_json::{Map, Value, json};
 
 /// The runbook in which a step stands, with what its names stand for.
@@ -107,6 +107,15 @@ enum Missing {
     Never(String),
 }
 
+impl Missing {
+    fn resolved<T>(self) -> Resolved<T> {
+        match self {
+            Self::Later(why) => Resolved::Later(why),
+            Self::Never(why) => Resolved::Never(why),
+        }
+    }
+}
+
 impl Known {
     pub fn of(context: &Context<'_>, scope: &Scope, earlier: Earlier<'_>) -> Self {
         let mut names = context.names(scope);
@@ -143,19 +152,33 @@ impl Known {
         let used = names_in_templates(with);
         match render_arguments(literal(uses), with, &self.names) {
             Ok(value) => Ok(Resolved::Is(value)),
-            Err(e @ TemplateError::Missing { .. }) => {
-                self.resolve(&used).ok_or_else(|| e.to_string())
-            }
-            Err(e) => Err(e.to_string()),
+            Err(e) => self.resolve(&used).ok_or_else(|| e.to_string()),
         }
     }
 
     /// Whether a condition holds. What it does not look at need not be known.
     pub fn holds(&self, condition: &Condition) -> Result<Resolved<bool>, String> {
+        // Whether a field is there is asked of it before it can be there.
+        if condition.asks_for_presence()
+            && let Some(unresolved) = self.overlapping(&condition.names())
+        {
+            return Ok(unresolved);
+        }
         match condition.holds(&self.names) {
             Ok(holds) => Ok(Resolved::Is(holds)),
             Err(e) => self.resolve(&condition.names()).ok_or(e),
         }
+    }
+
+    /// Why something at, above or below one of the names has no value.
+    fn overlapping<T>(&self, used: &[String]) -> Option<Resolved<T>> {
+        let below = |a: &str, b: &str| a.strip_prefix(b).is_some_and(|rest| rest.starts_with('.'));
+        let overlaps = |name: &str| {
+            let near = |used: &String| used == name || below(used, name) || below(name, used);
+            used.iter().any(near)
+        };
+        let (_, missing) = self.missing.iter().find(|(name, _)| overlaps(name))?;
+        Some(missing.clone().resolved())
     }
 
     /// Why one of the names has no value.
@@ -174,10 +197,7 @@ impl Known {
             let longest = self.missing.iter().filter(|(name, _)| is(used, name));
             longest.max_by_key(|(name, _)| name.len())
         })?;
-        Some(match &missing.1 {
-            Missing::Later(why) => Resolved::Later(why.clone()),
-            Missing::Never(why) => Resolved::Never(why.clone()),
-        })
+        Some(missing.1.clone().resolved())
     }
 }
 
@@ -234,6 +254,16 @@ impl Found {
                     id.as_str().rsplit('/').next().unwrap_or_default()
                 )))
             }
+            None if steps.len() > 1 => {
+                Err(Missing::Never(match steps.iter().all(|s| s.id == *id) {
+                    true => {
+                        format!("`{id}` happens at several nodes, and gives one output for each")
+                    }
+                    false => {
+                        format!("`{id}` consists of several steps, and gives no output of its own")
+                    }
+                }))
+            }
             _ => Err(Missing::Later(format!(
                 "it rests on what `{id}` gives, which is known once that has run"
             ))),
@@ -248,6 +278,18 @@ fn one<'a>(id: &StepId, steps: &[&'a PlannedStep]) -> Option<&'a PlannedStep> {
         [one] if one.id == *id => Some(one),
         _ => None,
     }
+}
+
+/// The steps of the same runbook that are named in a value's templates, or in a condition.
+pub fn steps_named(values: &[&Value], condition: Option<&Condition>) -> Vec<String> {
+    let templates = values.iter().flat_map(|value| names_in_templates(value));
+    let names = templates.chain(condition.map(Condition::names).unwrap_or_default());
+    let mut steps: Vec<String> = names
+        .filter_map(|name| Some(name.strip_prefix("steps.")?.split('.').next()?.to_owned()))
+        .collect();
+    steps.sort();
+    steps.dedup();
+    steps
 }
 
 /// The dotted names that stand in the templates of a value.

@@ -1,13 +1,13 @@
 //! What one step would do, at one place: its templates rendered, its conditions decided, its kind
 //! asked.
 
-use super::names::{Context, Earlier, Known, Resolved, items};
+use super::names::{Context, Earlier, Known, Resolved, items, steps_named};
 use super::order::Entry;
 use crate::actions::{Look, Made, Place, step};
 use crate::fault::Fault;
 use crate::journal::StepResult;
 use crate::model::{
-    Blobs, Effect, PlannedStep, Programs, Scope, StepId, Target, UndoClass, Verdict,
+    Blobs, Effect, PlannedStep, Prior, Programs, Scope, StepId, Target, UndoClass, Verdict,
 };
 use crate::runbook::{CONFIRM, Runbook, Step, bind_values};
 use serde_json::{Map, Value};
@@ -221,7 +221,25 @@ impl<'a> Planner<'a, '_> {
                 .filter(|_| self.ended.is_empty()),
         };
         let prior = self.earlier().prior();
-        let made = match made.plan(self.look, place, prior).await {
+        let planned = match made.plan(self.look, place, prior).await {
+            // What is looked at right after a change may take its time.
+            Ok(refused) if refused.verdict.is_refused() && !self.ended.is_empty() => {
+                let late = [PlannedStep::new(
+                    id.clone(),
+                    scope.clone(),
+                    "",
+                    "",
+                    Verdict::Late,
+                )];
+                let patient = made.plan(self.look, place, Prior { steps: &late }).await;
+                match patient {
+                    Ok(patient) if matches!(patient.verdict, Verdict::Check { .. }) => Ok(patient),
+                    _ => Ok(refused),
+                }
+            }
+            planned => planned,
+        };
+        let made = match planned {
             Ok(made) => made,
             // What an earlier step refuses is what is to be said; this may be its consequence.
             Err(fault) if prior.steps.iter().any(|step| step.verdict.is_refused()) => Made {
@@ -302,6 +320,13 @@ impl<'a> Planner<'a, '_> {
             timeout: text.timeout.map(|timeout| timeout.as_secs()),
             on_failure: text.on_failure,
             keep: text.keep.clone(),
+            rests_on: steps_named(
+                &[&text.with, text.for_each.as_ref().unwrap_or(&Value::Null)],
+                text.when.as_ref(),
+            )
+            .iter()
+            .filter_map(|name| Some(context.id(&StepId::new(name)?)))
+            .collect(),
             ..PlannedStep::new(
                 id.clone(),
                 scope.clone(),
@@ -374,7 +399,10 @@ fn limited(mut verdict: Verdict, timeout: Option<std::time::Duration>) -> Verdic
         return verdict;
     };
     let limit = |programs: &mut Programs| {
-        programs.limit = programs.limit.min(timeout.as_secs().max(1));
+        let limit = programs.limit.min(timeout.as_secs().max(1));
+        // What takes it back has its own time.
+        programs.undo_limit = Some(programs.limit).filter(|own| *own != limit);
+        programs.limit = limit;
     };
     for effect in verdict.effects_mut() {
         if let Effect::RunProgram { programs } = effect {

@@ -87,7 +87,14 @@ pub async fn undo_plan(
             blobs.insert(state.blob(record.run, digest)?);
         }
         if let Some(verdict) = planned.and_then(lasting) {
-            steps.push(taking_back(&steps, record, done, verdict));
+            let keep = match &verdict {
+                Verdict::NoChange { why } => Some(why.clone()),
+                _ => None,
+            };
+            steps.push(PlannedStep {
+                keep,
+                ..taking_back(&steps, record, done, verdict)
+            });
             continue;
         }
         let owner = match (inverse.rolls_pods(), inverse.subject()) {

@@ -68,7 +68,7 @@ pub(super) struct StepText {
     pub for_each: Option<ForEach>,
     /// How often it is tried again after a failure that is certain.
     pub retry: Option<RetryText>,
-    /// How long all of it may take, with its retries.
+    /// How long its waits and attempts may take in all, and each of its programs.
     pub timeout: Option<DurationText>,
     /// What happens when it fails.
     #[serde(default)]

@@ -39,7 +39,9 @@ pub fn render_question(question: &Question) -> String {
             page.paragraph("      ", found);
         }
     }
-    page.paragraph("    ", &question.message);
+    for line in question.message.lines() {
+        page.paragraph("    ", line);
+    }
     page.out.trim_end().to_owned()
 }
 
@@ -156,7 +158,8 @@ impl Page {
         }
         if let Some(timeout) = step.timeout {
             let text = super::text::seconds(std::time::Duration::from_secs(timeout));
-            self.paragraph("      takes at most: ", &text);
+            let text = format!("{text} for its waits and attempts, and for each program");
+            self.paragraph("      at most: ", &text);
         }
         match step.on_failure {
             OnFailure::Undo => {}
@@ -165,8 +168,8 @@ impl Page {
                 "the run ends, and what was done stays",
             ),
             OnFailure::Continue => self.paragraph(
-                "      if it certainly fails: ",
-                "the run goes on without it, and says so at its end",
+                "      if it fails: ",
+                "the run goes on without it, unless nobody knows whether it still happens; its end says so",
             ),
         }
     }
@@ -357,8 +360,15 @@ fn verdict_words(verdict: &Verdict) -> (StyledObject<&'static str>, &'static str
 /// What happens when a step fails: said before, so that nobody is surprised then.
 fn failure_words(plan: &Plan) -> String {
     let stops = "it stops there, and says what was done and how to go on or back";
-    let exact = |step: &&PlannedStep| step.verdict.undo() == Some(&UndoClass::Exact);
-    let changing: Vec<&PlannedStep> = plan.steps.iter().filter(|s| s.verdict.changes()).collect();
+    let exact = |step: &&PlannedStep| {
+        let exact = step.keep.is_some() || step.verdict.undo() == Some(&UndoClass::Exact);
+        exact && !step.is_late() && step.on_failure == OnFailure::Undo
+    };
+    let changing: Vec<&PlannedStep> = plan
+        .steps
+        .iter()
+        .filter(|step| step.verdict.changes() || step.is_late())
+        .collect();
     let back = match plan.targets.len() {
         0 | 1 => "what was done is taken back by itself",
         _ => {

@@ -3,7 +3,7 @@
 use super::plan::render_step;
 use super::text::{clean, paragraph, seconds, width};
 use crate::journal::{Event, Outcome, StepResult};
-use crate::model::{Exit, Plan, PlannedStep, Ran, Scope, StepId};
+use crate::model::{Exit, OnFailure, Plan, PlannedStep, Ran, Scope, StepId};
 use console::style;
 use jiff::Timestamp;
 use std::time::Duration;
@@ -60,7 +60,8 @@ impl Telling {
             Event::Decided { step, scope, steps } => self.decided(step, scope, steps),
             Event::Asked { message, yes, .. } => {
                 let answer = if *yes { "yes" } else { "no" };
-                vec![self.line("      ", &format!("asked: {message} {answer}"))]
+                let message: Vec<&str> = message.lines().collect();
+                vec![self.line("      ", &format!("asked: {} {answer}", message.join(" ")))]
             }
             Event::Retrying { fault, attempt, .. } => {
                 let text = format!(
@@ -174,9 +175,15 @@ impl Telling {
                 };
                 vec![Told::Line(format!("  {mark} {name}{note}{took}"))]
             }
-            StepResult::Failed { .. } => {
+            StepResult::Failed { fault } => {
                 let mark = style("✗").red().for_stderr();
-                vec![Told::Line(format!("  {mark} {name}{took}"))]
+                let mut told = vec![Told::Line(format!("  {mark} {name}{took}"))];
+                // The end of the run does not say why.
+                let passes = |step: &PlannedStep| step.on_failure == OnFailure::Continue;
+                if self.step(id, scope).is_some_and(passes) {
+                    told.push(self.line("      ", &fault.message));
+                }
+                told
             }
         }
     }

@@ -47,6 +47,7 @@ pub const CASES: &[Case] = &[
 
 fn programs(apply: &str) -> Programs {
     Programs {
+        undo_limit: None,
         host: host_as(Identity::root()),
         check: None,
         apply: script(apply, &[]),

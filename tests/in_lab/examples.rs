@@ -36,7 +36,14 @@ fn nodes(lab: &Lab) -> Result<(), String> {
         .exits(3)?
         .says(&["running[no-such-unit]", "no-such-unit is not running"])?;
 
-    let why = ["--node", NODE, "--param", "why=a new disk"];
+    let why = [
+        "--node",
+        NODE,
+        "--param",
+        "why=a new disk",
+        "--pass",
+        "work",
+    ];
     let ran = apply(&program, "maintain-node", &why)?
         .exits(0)?
         .says(&["`kernel` (node03): 6.", "4 changes, verified"])?;
@@ -79,7 +86,7 @@ fn workloads(lab: &Lab) -> Result<(), String> {
     .says(&["kubectl-client-side-apply", "1 change, verified"])?;
     program.run(&["undo", &level.run()?, "--yes"])?.exits(0)?;
     let of = ["namespace=kube-system", "workload=calico-kube-controllers"];
-    let of = ["--param", of[0], "--param", of[1]];
+    let of = ["--param", of[0], "--param", of[1], "--pass", "sure"];
     apply(&program, "restart-workload", &of)?
         .exits(0)?
         .says(&["Start them anew?", "1 change, verified"])?;

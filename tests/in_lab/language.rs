@@ -26,7 +26,7 @@ pub const CASES: &[Case] = &[
         name: "language::killed_at_some_points_it_is_resumed",
         suite: Suite::Quick,
         dirties: Dirties::Mesh,
-        run: |lab| killed(lab, 4),
+        run: |lab| killed(lab, 2),
     },
     Case {
         name: "language::killed_at_every_point_it_is_resumed",
@@ -117,7 +117,7 @@ fn there_and_back(lab: &Lab) -> Result<(), String> {
             "parts[one] Keep each part of it (one) exact",
             "not needed: `steps.parts.changed && steps.token.output == 'three'` does not hold",
             "attempt 2 failed, it is tried again",
-            "6 changes, verified",
+            "7 changes, verified",
         ])?;
     expect("the files", &files(lab)?.as_str(), &AFTER)?;
     program.run(&["history", "show", &run])?.exits(0)?.says(&[
@@ -188,10 +188,10 @@ fn failures(lab: &Lab) -> Result<(), String> {
     let (ran, left) = apply("continue")?;
     ran.exits(6)?
         .says(&["step `fails` failed, and the run went on without it, as its runbook says"])?;
-    expect("the files", &left.as_str(), &"after: x \nbefore: x \n")?;
+    expect("the files", &left.as_str(), &"after: x\nbefore: x\n")?;
     let (ran, left) = apply("stop")?;
     ran.exits(6)?.says(&["It is not taken back by itself"])?;
-    expect("the files", &left.as_str(), &"before: x \n")
+    expect("the files", &left.as_str(), &"before: x\n")
 }
 
 /// Everything in a folder that has these bytes in it.
@@ -255,8 +255,8 @@ fn secrets(lab: &Lab) -> Result<(), String> {
     let undo = ["undo", &run, "--yes"];
     program
         .run(&undo)?
-        .exits(2)?
-        .says(&["`password` is not given"])?;
+        .exits(3)?
+        .says(&["`password` is not given", "nothing can be taken back"])?;
     let wrong: &[(&str, &OsStr)] = &[("RUNBOOK_PARAM_PASSWORD", OsStr::new("other"))];
     program
         .run_with(&undo, wrong)?

@@ -977,3 +977,130 @@ fn what_is_late_is_decided_only_where_it_was_allowed() {
     let end = script.run(&mut machine_of(PlanKind::Apply, vec![unknown()], &["s0"]));
     assert_eq!(end.ending, Ending::Done);
 }
+
+fn on_host() -> Verdict {
+    let programs = Box::new(test_events::programs());
+    test_events::change(vec![Effect::RunProgram { programs }])
+}
+
+fn failed() -> Fault {
+    Fault::indeterminate("program_failed", "x")
+}
+
+fn unclear() -> Standing {
+    Standing::Unclear { why: "x".into() }
+}
+
+#[test]
+fn a_program_is_tried_again_only_after_its_last_attempt_was_looked_at_whole() {
+    // It says that it failed, and is found to be done all the same.
+    let mut script = Script::new();
+    script.writes = vec![Err(failed())];
+    script.looks = vec![
+        Ok(Standing::Before),
+        Ok(Standing::Before),
+        Ok(Standing::After),
+    ];
+    let end = script.run(&mut machine_with(vec![on_host()], three_times));
+    assert_eq!((end.ending, end.made), (Ending::Done, 1));
+    insta::assert_snapshot!(script.log.join("\n"), @"
+    start s0
+    look
+    intend s0@run#1
+    write s0@run#1
+    find
+    outcome s0@run#1 unknown
+    again s0 after 1
+    rest 0
+    find
+    outcome s0@run#1 done
+    settle
+    end s0 verified changed=true
+    over Done
+    ");
+    // What verifies it goes on to disagree: it is never called done.
+    let mut script = Script::new();
+    script.writes = vec![Err(failed()), Err(failed()), Err(failed())];
+    script.looks = vec![Ok(Standing::Before)];
+    script.looks.extend((0..5).map(|_| Ok(unclear())));
+    let mut machine = machine_with(vec![on_host()], three_times);
+    let end = script.run(&mut machine);
+    assert_eq!((end.ending, end.made), (Ending::Unknown, 1));
+    assert_eq!(
+        script.log.iter().filter(|l| l.starts_with("write")).count(),
+        3
+    );
+    assert!(machine.blind);
+}
+
+#[test]
+fn what_an_earlier_attempt_did_is_a_change_of_the_step() {
+    let mut script = Script::new();
+    script.writes = vec![Ok(())];
+    script.settles = vec![Err(Fault::definite("overwritten", "x"))];
+    script.looks = vec![Ok(Standing::Before), Ok(Standing::After)];
+    let end = script.run(&mut machine_with(vec![change(&["a"])], three_times));
+    assert_eq!((end.ending, end.made), (Ending::Done, 1));
+    assert!(
+        script
+            .log
+            .contains(&"end s0 verified changed=true".to_owned())
+    );
+}
+
+#[test]
+fn a_run_goes_on_without_a_program_that_has_ended_also_after_it_was_killed() {
+    let goes_on = |step: &mut PlannedStep| step.on_failure = OnFailure::Continue;
+    let mut script = Script::new();
+    script.writes = vec![Err(failed())];
+    script.looks = vec![Ok(Standing::Before), Ok(unclear())];
+    let end = script.run(&mut machine_with(vec![on_host(), unchanged()], goes_on));
+    assert_eq!(end.fault.unwrap().code, PASSED_OVER);
+
+    let mut machine = machine_with(vec![on_host(), unchanged()], goes_on);
+    let effect = machine.plan.steps[0].verdict.effects()[0].clone();
+    let id = EffectId {
+        step: StepId::new("s0").unwrap(),
+        scope: Scope::Run,
+        item: String::new(),
+        attempt: 1,
+    };
+    let start = test_events::start_of(RunId::generate(), machine.plan.clone());
+    let intent = Event::Intent { id, effect };
+    let record = RunRecord::fold(test_events::entries(vec![start, intent])).unwrap();
+    machine = Machine::resume(&record);
+    let mut script = Script::new();
+    script.looks = vec![Ok(unclear())];
+    let end = script.run(&mut machine);
+    assert_eq!(end.fault.unwrap().code, PASSED_OVER);
+    assert!(script.log.contains(&"end s1 unchanged".to_owned()));
+}
+
+#[test]
+fn what_rests_on_a_step_that_failed_is_decided_anew() {
+    let mut machine = machine_with(vec![change(&["a"]), change(&["b"]), change(&["c"])], |_| {});
+    machine.plan.steps[0].on_failure = OnFailure::Continue;
+    machine.plan.steps[1].rests_on = vec![StepId::new("s0").unwrap()];
+    let mut script = Script::new();
+    script.writes = vec![Err(rejected())];
+    script.decided = vec![Ok(vec![step("s1", Scope::Run, unchanged())])];
+    let end = script.run(&mut machine);
+    assert_eq!((end.ending, end.made), (Ending::Failed, 1));
+    assert!(script.log.contains(&"decided s1: s1".to_owned()));
+    assert!(
+        script
+            .log
+            .contains(&"end s2 verified changed=true".to_owned())
+    );
+}
+
+#[test]
+fn ctrl_c_at_a_gate_stops_the_run() {
+    let gate = Verdict::Gate {
+        message: "sure?".into(),
+    };
+    let mut script = Script::new();
+    script.answers = vec![Err(Fault::refused("stopped", "x"))];
+    let end = script.run(&mut machine_with(vec![gate], |_| {}));
+    assert_eq!(end.ending, Ending::Stopped);
+}

@@ -165,8 +165,52 @@ fn of_a_step_that_is_repeated_only_its_changing_is_known() {
     );
     assert!(matches!(
         rendered(&steps, &n1, "{{ steps.make.output }}"),
-        Ok(Resolved::Later(_))
+        Ok(Resolved::Never(_))
     ));
+}
+
+#[test]
+fn what_is_not_known_yet_is_not_taken_for_absent() {
+    let n1 = target("n1");
+    let steps = [step("make", n1.clone(), change(), Value::Null)];
+    for text in [
+        "{{#if steps.make.output}}found{{else}}not found{{/if}}",
+        "{{#unless steps.make.output}}not found{{/unless}}",
+        "{{#each steps.make.output}}x{{else}}none{{/each}}",
+    ] {
+        let rendered = rendered(&steps, &n1, text);
+        assert!(matches!(rendered, Ok(Resolved::Later(_))), "{text}");
+    }
+    for source in ["!has(steps.make.output)", "'output' in steps.make"] {
+        let holds = holds(&steps, &n1, source);
+        assert!(
+            matches!(holds, Ok(Resolved::Later(_))),
+            "{source}: {holds:?}"
+        );
+    }
+}
+
+#[test]
+fn what_stands_in_a_branch_that_is_not_taken_need_not_be_known() {
+    let n1 = target("n1");
+    let steps = [step("make", n1.clone(), idle(), Value::Null)];
+    let text = "{{#if steps.make.changed}}{{ steps.make.output }}{{else}}as before{{/if}}";
+    assert_eq!(
+        rendered(&steps, &n1, text),
+        Ok(Resolved::Is(json!("as before")))
+    );
+}
+
+#[test]
+fn of_a_step_at_several_nodes_there_is_not_the_one_output() {
+    let steps = [
+        step("find", target("n1"), idle(), json!({"output": "1"})),
+        step("find", target("n2"), idle(), json!({"output": "2"})),
+    ];
+    let Ok(Resolved::Never(why)) = rendered(&steps, &Scope::Run, "{{ steps.find.output }}") else {
+        panic!()
+    };
+    insta::assert_snapshot!(why, @"`find` happens at several nodes, and gives one output for each");
 }
 
 #[test]

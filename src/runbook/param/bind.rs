@@ -39,6 +39,13 @@ impl fmt::Debug for Given {
 }
 
 impl Given {
+    /// Leaves out of files what is for other parameters.
+    pub fn keep_only(&mut self, name: &str) {
+        for file in &mut self.files {
+            file.values.retain(|known, _| known == name);
+        }
+    }
+
     /// Takes what is meant for parameters from an environment.
     pub fn environment(
         variables: impl Iterator<Item = (OsString, OsString)>,

@@ -1,7 +1,7 @@
 //! Values for the parameters of a runbook that another one includes, and what stands for secrets in
 //! plans.
 
-use super::{Given, Param, ParamFile, ParamType, bind};
+use super::{Bound, Given, Param, ParamFile, ParamType, bind};
 use crate::fault::Fault;
 use serde_json::{Map, Value, json};
 
@@ -9,11 +9,16 @@ use serde_json::{Map, Value, json};
 const SECRET: &str = "secret";
 
 /// The values with what stands for those that are secret.
-pub fn secret_refs(params: &[Param], values: &Map<String, Value>) -> Map<String, Value> {
-    let mut values = values.clone();
+pub fn secret_refs(params: &[Param], bound: &Bound) -> Map<String, Value> {
+    let mut values = bound.values.clone();
     for param in params.iter().filter(|p| p.r#type == ParamType::Secret) {
         let name = param.name.as_str();
-        values.entry(name).or_insert_with(|| json!({SECRET: name}));
+        // A saved plan has its references already, and no values.
+        let stands = match bound.secrets.contains_key(name) {
+            true => json!({SECRET: name}),
+            false => Value::Null,
+        };
+        values.entry(name).or_insert(stands);
     }
     values
 }
@@ -119,10 +124,15 @@ mod tests {
 
     #[test]
     fn a_secret_stands_in_a_plan_by_its_name() {
-        let values = json!({"n": 1}).as_object().cloned().unwrap();
-        assert_eq!(
-            Value::Object(secret_refs(&params(), &values)),
-            json!({"n": 1, "password": {"secret": "password"}})
-        );
+        let mut bound = Bound {
+            values: json!({"n": 1}).as_object().cloned().unwrap(),
+            ..Bound::default()
+        };
+        let refs = |bound: &Bound| Value::Object(secret_refs(&params(), bound));
+        assert_eq!(refs(&bound), json!({"n": 1, "password": null}));
+        let secret = crate::model::Secret::new("x".to_owned());
+        bound.secrets.insert("password".to_owned(), secret);
+        let wanted = json!({"n": 1, "password": {"secret": "password"}});
+        assert_eq!(refs(&bound), wanted);
     }
 }
