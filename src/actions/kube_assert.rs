@@ -158,14 +158,7 @@ mod tests {
         let args = json!({"node": "node02", "that": that, "because": "it is not fit"});
         let action = KubeAssert::new(serde_json::from_value(args).unwrap()).unwrap();
         let seen = Seen {
-            object: ObjectRef {
-                api_version: "v1".into(),
-                kind: "Node".into(),
-                resource: "nodes".into(),
-                namespace: None,
-                name: "node02".into(),
-                uid: "u".into(),
-            },
+            object: ObjectRef::node_for_test("node02"),
             now,
         };
         let place = Place::for_test(&Scope::Run, &[]);

@@ -133,14 +133,7 @@ mod tests {
 
     fn decide(state: State, unschedulable: Option<Value>) -> Decision<Change> {
         let seen = Seen {
-            object: ObjectRef {
-                api_version: "v1".into(),
-                kind: "Node".into(),
-                resource: "nodes".into(),
-                namespace: None,
-                name: "node02".into(),
-                uid: "u".into(),
-            },
+            object: ObjectRef::node_for_test("node02"),
             unschedulable,
         };
         let place = Place::for_test(&Scope::Run, &[]);

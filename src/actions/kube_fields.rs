@@ -319,14 +319,7 @@ mod tests {
     use serde_json::json;
 
     fn object() -> ObjectRef {
-        ObjectRef {
-            api_version: "apps/v1".into(),
-            kind: "Deployment".into(),
-            resource: "deployments".into(),
-            namespace: Some("n".into()),
-            name: "d".into(),
-            uid: "u".into(),
-        }
+        ObjectRef::for_test("apps/v1", "Deployment", "n", "d")
     }
 
     fn deployment(replicas: i64, image: &str) -> Value {

@@ -217,14 +217,7 @@ mod tests {
     use super::*;
 
     fn object() -> ObjectRef {
-        ObjectRef {
-            api_version: "apps/v1".into(),
-            kind: "Deployment".into(),
-            resource: "deployments".into(),
-            namespace: Some("x".into()),
-            name: "y".into(),
-            uid: "u".into(),
-        }
+        ObjectRef::for_test("apps/v1", "Deployment", "x", "y")
     }
 
     fn change(path: FieldPath, after: Value) -> FieldChange {

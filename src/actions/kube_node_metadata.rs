@@ -158,14 +158,7 @@ mod tests {
     #[test]
     fn only_what_differs_is_written() {
         let seen = Seen {
-            object: ObjectRef {
-                api_version: "v1".into(),
-                kind: "Node".into(),
-                resource: "nodes".into(),
-                namespace: None,
-                name: "node02".into(),
-                uid: "u".into(),
-            },
+            object: ObjectRef::node_for_test("node02"),
             now: json!({"metadata": {"labels": {"a": "1", "b": "2"}}}),
         };
         let place = Place::for_test(&Scope::Run, &[]);
@@ -199,14 +192,7 @@ mod tests {
 
     #[test]
     fn what_an_earlier_step_writes_is_where_it_begins() {
-        let object = ObjectRef {
-            api_version: "v1".into(),
-            kind: "Node".into(),
-            resource: "nodes".into(),
-            namespace: None,
-            name: "node02".into(),
-            uid: "u".into(),
-        };
+        let object = ObjectRef::node_for_test("node02");
         let seen = Seen {
             object: object.clone(),
             now: json!({"metadata": {}}),

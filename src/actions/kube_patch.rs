@@ -202,14 +202,7 @@ mod tests {
 
     fn decide_with(patch: Value, there: Option<(Value, Tried)>) -> Decision<Fields> {
         let seen = Seen {
-            object: ObjectRef {
-                api_version: "v1".into(),
-                kind: "ConfigMap".into(),
-                resource: "configmaps".into(),
-                namespace: Some("n".into()),
-                name: "c".into(),
-                uid: "u".into(),
-            },
+            object: ObjectRef::for_test("v1", "ConfigMap", "n", "c"),
             there,
         };
         let place = Place::for_test(&Scope::Run, &[]);

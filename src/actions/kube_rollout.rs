@@ -197,14 +197,7 @@ mod tests {
 
     fn decide(now: Option<Value>) -> Decision<Fields> {
         let seen = Seen {
-            object: ObjectRef {
-                api_version: "apps/v1".into(),
-                kind: "Deployment".into(),
-                resource: "deployments".into(),
-                namespace: Some("n".into()),
-                name: "w".into(),
-                uid: "u".into(),
-            },
+            object: ObjectRef::for_test("apps/v1", "Deployment", "n", "w"),
             now,
         };
         let place = Place::for_test(&Scope::Run, &[]);
@@ -271,14 +264,7 @@ mod tests {
         let mut waits = of("Deployment");
         waits["restart"] = json!(false);
         let seen = Seen {
-            object: ObjectRef {
-                api_version: "apps/v1".into(),
-                kind: "Deployment".into(),
-                resource: "deployments".into(),
-                namespace: Some("n".into()),
-                name: "w".into(),
-                uid: "u".into(),
-            },
+            object: ObjectRef::for_test("apps/v1", "Deployment", "n", "w"),
             now: Some(json!({"spec": {"paused": true}, "status": {"replicas": 1}})),
         };
         let settled = Action::verify(&rollout(waits).unwrap(), &seen, Prior { steps: &[] }, &[]);

@@ -101,14 +101,7 @@ mod tests {
     }
 
     fn object() -> ObjectRef {
-        ObjectRef {
-            api_version: "v1".into(),
-            kind: "Node".into(),
-            resource: "nodes".into(),
-            namespace: None,
-            name: "node02".into(),
-            uid: "u".into(),
-        }
+        ObjectRef::node_for_test("node02")
     }
 
     fn node(status: &str, generation: i64, observed: Option<i64>) -> Value {

@@ -155,14 +155,7 @@ mod tests {
     fn looked(args: Value, now: Option<Value>) -> (String, String) {
         let wait = wait(args).unwrap();
         let seen = Seen {
-            object: ObjectRef {
-                api_version: "v1".into(),
-                kind: "ConfigMap".into(),
-                resource: "configmaps".into(),
-                namespace: Some("n".into()),
-                name: "c".into(),
-                uid: "u".into(),
-            },
+            object: ObjectRef::for_test("v1", "ConfigMap", "n", "c"),
             now,
         };
         let prior = Prior { steps: &[] };

@@ -105,14 +105,7 @@ pub(crate) fn effect(name: &str) -> (EffectId, Effect) {
         attempt: 1,
     };
     let effect = Effect::SetFields {
-        object: ObjectRef {
-            api_version: "v1".into(),
-            kind: "Node".into(),
-            resource: "nodes".into(),
-            namespace: None,
-            name: name.into(),
-            uid: "u".into(),
-        },
+        object: ObjectRef::node_for_test(name),
         fields: vec![FieldChange {
             path: FieldPath::annotation(name),
             before: None,

@@ -67,6 +67,29 @@ impl ObjectRef {
     }
 }
 
+#[cfg(test)]
+impl ObjectRef {
+    /// A node with the UID `u`.
+    pub(crate) fn node_for_test(name: &str) -> Self {
+        Self {
+            namespace: None,
+            ..Self::for_test("v1", "Node", "", name)
+        }
+    }
+
+    /// An object in a namespace, with the UID `u`.
+    pub(crate) fn for_test(api_version: &str, kind: &str, namespace: &str, name: &str) -> Self {
+        Self {
+            api_version: api_version.to_owned(),
+            kind: kind.to_owned(),
+            resource: format!("{}s", kind.to_lowercase()),
+            namespace: Some(namespace.to_owned()),
+            name: name.to_owned(),
+            uid: "u".to_owned(),
+        }
+    }
+}
+
 impl fmt::Display for ObjectRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.namespace {

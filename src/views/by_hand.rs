@@ -122,14 +122,7 @@ mod tests {
 
     fn field(before: Option<&str>, after: Option<&str>) -> Effect {
         Effect::SetFields {
-            object: ObjectRef {
-                api_version: "v1".into(),
-                kind: "Node".into(),
-                resource: "nodes".into(),
-                namespace: None,
-                name: "node02".into(),
-                uid: "u".into(),
-            },
+            object: ObjectRef::node_for_test("node02"),
             fields: vec![FieldChange {
                 path: FieldPath::annotation("a/b"),
                 before: before.map(Value::from),

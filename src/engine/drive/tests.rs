@@ -143,14 +143,7 @@ fn what_was_written_must_stay() {
     use crate::model::{FieldChange, FieldPath, ObjectRef};
     use serde_json::json;
     let effect = Effect::SetFields {
-        object: ObjectRef {
-            api_version: "v1".into(),
-            kind: "Node".into(),
-            resource: "nodes".into(),
-            namespace: None,
-            name: "n".into(),
-            uid: "u".into(),
-        },
+        object: ObjectRef::node_for_test("n"),
         fields: vec![FieldChange {
             path: FieldPath::annotation("a"),
             before: Some("old".into()),
@@ -171,14 +164,7 @@ fn a_template_is_written_when_its_pods_are_replaced() {
     use crate::model::{FieldChange, FieldPath, ObjectRef};
     use serde_json::json;
     let set = |path: FieldPath| Effect::SetFields {
-        object: ObjectRef {
-            api_version: "apps/v1".into(),
-            kind: "DaemonSet".into(),
-            resource: "daemonsets".into(),
-            namespace: Some("kube-system".into()),
-            name: "calico-node".into(),
-            uid: "u".into(),
-        },
+        object: ObjectRef::for_test("apps/v1", "DaemonSet", "kube-system", "calico-node"),
         fields: vec![FieldChange {
             path,
             before: None,
@@ -210,14 +196,7 @@ fn what_finalizers_were_taken_off_may_be_gone() {
     use crate::model::{FieldChange, FieldPath, ObjectRef};
     use serde_json::{Value, json};
     let set = |path: &str, before: Value, after: Value| Effect::SetFields {
-        object: ObjectRef {
-            api_version: "v1".into(),
-            kind: "ConfigMap".into(),
-            resource: "configmaps".into(),
-            namespace: Some("n".into()),
-            name: "c".into(),
-            uid: "u".into(),
-        },
+        object: ObjectRef::for_test("v1", "ConfigMap", "n", "c"),
         fields: vec![FieldChange {
             path: FieldPath::root().key("metadata").key(path),
             before: Some(before),

@@ -5,14 +5,7 @@ use serde_json::Value;
 
 fn effect(name: &str) -> Effect {
     Effect::SetFields {
-        object: ObjectRef {
-            api_version: "v1".into(),
-            kind: "Node".into(),
-            resource: "nodes".into(),
-            namespace: None,
-            name: name.into(),
-            uid: "u".into(),
-        },
+        object: ObjectRef::node_for_test(name),
         fields: vec![FieldChange {
             path: FieldPath::annotation("a"),
             before: Some(Value::from("old")),

@@ -3,12 +3,8 @@ use serde_json::json;
 
 fn node() -> ObjectRef {
     ObjectRef {
-        api_version: "v1".into(),
-        kind: "Node".into(),
-        resource: "nodes".into(),
-        namespace: None,
-        name: "node02".into(),
         uid: "u-2".into(),
+        ..ObjectRef::node_for_test("node02")
     }
 }
 

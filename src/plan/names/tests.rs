@@ -48,14 +48,7 @@ fn late() -> Verdict {
 }
 
 fn change() -> Verdict {
-    let object = ObjectRef {
-        api_version: "v1".into(),
-        kind: "Node".into(),
-        resource: "nodes".into(),
-        namespace: None,
-        name: "n".into(),
-        uid: "u".into(),
-    };
+    let object = ObjectRef::node_for_test("n");
     let fields = vec![FieldChange {
         path: FieldPath::annotation("a"),
         before: None,

@@ -6,12 +6,8 @@ use serde_json::json;
 
 fn daemonset() -> ObjectRef {
     ObjectRef {
-        api_version: "apps/v1".into(),
-        kind: "DaemonSet".into(),
-        resource: "daemonsets".into(),
-        namespace: Some("kube-system".into()),
-        name: "calico-node".into(),
         uid: "ds".into(),
+        ..ObjectRef::for_test("apps/v1", "DaemonSet", "kube-system", "calico-node")
     }
 }
 

@@ -16,14 +16,7 @@ fn detail() -> Detail {
 fn change(predicted: bool, undo: UndoClass) -> Verdict {
     Verdict::Change {
         effects: vec![Effect::SetFields {
-            object: ObjectRef {
-                api_version: "v1".into(),
-                kind: "Node".into(),
-                resource: "nodes".into(),
-                namespace: None,
-                name: "node02".into(),
-                uid: "u".into(),
-            },
+            object: ObjectRef::node_for_test("node02"),
             fields: vec![],
         }],
         details: vec![detail()],
