@@ -146,8 +146,20 @@ impl Library {
         let entry = self
             .entry(name, candidates)
             .ok_or_else(|| self.unknown(name))?;
+        let runbook = entry.runbook?;
+        // Whoever can write there would decide what is done under a name that somebody trusts.
+        if let (Some(why), Some(other)) = (&runbook.untrusted, entry.overrides.first()) {
+            let fault = Fault::refused(
+                "runbook_untrusted",
+                format!(
+                    "{} would stand in the place of {other}, and {why}",
+                    entry.origin
+                ),
+            );
+            return Err(fault.next("take it away, let only you write to it, or give its path"));
+        }
         Ok(Located {
-            runbook: entry.runbook?,
+            runbook,
             origin: entry.origin,
             overrides: entry.overrides,
         })

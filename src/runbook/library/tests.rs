@@ -125,7 +125,7 @@ fn the_first_folder_counts_and_what_it_overrides_is_seen() {
 }
 
 #[test]
-fn a_copy_of_a_shipped_runbook_overrides_nothing_and_is_trusted_as_it() {
+fn only_what_nobody_else_can_write_to_takes_the_place_of_another() {
     let dir = tempfile::tempdir().unwrap();
     let (name, text) = SHIPPED[0];
     let path = dir.path().join(format!("{name}.yaml"));
@@ -139,9 +139,15 @@ fn a_copy_of_a_shipped_runbook_overrides_nothing_and_is_trusted_as_it() {
     );
     assert_eq!(found.runbook.untrusted, None);
     fs::write(&path, format!("{text}# mine\n")).unwrap();
+    let fault = library.find(name).unwrap_err();
+    assert_eq!(fault.code, "runbook_untrusted");
+    // By its path it is what was asked for; and what only its owner can write to may override.
+    let by_path = library.find(&path.display().to_string()).unwrap();
+    assert!(by_path.runbook.untrusted.is_some());
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     let found = library.find(name).unwrap();
     assert_eq!(found.origin, Origin::File(path));
-    assert!(found.runbook.untrusted.is_some());
+    assert_eq!(found.runbook.untrusted, None);
 }
 
 #[test]
