@@ -1097,3 +1097,79 @@ fn ctrl_c_at_a_gate_stops_the_run() {
     let end = script.run(&mut machine_with(vec![gate], |_| {}));
     assert_eq!(end.ending, Ending::Stopped);
 }
+
+#[test]
+fn each_attempt_has_a_number_of_its_own() {
+    let intents = |script: &Script| -> Vec<String> {
+        let intents = script.log.iter().filter(|l| l.starts_with("intend"));
+        intents.cloned().collect()
+    };
+    for found in [Standing::Before, unclear()] {
+        let mut script = Script::new();
+        script.writes = vec![Err(failed()), Ok(())];
+        script.looks = vec![Ok(Standing::Before), Ok(unclear()), Ok(found)];
+        let end = script.run(&mut machine_with(vec![on_host()], three_times));
+        assert_eq!((end.ending, end.made), (Ending::Done, 1));
+        assert_eq!(intents(&script), ["intend s0@run#1", "intend s0@run#2"]);
+    }
+}
+
+#[test]
+fn what_an_earlier_sitting_did_is_a_change_of_the_step() {
+    let first = id("s0", "", 1);
+    let outcome = Event::Outcome {
+        id: first.clone(),
+        outcome: Outcome::Done,
+    };
+    let mut record = sitting(two_steps(), vec![intent(&first, "a"), outcome]);
+    record.plan.steps.iter_mut().for_each(three_times);
+    let mut script = Script::new();
+    let away = Fault::unreachable("api_unreachable", "x");
+    script.looks = vec![Err(away), Ok(Standing::After), Ok(Standing::After)];
+    let mut machine = Machine::resume(&record);
+    let end = script.run(&mut machine);
+    assert_eq!(end.ending, Ending::Done);
+    assert!(
+        script
+            .log
+            .contains(&"end s0 verified changed=true".to_owned())
+    );
+}
+
+#[test]
+fn the_last_word_on_each_step_is_kept_once() {
+    let fault = rejected();
+    let earlier = Event::StepEnded {
+        step: StepId::new("s0").unwrap(),
+        scope: Scope::Run,
+        result: StepResult::Failed { fault },
+    };
+    let mut machine = Machine::resume(&sitting(two_steps(), vec![earlier]));
+    Script::new().run(&mut machine);
+    let ended: Vec<String> = machine
+        .ended()
+        .iter()
+        .map(|(step, _, result)| {
+            format!("{step} {}", matches!(result, StepResult::Verified { .. }))
+        })
+        .collect();
+    assert_eq!(ended, ["s0 true", "s1 true", "s2 true"]);
+}
+
+#[test]
+fn what_a_step_finds_is_written_down_and_known_to_later_ones() {
+    let mut machine = machine_with(vec![check(), change(&["a"])], |_| {});
+    machine.on(Input::Begin);
+    let outputs = serde_json::json!({"output": "x"});
+    let outputs = outputs.as_object().unwrap();
+    let Some(Event::Found {
+        step,
+        outputs: kept,
+        ..
+    }) = machine.learn(outputs.clone())
+    else {
+        panic!()
+    };
+    assert_eq!((step.as_str(), &kept), ("s0", outputs));
+    assert_eq!(&machine.plan().steps[0].outputs, outputs);
+}
