@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn plans_of_0_1_0_are_shown_and_applied_by_their_own_version_only() {
-        for name in ["five-steps", "fix-bgp-wrong-ip"] {
+        for name in ["five-steps", "fix-bgp-wrong-ip", "language"] {
             let path = fixtures().join(format!("0.1.0/{name}.json"));
             let saved = SavedPlan::read(&path).unwrap();
             let own = env!("CARGO_PKG_VERSION") == "0.1.0";

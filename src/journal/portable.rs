@@ -126,8 +126,12 @@ impl StateDir {
 /// The blobs that an event names.
 fn contents(event: &Event) -> Vec<&Digest> {
     match event {
-        // Whatever is done later is in the plan.
+        // Whatever is done later is in the plan, or is decided on the way.
         Event::RunStarted { plan, .. } => plan.effects().flat_map(|e| e.contents()).collect(),
+        Event::Decided { steps, .. } => {
+            let effects = steps.iter().flat_map(|step| step.verdict.effects());
+            effects.flat_map(|e| e.contents()).collect()
+        }
         _ => Vec::new(),
     }
 }

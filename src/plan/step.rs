@@ -69,6 +69,21 @@ impl<'a> Planner<'a, '_> {
             return self.plan_one(&context, step, id, scope).await;
         };
         let known = self.known(&context, scope);
+        // What needs no item to be decided comes first: without it, nobody asks for the list.
+        let by_item = |name: &String| name.split('.').next() == Some("item");
+        if !step
+            .when
+            .iter()
+            .any(|when| when.names().iter().any(by_item))
+        {
+            match condition(step, &id, &known)? {
+                Resolved::Is(()) => {}
+                unresolved => {
+                    self.unresolved(&context, step, &id, scope, unresolved);
+                    return Ok(());
+                }
+            }
+        }
         let list = match known
             .render("", list)
             .map_err(|e| wrong(&id, "for_each", &e))?

@@ -120,6 +120,10 @@ fn there_and_back(lab: &Lab) -> Result<(), String> {
             "7 changes, verified",
         ])?;
     expect("the files", &files(lab)?.as_str(), &AFTER)?;
+    apply(&program, &[])?.exits(0)?.says(&[
+        "not needed: `steps.token.changed` does not hold",
+        "Nothing to do",
+    ])?;
     program.run(&["history", "show", &run])?.exits(0)?.says(&[
         "asked: The token is one two. no",
         "asked: The token is one two. yes",
