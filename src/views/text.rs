@@ -24,7 +24,10 @@ pub(super) fn paragraph(first: &str, text: &str, width: usize) -> String {
         .initial_indent(first)
         .subsequent_indent(&blanks)
         .break_words(false)
-        // Names and commands are copied from here: no line ends within one.
+        // Names, paths and commands are copied from here: no line ends within one, whatever textwrap does
+        // by default with the features that others ask of it.
+        .word_separator(textwrap::WordSeparator::AsciiSpace)
+        .wrap_algorithm(textwrap::WrapAlgorithm::FirstFit)
         .word_splitter(textwrap::WordSplitter::NoHyphenation);
     textwrap::fill(&clean(text), options)
 }
@@ -66,6 +69,13 @@ mod tests {
             "a\\u{1b}[31mb\\r\\n\\u{202e}c"
         );
         assert_eq!(clean("Größe → ok"), "Größe → ok");
+    }
+
+    #[test]
+    fn no_line_ends_within_a_name_or_a_path() {
+        let path = "/var/lib/kubelet/config-of-a-node/that-is-long.json";
+        let text = paragraph("  ", &format!("it is in {path} now"), 30);
+        assert!(text.contains(path), "{text}");
     }
 
     #[test]

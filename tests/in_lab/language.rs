@@ -131,7 +131,7 @@ fn there_and_back(lab: &Lab) -> Result<(), String> {
     program
         .run(&["undo", &run, "--confirm", NODE])?
         .exits(0)?
-        .says(&["but for what its runbook lets stay: `note`"])?;
+        .says(&["but for what stays: `note`"])?;
     expect("the files", &files(lab)?.as_str(), &"note: it was here \n")
 }
 
