@@ -238,7 +238,10 @@ fn secrets(lab: &Lab) -> Result<(), String> {
         .exits(0)?;
     let run = program.latest()?;
     let shown = program.run(&["history", "show", &run])?.exits(0)?;
-    let exported = program.run(&["history", "export", &run])?.exits(0)?;
+    let out = program.path().join("exported.runbook-run");
+    let out = out.to_string_lossy().into_owned();
+    let export = ["history", "export", &run, "--out", &out];
+    let exported = program.run(&export)?.exits(0)?;
     for said in [&planned, &ran, &shown, &exported] {
         if format!("{}{}", said.stdout, said.stderr).contains(SECRET) {
             return Err(format!("it was said:\n{}{}", said.stdout, said.stderr));
