@@ -4,10 +4,10 @@
 use super::host_command::Command;
 use super::host_program::{Form, Scalar, Values, Variable, ended, limit, outputs, title};
 use super::host_script::Script;
-use super::{Action, Compiled, Decision, Look, Patience, Place};
+use super::{Action, Compiled, Decision, Look, Patience, Place, duration};
 use crate::fault::Fault;
 use crate::model::{Exception, Exit, Prior, Program, Ran, Settled};
-use crate::runbook::{Condition, DURATION_FORMAT, Record, parse_duration};
+use crate::runbook::{Condition, DURATION_FORMAT, Record};
 use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -79,12 +79,7 @@ impl Action for HostAssert {
         };
         let names = outputs();
         let that = args.that.as_deref().unwrap_or("code == 0");
-        let within = match args.within.as_deref() {
-            None => Duration::from_secs(60),
-            Some(text) => parse_duration(text).ok_or_else(|| {
-                format!("`within` is a duration such as 90s, and `{text}` is not")
-            })?,
-        };
+        let within = duration("within", args.within.as_deref(), Duration::from_secs(60))?;
         if args.because.trim().is_empty() {
             return Err("`because` says what it means where it does not hold".to_owned());
         }

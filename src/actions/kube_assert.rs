@@ -2,10 +2,10 @@
 
 use super::kube_object::Of;
 use super::kube_state::{condition, holds, stands};
-use super::{Action, Compiled, Decision, Look, Patience, Place};
+use super::{Action, Compiled, Decision, Look, Patience, Place, duration};
 use crate::fault::Fault;
 use crate::model::{Exception, ObjectRef, Prior, Settled};
-use crate::runbook::{Condition, Record, Type, parse_duration};
+use crate::runbook::{Condition, Record, Type};
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -53,12 +53,7 @@ impl Action for KubeAssert {
         if args.because.trim().is_empty() {
             return Err("`because` says what it means where it does not hold".to_owned());
         }
-        let within = match args.within.as_deref() {
-            None => Duration::from_secs(60),
-            Some(text) => parse_duration(text).ok_or_else(|| {
-                format!("`within` is a duration such as 90s, and `{text}` is not")
-            })?,
-        };
+        let within = duration("within", args.within.as_deref(), Duration::from_secs(60))?;
         Ok(Self {
             of: Of::one(args.of, args.node)?,
             that: condition(&args.that)?,

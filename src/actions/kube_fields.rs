@@ -1,11 +1,12 @@
 //! What becomes of the fields of an object, from what the API server makes of a change that it tries.
 
+use super::Compiled;
 use super::kube_keepers::{Keeper, OWN, keepers, source_lines};
 use super::kube_object::{Earlier, earlier};
 use super::line_difference::line_difference;
 use crate::model::{
-    Detail, Effect, FieldChange, FieldPath, ObjectRef, Prior, Segment, bare, difference,
-    stands_still, value_text, with_changes,
+    Blobs, Detail, Effect, FieldChange, FieldPath, ObjectRef, Prior, Segment, UndoClass, bare,
+    difference, stands_still, value_text, with_changes,
 };
 use crate::transport::Rejection;
 use serde_json::Value;
@@ -141,6 +142,21 @@ fn written_by<'a>(
 }
 
 impl Fields {
+    /// Ready to be written, with how that can be taken back.
+    pub fn compiled(self, undo: UndoClass) -> Compiled {
+        Compiled {
+            details: self.details(),
+            effects: vec![self.effect()],
+            blobs: Blobs::default(),
+            follows: self.follows.into_iter().collect(),
+            undo,
+            predicted: self
+                .predicted
+                .then(|| "an earlier step changes the object first".to_owned()),
+            heals: None,
+        }
+    }
+
     /// What changes, where the API server has tried it on the object as it is `now`.
     pub fn decide(
         object: &ObjectRef,

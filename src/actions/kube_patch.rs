@@ -5,7 +5,7 @@ use super::kube_keepers::notes;
 use super::kube_object::{Earlier, Of, earlier};
 use super::{Action, Compiled, Decision, Look, Place};
 use crate::fault::Fault;
-use crate::model::{Blobs, ObjectRef, Prior, UndoClass};
+use crate::model::{ObjectRef, Prior, UndoClass};
 use crate::transport::{Trial, Tried};
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -127,23 +127,14 @@ impl Action for Patch {
     }
 
     fn compile(&self, fields: Fields) -> Compiled {
-        Compiled {
-            details: fields.details(),
-            effects: vec![fields.effect()],
-            blobs: Blobs::default(),
-            follows: fields.follows.into_iter().collect(),
-            undo: match fields.ending {
-                // No finalizer can be put back, and without them it is gone.
-                true => UndoClass::None {
-                    why: "it goes when nothing holds it".to_owned(),
-                },
-                false => UndoClass::Exact,
+        let undo = match fields.ending {
+            // No finalizer can be put back, and without them it is gone.
+            true => UndoClass::None {
+                why: "it goes when nothing holds it".to_owned(),
             },
-            predicted: fields
-                .predicted
-                .then(|| "an earlier step changes the object first".to_owned()),
-            heals: None,
-        }
+            false => UndoClass::Exact,
+        };
+        fields.compiled(undo)
     }
 
     fn notes(&self, _: &Seen, decision: &Decision<Fields>) -> Vec<String> {

@@ -2,12 +2,11 @@
 
 use super::kube_fields::{Fields, Refusal, predicted};
 use super::kube_object::Of;
-use super::{Action, Compiled, Decision, Look, Patience, Place};
+use super::{Action, Compiled, Decision, Look, Patience, Place, duration};
 use crate::fault::Fault;
 use crate::model::{
-    Blobs, Exception, FieldPath, ObjectRef, Prior, Settled, UndoClass, all_replaced, stands_still,
+    Exception, FieldPath, ObjectRef, Prior, Settled, UndoClass, all_replaced, stands_still,
 };
-use crate::runbook::parse_duration;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -66,12 +65,7 @@ impl Action for Rollout {
                 KINDS.join(", ")
             ));
         }
-        let within = match args.within.as_deref() {
-            None => Duration::from_secs(300),
-            Some(text) => parse_duration(text).ok_or_else(|| {
-                format!("`within` is a duration such as 90s, and `{text}` is not")
-            })?,
-        };
+        let within = duration("within", args.within.as_deref(), Duration::from_secs(300))?;
         Ok(Self {
             of,
             restart: args.restart,
@@ -116,19 +110,9 @@ impl Action for Rollout {
     }
 
     fn compile(&self, fields: Fields) -> Compiled {
-        Compiled {
-            details: fields.details(),
-            effects: vec![fields.effect()],
-            blobs: Blobs::default(),
-            follows: fields.follows.into_iter().collect(),
-            undo: UndoClass::None {
-                why: "a start leaves nothing behind that could be put back".to_owned(),
-            },
-            predicted: fields
-                .predicted
-                .then(|| "an earlier step changes the object first".to_owned()),
-            heals: None,
-        }
+        fields.compiled(UndoClass::None {
+            why: "a start leaves nothing behind that could be put back".to_owned(),
+        })
     }
 
     fn verify(&self, seen: &Seen, _: Prior<'_>, _: &[Exception]) -> Settled {

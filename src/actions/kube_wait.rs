@@ -2,10 +2,10 @@
 
 use super::kube_object::Of;
 use super::kube_state::{condition, has_condition, holds, stands};
-use super::{Action, Compiled, Decision, Look, Patience, Place};
+use super::{Action, Compiled, Decision, Look, Patience, Place, duration};
 use crate::fault::Fault;
 use crate::model::{Exception, ObjectRef, Prior, Settled};
-use crate::runbook::{Condition, parse_duration};
+use crate::runbook::Condition;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -74,11 +74,6 @@ impl Action for Wait {
         if args.status.is_some() && !matches!(until, Until::Condition { .. }) {
             return Err("`status` is that of `condition`, which is not given".to_owned());
         }
-        let duration = |name: &str, text: Option<&str>, default: Duration| match text {
-            None => Ok(default),
-            Some(text) => parse_duration(text)
-                .ok_or_else(|| format!("`{name}` is a duration such as 90s, and `{text}` is not")),
-        };
         let within = duration("within", args.within.as_deref(), Duration::from_secs(300))?;
         let settle = duration("stable_for", args.stable_for.as_deref(), Duration::ZERO)?;
         if settle >= within {

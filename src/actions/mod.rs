@@ -32,7 +32,7 @@ use crate::fault::{Fault, nearest};
 use crate::model::{
     Blobs, Detail, Effect, Exception, Identity, Prior, Scope, Settled, Target, UndoClass, Verdict,
 };
-use crate::runbook::{Kind, Kinds, Record, StepScope};
+use crate::runbook::{Kind, Kinds, Record, StepScope, parse_duration};
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -100,6 +100,15 @@ impl Default for Patience {
             within: Duration::from_secs(600),
             settle: Duration::ZERO,
         }
+    }
+}
+
+/// An argument that is a duration; `usual` where it is left out.
+fn duration(name: &str, text: Option<&str>, usual: Duration) -> Result<Duration, String> {
+    match text {
+        None => Ok(usual),
+        Some(text) => parse_duration(text)
+            .ok_or_else(|| format!("`{name}` is a duration such as 90s, and `{text}` is not")),
     }
 }
 
@@ -332,8 +341,14 @@ fn make<A: Action + 'static>(args: Value) -> Result<Box<dyn Step>, String> {
     Ok(Box::new(A::new(args)?))
 }
 
-/// What a kind is called, how a step of it is made, and what the language knows of it.
-type Entry = (&'static str, Maker, fn() -> Kind);
+/// A kind: what it is called, how a step of it is made, which of its arguments are literal, and what the
+/// language knows of it.
+struct Entry {
+    uses: &'static str,
+    make: Maker,
+    literal: &'static [&'static str],
+    kind: fn() -> Kind,
+}
 
 /// Every kind of step there is.
 const KINDS: &[Entry] = &[
@@ -356,23 +371,34 @@ const KINDS: &[Entry] = &[
 ];
 
 const fn entry<A: Action + 'static>() -> Entry {
-    (A::USES, make::<A>, kind::<A>)
+    Entry {
+        uses: A::USES,
+        make: make::<A>,
+        literal: A::LITERAL,
+        kind: kind::<A>,
+    }
 }
 
 /// A kind that belongs to a target: it needs [`Place::target`].
 const fn at_target<A: Action + 'static>() -> Entry {
-    (A::USES, make::<A>, || Kind {
-        scope: Some(StepScope::Target),
-        ..kind::<A>()
-    })
+    Entry {
+        kind: || Kind {
+            scope: Some(StepScope::Target),
+            ..kind::<A>()
+        },
+        ..entry::<A>()
+    }
 }
 
 /// A kind that belongs to the whole run: it needs [`Place::run`].
 const fn once<A: Action + 'static>() -> Entry {
-    (A::USES, make::<A>, || Kind {
-        scope: Some(StepScope::Run),
-        ..kind::<A>()
-    })
+    Entry {
+        kind: || Kind {
+            scope: Some(StepScope::Run),
+            ..kind::<A>()
+        },
+        ..entry::<A>()
+    }
 }
 
 fn kind<A: Action + 'static>() -> Kind {
@@ -393,21 +419,21 @@ fn kind<A: Action + 'static>() -> Kind {
 
 /// What the language knows of all kinds.
 pub fn kinds() -> Kinds {
-    Kinds(KINDS.iter().map(|(.., kind)| kind()).collect())
+    Kinds(KINDS.iter().map(|entry| (entry.kind)()).collect())
 }
 
 /// The arguments of a kind that are literal.
 pub fn literal(uses: &str) -> &'static [&'static str] {
-    let kind = KINDS.iter().find(|(name, ..)| *name == uses);
-    kind.map_or(&[], |(.., kind)| kind().literal)
+    let kind = KINDS.iter().find(|kind| kind.uses == uses);
+    kind.map_or(&[], |kind| kind.literal)
 }
 
 /// The step that `uses` names, with its arguments.
 pub fn step(uses: &str, with: &Value) -> Result<Box<dyn Step>, String> {
-    match KINDS.iter().find(|(name, ..)| *name == uses) {
-        Some((_, make, _)) => make(with.clone()).map_err(|e| format!("with: {e}")),
+    match KINDS.iter().find(|kind| kind.uses == uses) {
+        Some(kind) => (kind.make)(with.clone()).map_err(|e| format!("with: {e}")),
         None => {
-            let known = || KINDS.iter().map(|(name, ..)| *name);
+            let known = || KINDS.iter().map(|kind| kind.uses);
             Err(match nearest(uses, known()) {
                 Some(near) => {
                     format!("uses: there is no kind `{uses}`; did you mean `{near}`?")
@@ -428,7 +454,10 @@ mod tests {
 
     #[test]
     fn kinds_are_named_domain_noun_and_refuse_what_they_do_not_know() {
-        for (name, make, _) in KINDS {
+        for Entry {
+            uses: name, make, ..
+        } in KINDS
+        {
             let (domain, noun) = name.split_once('.').unwrap();
             assert!(["host", "kube", "calico"].contains(&domain), "{name}");
             assert!(!noun.is_empty(), "{name}");

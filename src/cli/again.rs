@@ -1,10 +1,11 @@
 //! Secrets of a run that is gone on with or taken back: they are kept nowhere, so they are given again.
 
+use super::subject::from_outside;
 use super::{ask, confirm};
 use crate::fault::Fault;
 use crate::journal::{RunRecord, SameSecret, StateDir};
 use crate::model::{Effect, Secret, Secrets};
-use crate::runbook::{Binding, Given, Param, ParamFile, bind};
+use crate::runbook::{Given, Param, bind};
 use crate::views::clean;
 use clap::Args;
 use std::path::PathBuf;
@@ -22,49 +23,13 @@ impl SecretFiles {
     /// The secrets that the run was begun with, given again.
     pub fn again(&self, state: &StateDir, record: &RunRecord) -> Result<Secrets, Fault> {
         let names = record.plan.secrets.keys();
+        if names.len() == 0 {
+            return Ok(Secrets::new());
+        }
+        let given = from_outside(&self.files)?;
         names
-            .map(|name| Ok((name.clone(), self.one(state, record, name)?)))
+            .map(|name| Ok((name.clone(), one(&given, state, record, name)?)))
             .collect()
-    }
-
-    fn one(&self, state: &StateDir, record: &RunRecord, name: &str) -> Result<Secret, Fault> {
-        let params = [Param::secret(name)];
-        let files = self.files.iter().map(|path| ParamFile::read(path));
-        let mut given = Given {
-            files: files.collect::<Result<_, _>>()?,
-            environment: Given::environment(std::env::vars_os()),
-            ..Given::default()
-        };
-        given.keep_only(name);
-        if confirm::on_terminal() {
-            for param in Binding::of(&params, &given).to_ask() {
-                let known = ask::Known::default();
-                let answer = tokio::task::block_in_place(|| ask::param(param, &known))?;
-                given.answers.insert(param.name.clone(), answer);
-            }
-        }
-        let missing = || Fault::internal(format!("the secret `{name}` was given and is gone"));
-        let mut secrets = bind(&params, &given)?.secrets;
-        let secret = secrets.remove(name).ok_or_else(missing)?;
-        let kept = record.plan.secrets.get(name).map_or("", String::as_str);
-        match state.same_secret(kept, &secret)? {
-            SameSecret::Yes => {}
-            SameSecret::No => {
-                return Err(Fault::refused(
-                    "secret_differs",
-                    format!(
-                        "the secret `{name}` is not the one that run {} was begun with",
-                        record.run
-                    ),
-                )
-                .next("give that one, or make a new run"));
-            }
-            SameSecret::CannotBeTold => eprintln!(
-                "Whether the secret `{name}` is the one that the run was begun with cannot be told here: \
-                 it was begun elsewhere."
-            ),
-        }
-        Ok(secret)
     }
 
     /// Those that taking it back needs. One that is not given, or is another, keeps only its own steps
@@ -80,9 +45,13 @@ impl SecretFiles {
             .collect();
         needed.sort();
         needed.dedup();
+        if needed.is_empty() {
+            return Ok(Secrets::new());
+        }
+        let given = from_outside(&self.files)?;
         let mut secrets = Secrets::new();
         for name in needed {
-            match self.one(state, record, name) {
+            match one(&given, state, record, name) {
                 Ok(secret) => {
                     secrets.insert(name.clone(), secret);
                 }
@@ -99,4 +68,36 @@ impl SecretFiles {
         }
         Ok(secrets)
     }
+}
+
+/// A secret that the run was begun with, among what is given.
+fn one(given: &Given, state: &StateDir, record: &RunRecord, name: &str) -> Result<Secret, Fault> {
+    let params = [Param::secret(name)];
+    let mut given = given.clone();
+    given.keep_only(name);
+    if confirm::on_terminal() {
+        ask::missing(&params, &mut given, &ask::Known::default())?;
+    }
+    let missing = || Fault::internal(format!("the secret `{name}` was given and is gone"));
+    let mut secrets = bind(&params, &given)?.secrets;
+    let secret = secrets.remove(name).ok_or_else(missing)?;
+    let kept = record.plan.secrets.get(name).map_or("", String::as_str);
+    match state.same_secret(kept, &secret)? {
+        SameSecret::Yes => {}
+        SameSecret::No => {
+            return Err(Fault::refused(
+                "secret_differs",
+                format!(
+                    "the secret `{name}` is not the one that run {} was begun with",
+                    record.run
+                ),
+            )
+            .next("give that one, or make a new run"));
+        }
+        SameSecret::CannotBeTold => eprintln!(
+            "Whether the secret `{name}` is the one that the run was begun with cannot be told here: \
+                 it was begun elsewhere."
+        ),
+    }
+    Ok(secret)
 }

@@ -11,7 +11,7 @@ use crate::fault::Fault;
 use crate::journal::StateDir;
 use crate::model::{StepId, Verdict};
 use crate::plan::{Request, SavedPlan, differences, plan};
-use crate::runbook::{Bound, include_texts, read, untrusted};
+use crate::runbook::{Bound, read_kept, untrusted};
 use crate::views::{render_differences, render_plan};
 use clap::Args;
 use std::path::Path;
@@ -87,10 +87,8 @@ impl Apply {
         }
         let saved = SavedPlan::read(path)?;
         saved.check_engine()?;
-        let mut runbook = read(&saved.runbook_text, &saved.plan.runbook, &kinds())?;
-        include_texts(&mut runbook, &saved.included, &|text, name| {
-            Ok(read(text, name, &kinds())?)
-        })?;
+        let (text, name) = (&saved.runbook_text, &saved.plan.runbook);
+        let mut runbook = read_kept(text, name, &saved.included, &kinds())?;
         runbook.distrust(untrusted(path).as_deref());
         let bound = Bound {
             values: saved.plan.params.clone(),

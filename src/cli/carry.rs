@@ -9,7 +9,7 @@ use crate::fault::Fault;
 use crate::journal::{Ending, Event, Journal, RunRecord, StateDir};
 use crate::model::{Blobs, Plan, PlanKind, PlannedStep, RunId, StepId, Verdict};
 use crate::plan::{Automatic, Extent, UndoPlan, actor, automatic, undo_plan};
-use crate::runbook::{Runbook, include_texts, read};
+use crate::runbook::{Runbook, read_kept};
 use crate::views::{Live, Words, clean, render_end, render_fault, what_was_seen};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -80,11 +80,8 @@ fn runbook_of(record: &RunRecord) -> Result<Option<Runbook>, Fault> {
     if !record.plan.steps.iter().any(open) {
         return Ok(None);
     }
-    let mut runbook = read(&record.runbook_text, &record.plan.runbook, &kinds())?;
-    include_texts(&mut runbook, &record.included, &|text, name| {
-        Ok(read(text, name, &kinds())?)
-    })?;
-    Ok(Some(runbook))
+    let (text, name) = (&record.runbook_text, &record.plan.runbook);
+    read_kept(text, name, &record.included, &kinds()).map(Some)
 }
 
 /// Who watches a run at the terminal, and answers its questions.

@@ -46,10 +46,8 @@ impl Subject {
             runbook: found.runbook,
             given: Given {
                 typed: self.params.clone(),
-                files: self.files()?,
-                environment: Given::environment(std::env::vars_os()),
                 nodes: self.nodes.clone(),
-                ..Given::default()
+                ..from_outside(&self.files)?
             },
         };
         let mut sure = asked.given.clone();
@@ -64,26 +62,19 @@ impl Subject {
         Ok(asked)
     }
 
-    fn files(&self) -> Result<Vec<ParamFile>, Fault> {
-        self.files
-            .iter()
-            .map(|path| ParamFile::read(path))
-            .collect()
-    }
-
     /// The values of a saved plan, with its secrets, which it does not have.
     pub fn with_secrets(&self, runbook: &Runbook, mut bound: Bound) -> Result<Bound, Fault> {
         let is_secret = |param: &&Param| param.r#type == ParamType::Secret;
         let (secrets, others): (Vec<&Param>, Vec<&Param>) =
             runbook.params.iter().partition(is_secret);
         let secrets: Vec<Param> = secrets.into_iter().cloned().collect();
-        let mut given = Given {
-            files: self.files()?,
-            environment: Given::environment(std::env::vars_os()),
-            ..Given::default()
-        };
-        let mut names = given.files.iter().flat_map(ParamFile::names);
-        if let Some(name) = names.find(|name| others.iter().any(|p| p.name == *name)) {
+        let mut given = from_outside(&self.files)?;
+        let foreign = given
+            .files
+            .iter()
+            .flat_map(ParamFile::names)
+            .find(|name| others.iter().any(|p| p.name == *name));
+        if let Some(name) = foreign {
             return Err(Fault::input(
                 "plan_is_whole",
                 format!("a saved plan has its own value of the parameter `{name}`"),
@@ -91,15 +82,21 @@ impl Subject {
             .next("give a file for --params that has secrets alone, or make another plan"));
         }
         if confirm::on_terminal() {
-            for param in Binding::of(&secrets, &given).to_ask() {
-                let known = ask::Known::default();
-                let answer = tokio::task::block_in_place(|| ask::param(param, &known))?;
-                given.answers.insert(param.name.clone(), answer);
-            }
+            ask::missing(&secrets, &mut given, &ask::Known::default())?;
         }
         bound.secrets = bind(&secrets, &given)?.secrets;
         Ok(bound)
     }
+}
+
+/// What files and the environment give.
+pub fn from_outside(files: &[PathBuf]) -> Result<Given, Fault> {
+    let files = files.iter().map(|path| ParamFile::read(path));
+    Ok(Given {
+        files: files.collect::<Result<_, _>>()?,
+        environment: Given::environment(std::env::vars_os()),
+        ..Given::default()
+    })
 }
 
 impl Asked {
@@ -131,11 +128,9 @@ impl Asked {
             hosts: world.inventory.names().map(str::to_owned).collect(),
             nodes: Vec::new(),
         };
-        let missing = |given: &Given| -> Vec<Param> {
-            let binding = Binding::of(params, given);
-            binding.to_ask().iter().map(|p| (*p).clone()).collect()
-        };
-        if self.wants_nodes() || missing(&given).iter().any(ask::takes_nodes) {
+        let takes_nodes =
+            |binding: Binding<'_>| binding.to_ask().iter().any(|p| ask::takes_nodes(p));
+        if self.wants_nodes() || takes_nodes(Binding::of(params, &given)) {
             let look = Look::new(world);
             known.nodes = look
                 .nodes()
@@ -148,10 +143,7 @@ impl Asked {
             let name = &self.runbook.name;
             given.nodes = tokio::task::block_in_place(|| ask::nodes(name, &known))?;
         }
-        for param in missing(&given) {
-            let answer = tokio::task::block_in_place(|| ask::param(&param, &known))?;
-            given.answers.insert(param.name.clone(), answer);
-        }
+        ask::missing(params, &mut given, &known)?;
         let bound = bind(params, &given)?;
         Ok((given.nodes, bound))
     }

@@ -103,8 +103,7 @@ async fn drive(
                 Event::StepEnded { .. } => until = None,
                 _ => {}
             }
-            observer.event(&event);
-            journal.record(event);
+            take_down(event, observer, journal);
         }
         let mut seen = |effect: &Effect, looked: Result<Now, Fault>| {
             Input::Looked(looked.map(|found| {
@@ -156,16 +155,14 @@ async fn drive(
                 if !found.is_empty()
                     && let Some(event) = machine.learn(found)
                 {
-                    observer.event(&event);
-                    journal.record(event);
+                    take_down(event, observer, journal);
                 }
                 for ran in printed.into_iter().filter(|_| !sensitive) {
                     let event = Event::Printed {
                         id: id.clone(),
                         ran,
                     };
-                    observer.event(&event);
-                    journal.record(event);
+                    take_down(event, observer, journal);
                 }
                 Input::Performed(performed)
             }
@@ -185,8 +182,7 @@ async fn drive(
                     Ok(outputs) if outputs.is_empty() => Ok(()),
                     Ok(outputs) => {
                         if let Some(event) = machine.learn(outputs) {
-                            observer.event(&event);
-                            journal.record(event);
+                            take_down(event, observer, journal);
                         }
                         Ok(())
                     }
@@ -223,8 +219,7 @@ async fn drive(
                     Ok(Gate::Ask(message)) => {
                         let (answer, event) = confirm(machine.plan(), at, message, observer).await;
                         if let Some(event) = event {
-                            observer.event(&event);
-                            journal.record(event);
+                            take_down(event, observer, journal);
                         }
                         Input::Answered(answer)
                     }
@@ -240,6 +235,12 @@ async fn drive(
             }
         };
     }
+}
+
+/// Tells what happened, and writes it down.
+fn take_down(event: Event, observer: &mut dyn Observer, journal: &mut Journal) {
+    observer.event(&event);
+    journal.record(event);
 }
 
 /// Until when a step may take.

@@ -7,8 +7,7 @@ use crate::journal::{
     EffectRecord, EffectState, Ending, Event, Outcome, Permit, RunRecord, StepResult,
 };
 use crate::model::{
-    Effect, EffectId, OnFailure, Plan, PlanKind, PlannedStep, Programs, Scope, Standing, StepId,
-    Verdict,
+    Effect, EffectId, OnFailure, Plan, PlanKind, PlannedStep, Scope, Standing, StepId, Verdict,
 };
 use serde_json::{Map, Value};
 
@@ -190,13 +189,19 @@ impl Machine {
 
     /// Takes down what the step under way found.
     pub fn learn(&mut self, outputs: Map<String, Value>) -> Option<Event> {
-        let step = self.plan.steps.get_mut(self.step)?;
-        step.outputs.clone_from(&outputs);
+        let (step, scope) = self.place()?;
+        self.plan.found(&step, &scope, outputs.clone());
         Some(Event::Found {
-            step: step.id.clone(),
-            scope: step.scope.clone(),
+            step,
+            scope,
             outputs,
         })
+    }
+
+    /// Which step is under way.
+    fn place(&self) -> Option<(StepId, Scope)> {
+        let step = self.plan.steps.get(self.step)?;
+        Some((step.id.clone(), step.scope.clone()))
     }
 
     /// The operator wants it to end after the step that is under way.
@@ -316,14 +321,10 @@ impl Machine {
             (Doing::Watching, Input::Settled(Ok(()))) => self.verified(records),
             // A gate that is not needed any more is decided, too.
             (Doing::Deciding | Doing::Asking, Input::Decided(Ok(steps))) => {
-                if let Some(step) = self.plan.steps.get(self.step) {
-                    records.push(Event::Decided {
-                        step: step.id.clone(),
-                        scope: step.scope.clone(),
-                        steps: steps.clone(),
-                    });
+                if let Some((step, scope)) = self.place() {
+                    self.plan.decided(&step, &scope, steps.clone());
+                    records.push(Event::Decided { step, scope, steps });
                 }
-                self.plan.steps.splice(self.step..=self.step, steps);
                 self.next_step(records)
             }
             (Doing::Deciding, Input::Decided(Err(fault))) => {
@@ -576,10 +577,7 @@ impl Machine {
                 self.doing = Doing::Intending;
                 let effect = match effect {
                     Effect::RunProgram { programs } if self.blind => Effect::RunProgram {
-                        programs: Box::new(Programs {
-                            blind: true,
-                            ..*programs
-                        }),
+                        programs: Box::new(programs.blindly()),
                     },
                     effect => effect,
                 };

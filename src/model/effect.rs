@@ -240,10 +240,7 @@ impl Effect {
     pub fn blind_inverse(&self) -> Option<Self> {
         match self.inverse()? {
             Self::RunProgram { programs } => Some(Self::RunProgram {
-                programs: Box::new(Programs {
-                    blind: true,
-                    ..*programs
-                }),
+                programs: Box::new(programs.blindly()),
             }),
             _ => None,
         }
@@ -398,10 +395,7 @@ impl Effect {
             }),
             // Whatever its check says, or fails to say.
             (Self::RunProgram { programs }, Now::Program(_)) => Some(Self::RunProgram {
-                programs: Box::new(Programs {
-                    blind: true,
-                    ..(**programs).clone()
-                }),
+                programs: Box::new(programs.as_ref().clone().blindly()),
             }),
             _ => None,
         }

@@ -138,6 +138,14 @@ impl Programs {
     pub(crate) const CHECK_RULE: &str =
         "a check ends with 0 where it is done and with 1 where it is not";
 
+    /// The same, run whatever its check says before.
+    pub fn blindly(self) -> Self {
+        Self {
+            blind: true,
+            ..self
+        }
+    }
+
     /// What takes it back.
     pub fn inverse(&self) -> Option<Self> {
         let undo = self.undo.clone()?;

@@ -66,17 +66,7 @@ pub async fn plan(world: &World, request: &Request) -> Result<Planned, Fault> {
         let node = look.node(&name).await?;
         targets.push(Target::node(&name, &node.object.uid));
     }
-    let mut planner = Planner {
-        look: &look,
-        root: runbook,
-        params,
-        targets: &targets,
-        done: &[],
-        ended: &[],
-        only: None,
-        steps: Vec::new(),
-        blobs: Blobs::default(),
-    };
+    let mut planner = Planner::new(&look, runbook, params, &targets);
     let entries = entries(runbook);
     for (entry, scope) in order(&entries, &targets) {
         planner.plan(entry, &scope).await?;

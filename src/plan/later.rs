@@ -23,15 +23,10 @@ pub async fn decide_now(
     let late = plan.steps.get(at).ok_or_else(gone)?;
     let look = Look::new(world);
     let mut planner = Planner {
-        look: &look,
-        root: runbook,
-        params: &plan.params,
-        targets: &plan.targets,
         done: plan.steps.get(..at).unwrap_or_default(),
         ended,
         only: Some(late.id.clone()),
-        steps: Vec::new(),
-        blobs: Blobs::default(),
+        ..Planner::new(&look, runbook, &plan.params, &plan.targets)
     };
     for entry in entries(runbook) {
         if late.id.is_of(&entry.id()) {

@@ -5,7 +5,7 @@ use crate::actions::literal;
 use crate::fault::Fault;
 use crate::journal::StepResult;
 use crate::model::{PlannedStep, Prior, Scope, StepId, Verdict};
-use crate::runbook::{Condition, Runbook, Step, render_arguments};
+use crate::runbook::{Condition, Runbook, Step, names_in_templates, render_arguments};
 use serde_json::{Map, Value, json};
 
 /// The runbook in which a step stands, with what its names stand for.
@@ -158,46 +158,47 @@ impl Known {
 
     /// Whether a condition holds. What it does not look at need not be known.
     pub fn holds(&self, condition: &Condition) -> Result<Resolved<bool>, String> {
-        // Whether a field is there is asked of it before it can be there.
-        if condition.asks_for_presence()
-            && let Some(unresolved) = self.overlapping(&condition.names())
-        {
-            return Ok(unresolved);
+        let used = condition.names();
+        // What takes a step's record as a whole would find nothing where something will be.
+        let whole = |name: &&String| {
+            let mut parts = name.split('.');
+            parts.next() == Some("steps") && parts.count() < 2
+        };
+        let lacks = used.iter().filter(whole).find_map(|name| {
+            let lacking = self.missing.iter().find(|(of, _)| is_within(of, name));
+            lacking.map(|(_, missing)| missing.clone())
+        });
+        if let Some(missing) = lacks {
+            return Ok(missing.resolved());
         }
         match condition.holds(&self.names) {
             Ok(holds) => Ok(Resolved::Is(holds)),
-            Err(e) => self.resolve(&condition.names()).ok_or(e),
+            Err(e) => self.resolve(&used).ok_or(e),
         }
-    }
-
-    /// Why something at, above or below one of the names has no value.
-    fn overlapping<T>(&self, used: &[String]) -> Option<Resolved<T>> {
-        let below = |a: &str, b: &str| a.strip_prefix(b).is_some_and(|rest| rest.starts_with('.'));
-        let overlaps = |name: &str| {
-            let near = |used: &String| used == name || below(used, name) || below(name, used);
-            used.iter().any(near)
-        };
-        let (_, missing) = self.missing.iter().find(|(name, _)| overlaps(name))?;
-        Some(missing.clone().resolved())
     }
 
     /// Why one of the names has no value.
     fn resolve<T>(&self, used: &[String]) -> Option<Resolved<T>> {
-        let is = |used: &String, name: &String| {
-            used == name
-                || used
-                    .strip_prefix(name.as_str())
-                    .is_some_and(|r| r.starts_with('.'))
-        };
         let known = |used: &String| {
             let pointer = format!("/{}", used.replace('.', "/"));
             self.names.pointer(&pointer).is_some()
         };
         let missing = used.iter().filter(|used| !known(used)).find_map(|used| {
-            let longest = self.missing.iter().filter(|(name, _)| is(used, name));
+            let longest = self
+                .missing
+                .iter()
+                .filter(|(name, _)| is_within(used, name));
             longest.max_by_key(|(name, _)| name.len())
         })?;
         Some(missing.1.clone().resolved())
+    }
+}
+
+/// Whether a dotted name is another, or stands below it.
+fn is_within(name: &str, other: &str) -> bool {
+    match name.strip_prefix(other) {
+        Some(rest) => rest.is_empty() || rest.starts_with('.'),
+        None => false,
     }
 }
 
@@ -290,24 +291,6 @@ pub fn steps_named(values: &[&Value], condition: Option<&Condition>) -> Vec<Stri
     steps.sort();
     steps.dedup();
     steps
-}
-
-/// The dotted names that stand in the templates of a value.
-fn names_in_templates(value: &Value) -> Vec<String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
-    match value {
-        Value::String(text) => text
-            .split("{{")
-            .skip(1)
-            .filter_map(|rest| rest.split("}}").next())
-            .flat_map(|inner| inner.split(|c: char| !plain(c)))
-            .filter(|name| name.contains('.'))
-            .map(str::to_owned)
-            .collect(),
-        Value::Array(items) => items.iter().flat_map(names_in_templates).collect(),
-        Value::Object(map) => map.values().flat_map(names_in_templates).collect(),
-        _ => Vec::new(),
-    }
 }
 
 /// The items that a step is repeated for, each with its key.

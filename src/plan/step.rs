@@ -28,7 +28,27 @@ pub struct Planner<'a, 'w> {
     pub blobs: Blobs,
 }
 
-impl<'a> Planner<'a, '_> {
+impl<'a, 'w> Planner<'a, 'w> {
+    /// For all steps, of which none is done.
+    pub fn new(
+        look: &'a Look<'w>,
+        root: &'a Runbook,
+        params: &'a Map<String, Value>,
+        targets: &'a [Target],
+    ) -> Self {
+        Self {
+            look,
+            root,
+            params,
+            targets,
+            done: &[],
+            ended: &[],
+            only: None,
+            steps: Vec::new(),
+            blobs: Blobs::default(),
+        }
+    }
+
     /// Decides a step of the runbook, with all that it stands for.
     pub async fn plan(&mut self, entry: &Entry<'a>, scope: &Scope) -> Result<(), Fault> {
         let context = Context {

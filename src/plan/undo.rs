@@ -7,9 +7,8 @@ use crate::actions::{Look, World};
 use crate::fault::{Class, Fault};
 use crate::journal::{EffectRecord, EffectState, RunRecord, StateDir};
 use crate::model::{
-    Blobs, Detail, Digest, Effect, EffectId, FieldChange, Now, ObjectRef, Plan, PlanKind,
-    PlannedStep, ProgramNow, Scope, Standing, StepId, Subject, Target, UndoClass, Verdict,
-    indented,
+    Blobs, Detail, Digest, Effect, FieldChange, Now, ObjectRef, Plan, PlanKind, PlannedStep,
+    ProgramNow, Scope, Standing, StepId, Subject, Target, UndoClass, Verdict, indented,
 };
 use crate::transport::OwnerNames;
 use programs::{Earlier, left_by};
@@ -57,14 +56,10 @@ pub async fn undo_plan(
     let mut faults: Vec<String> = Vec::new();
     let earlier = Earlier::of(state, record);
     for done in record.to_take_back().filter(|e| extent.has(&e.id.scope)) {
-        let planned = planned(&record.plan, &done.id);
+        let planned = record.plan.step(&done.id.step, &done.id.scope);
         if let Some(why) = planned.and_then(|step| step.keep.as_deref()) {
-            let keep = Some(why.to_owned());
             let why = format!("it stays, as its runbook says: {why}");
-            steps.push(PlannedStep {
-                keep,
-                ..taking_back(&steps, record, done, Verdict::NoChange { why })
-            });
+            steps.push(staying(&steps, record, done, why));
             continue;
         }
         let Some(inverse) = done.effect.inverse() else {
@@ -86,15 +81,8 @@ pub async fn undo_plan(
         for digest in inverse.contents() {
             blobs.insert(state.blob(record.run, digest)?);
         }
-        if let Some(verdict) = planned.and_then(lasting) {
-            let keep = match &verdict {
-                Verdict::NoChange { why } => Some(why.clone()),
-                _ => None,
-            };
-            steps.push(PlannedStep {
-                keep,
-                ..taking_back(&steps, record, done, verdict)
-            });
+        if let Some(Verdict::NoChange { why }) = planned.and_then(lasting) {
+            steps.push(staying(&steps, record, done, why));
             continue;
         }
         let owner = match (inverse.rolls_pods(), inverse.subject()) {
@@ -185,10 +173,24 @@ fn taking_back(
     done: &EffectRecord,
     verdict: Verdict,
 ) -> PlannedStep {
-    let name = planned(&record.plan, &done.id).map_or("", |step| step.name.as_str());
+    let planned = record.plan.step(&done.id.step, &done.id.scope);
+    let name = planned.map_or("", |step| step.name.as_str());
     let id = unused(earlier, &done.id.step, &done.id.scope);
     let scope = done.id.scope.clone();
     PlannedStep::new(id, scope, &format!("Take back: {name}"), "undo", verdict)
+}
+
+/// The step that leaves one effect as it is, which is meant to stay.
+fn staying(
+    earlier: &[PlannedStep],
+    record: &RunRecord,
+    done: &EffectRecord,
+    why: String,
+) -> PlannedStep {
+    PlannedStep {
+        keep: Some(why.clone()),
+        ..taking_back(earlier, record, done, Verdict::NoChange { why })
+    }
 }
 
 /// What is there once the earlier steps of the undo are done: a run may have written the same field
@@ -256,13 +258,6 @@ fn lasting(planned: &PlannedStep) -> Option<Verdict> {
         }),
         _ => None,
     }
-}
-
-/// The planned step of which an effect was.
-fn planned<'p>(plan: &'p Plan, id: &EffectId) -> Option<&'p PlannedStep> {
-    plan.steps
-        .iter()
-        .find(|step| step.id == id.step && step.scope == id.scope)
 }
 
 /// `inverse` puts back what was before the run; `forced` does so over a state that nobody expected.

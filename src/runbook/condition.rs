@@ -49,12 +49,6 @@ impl Condition {
         program.map_or(Vec::new(), |program| Used::of(&program).names)
     }
 
-    /// Whether it asks if something is there at all, by `has(…)`, `in` or the size of a record.
-    pub fn asks_for_presence(&self) -> bool {
-        let source: String = self.source.chars().filter(|c| !c.is_whitespace()).collect();
-        source.contains("has(") || source.contains("insteps") || source.contains("size(steps")
-    }
-
     /// Evaluates it with `names` as a nested object. Anything but a boolean is an error.
     pub fn holds(&self, names: &Value) -> Result<bool, String> {
         let failed =

@@ -1,6 +1,8 @@
 //! Runbooks that stand as one step in another.
 
+use super::kind::Kinds;
 use super::model::{Runbook, StepScope, TargetKind};
+use super::read::read;
 use crate::fault::Fault;
 use std::collections::BTreeMap;
 
@@ -34,19 +36,22 @@ struct Reader<'a> {
     steps: usize,
 }
 
-/// Finds included runbooks among texts that were kept.
-pub fn include_texts(
-    runbook: &mut Runbook,
-    texts: &BTreeMap<String, String>,
-    read: &dyn Fn(&str, &str) -> Result<Runbook, Fault>,
-) -> Result<(), Fault> {
-    include(runbook, &|name| match texts.get(name) {
-        Some(text) => read(text, name),
+/// Reads a runbook whose text was kept, with those that it includes.
+pub fn read_kept(
+    text: &str,
+    name: &str,
+    included: &BTreeMap<String, String>,
+    kinds: &Kinds,
+) -> Result<Runbook, Fault> {
+    let mut runbook = read(text, name, kinds)?;
+    include(&mut runbook, &|name| match included.get(name) {
+        Some(text) => Ok(read(text, name, kinds)?),
         None => Err(Fault::input(
             "unknown_runbook",
             format!("the text of runbook `{name}` was not kept"),
         )),
-    })
+    })?;
+    Ok(runbook)
 }
 
 impl Reader<'_> {

@@ -26,7 +26,7 @@ mod yaml;
 
 pub use condition::Condition;
 pub use editor::schema;
-pub use include::{include, include_texts};
+pub use include::{include, read_kept};
 pub use kind::{Kind, Kinds, Record, Type};
 pub use language::language_kinds;
 pub use library::{Entry, Folder, Library, Located, Origin, untrusted};
@@ -40,4 +40,4 @@ pub use read::read;
 pub use reference::reference;
 pub use shape::DURATION_FORMAT;
 pub use start::start;
-pub use template::{TemplateError, render_arguments};
+pub use template::{TemplateError, names_in_templates, render_arguments};

@@ -64,6 +64,20 @@ pub fn render_arguments(
         .map(Value::Object)
 }
 
+/// The dotted names that stand in the templates of a value.
+pub fn names_in_templates(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(text) => tags::read(text)
+            .0
+            .into_iter()
+            .map(|used| used.name)
+            .collect(),
+        Value::Array(items) => items.iter().flat_map(names_in_templates).collect(),
+        Value::Object(map) => map.values().flat_map(names_in_templates).collect(),
+        _ => Vec::new(),
+    }
+}
+
 /// What stands in the place of a name in a script. Other programs have templates of this form too;
 /// only what would be one of ours is a mistake.
 pub(super) fn name_in_script(script: &str) -> Option<&str> {

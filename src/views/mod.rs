@@ -6,6 +6,7 @@ mod end;
 mod fault;
 mod history;
 mod live;
+mod page;
 mod plan;
 mod runbook;
 mod tell;

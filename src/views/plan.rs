@@ -1,6 +1,7 @@
 //! A plan, as it is read before it is confirmed.
 
-use super::text::{clean, paragraph, width};
+use super::page::Page;
+use super::text::clean;
 use crate::engine::Question;
 use crate::model::{
     Detail, OnFailure, Plan, PlanKind, PlannedStep, Scope, Target, UndoClass, Verdict,
@@ -10,29 +11,19 @@ use console::{StyledObject, style};
 
 /// The whole plan.
 pub fn render_plan(plan: &Plan) -> String {
-    Page {
-        out: String::new(),
-        width: width(),
-    }
-    .plan(plan)
+    Page::new().plan(plan)
 }
 
 /// One step of a plan.
 pub fn render_step(step: &PlannedStep) -> String {
-    let mut page = Page {
-        out: String::new(),
-        width: width(),
-    };
+    let mut page = Page::new();
     page.step(step);
     page.out
 }
 
 /// What is asked in the middle of a run.
 pub fn render_question(question: &Question) -> String {
-    let mut page = Page {
-        out: String::new(),
-        width: width(),
-    };
+    let mut page = Page::new();
     if !question.found.is_empty() {
         page.line("    found so far:");
         for found in &question.found {
@@ -47,10 +38,7 @@ pub fn render_question(question: &Question) -> String {
 
 /// What is otherwise than a saved plan has it.
 pub fn render_differences(differences: &[Difference]) -> String {
-    let mut page = Page {
-        out: String::new(),
-        width: width(),
-    };
+    let mut page = Page::new();
     for difference in differences {
         if let Some(what) = &difference.what {
             page.paragraph("  - ", what);
@@ -77,11 +65,6 @@ pub fn render_differences(differences: &[Difference]) -> String {
         }
     }
     page.out
-}
-
-struct Page {
-    out: String,
-    width: usize,
 }
 
 impl Page {
@@ -240,8 +223,8 @@ impl Page {
         };
         let before = side(&detail.before, &detail.before_is);
         let after = side(&detail.after, &detail.after_is);
-        let red = paragraph("        - ", &before, self.width);
-        let green = paragraph("        + ", &after, self.width);
+        let red = self.wrapped("        - ", &before);
+        let green = self.wrapped("        + ", &after);
         self.line(&style(red).red().for_stderr().to_string());
         self.line(&style(green).green().for_stderr().to_string());
     }
@@ -313,16 +296,6 @@ impl Page {
                  removes runs that are older than 90 days, unless told otherwise.",
             );
         }
-    }
-
-    fn line(&mut self, line: &str) {
-        self.out.push_str(line.trim_end());
-        self.out.push('\n');
-    }
-
-    fn paragraph(&mut self, first: &str, text: &str) {
-        let text = paragraph(first, text, self.width);
-        self.line(&text);
     }
 }
 

@@ -1,6 +1,7 @@
 //! A runbook as people read it before they apply it.
 
-use super::text::{clean, paragraph, seconds, width};
+use super::page::Page;
+use super::text::{clean, seconds};
 use crate::model::{Identity, Method, OnFailure};
 use crate::runbook::{
     Entry, Kinds, Located, Origin, Param, ParamType, Runbook, Step, StepScope, TargetKind,
@@ -51,7 +52,7 @@ pub fn render_runbook(found: &Located, kinds: &Kinds) -> String {
     page.line("");
     page.title("Steps");
     for (n, step) in runbook.steps.iter().enumerate() {
-        page.step(n + 1, step, runbook);
+        page.numbered(n + 1, step, runbook);
     }
     page.line("");
     page.undo(runbook, kinds);
@@ -102,7 +103,7 @@ pub fn render_list(entries: &[Entry]) -> String {
         if let Some(others) = overridden(&entry.overrides) {
             from.push_str(&format!("; overrides {others}"));
         }
-        let line = paragraph(&format!("{blank}  "), &from, page.width);
+        let line = page.wrapped(&format!("{blank}  "), &from);
         page.line(&style(line).dim().to_string());
     }
     if !unusable.is_empty() {
@@ -139,22 +140,10 @@ fn overridden(others: &[Origin]) -> Option<String> {
     (!others.is_empty()).then(|| others.join(" and "))
 }
 
-struct Page {
-    out: String,
-    width: usize,
-}
-
 impl Page {
-    fn new() -> Self {
-        Self {
-            out: String::new(),
-            width: width(),
-        }
-    }
-
     fn head(&mut self, runbook: &Runbook) {
         let name = clean(&runbook.name);
-        let text = paragraph(&format!("{name}: "), &runbook.summary, self.width);
+        let text = self.wrapped(&format!("{name}: "), &runbook.summary);
         let rest = text.strip_prefix(name.as_str()).unwrap_or_default();
         self.line(&format!("{}{rest}", style(&name).bold()));
     }
@@ -180,7 +169,7 @@ impl Page {
         }
     }
 
-    fn step(&mut self, n: usize, step: &Step, runbook: &Runbook) {
+    fn numbered(&mut self, n: usize, step: &Step, runbook: &Runbook) {
         let id = clean(step.id.as_str());
         let name = match step.name == step.id.as_str() {
             true => String::new(),
@@ -230,16 +219,6 @@ impl Page {
             "",
             "This is as far as its text tells; `runbook plan` says it for certain.",
         );
-    }
-
-    fn line(&mut self, line: &str) {
-        self.out.push_str(line.trim_end());
-        self.out.push('\n');
-    }
-
-    fn paragraph(&mut self, first: &str, text: &str) {
-        let text = paragraph(first, text, self.width);
-        self.line(&text);
     }
 }
 

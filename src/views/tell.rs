@@ -23,7 +23,7 @@ pub enum Told {
 
 /// Follows a run through its events.
 pub struct Telling {
-    steps: Vec<PlannedStep>,
+    plan: Plan,
     started: Option<Timestamp>,
     width: usize,
 }
@@ -31,7 +31,7 @@ pub struct Telling {
 impl Telling {
     pub fn new(plan: &Plan) -> Self {
         Self {
-            steps: plan.steps.clone(),
+            plan: plan.clone(),
             started: None,
             width: width(),
         }
@@ -112,10 +112,7 @@ impl Telling {
 
     /// What was unknown before: it is shown now, before it is done.
     fn decided(&mut self, id: &StepId, scope: &Scope, steps: &[PlannedStep]) -> Vec<Told> {
-        let is = |step: &PlannedStep| (&step.id, &step.scope) == (id, scope);
-        if let Some(at) = self.steps.iter().position(is) {
-            self.steps.splice(at..=at, steps.iter().cloned());
-        }
+        self.plan.decided(id, scope, steps.to_vec());
         let shown = steps.iter().filter(|step| step.verdict.changes());
         shown
             .flat_map(|step| {
@@ -128,12 +125,8 @@ impl Telling {
             .collect()
     }
 
-    fn step(&self, id: &StepId, scope: &Scope) -> Option<&PlannedStep> {
-        self.steps.iter().find(|s| &s.id == id && &s.scope == scope)
-    }
-
     fn name(&self, id: &StepId, scope: &Scope) -> String {
-        let name = self.step(id, scope).map_or("", |s| s.name.as_str());
+        let name = self.plan.step(id, scope).map_or("", |s| s.name.as_str());
         match scope {
             Scope::Target(target) => format!("{}: {name}", target.name),
             Scope::Run => name.to_owned(),
@@ -162,8 +155,12 @@ impl Telling {
             ],
             StepResult::Verified { changed } => {
                 let mark = style("✓").green().for_stderr();
-                let checks = self.step(id, scope).is_some_and(|s| !s.verdict.changes());
+                let checks = self
+                    .plan
+                    .step(id, scope)
+                    .is_some_and(|s| !s.verdict.changes());
                 let unverified = self
+                    .plan
                     .step(id, scope)
                     .is_some_and(|s| s.verdict.effects().iter().any(|e| !e.can_be_verified()));
                 let note = match (changed, checks) {
@@ -180,7 +177,7 @@ impl Telling {
                 let mut told = vec![Told::Line(format!("  {mark} {name}{took}"))];
                 // The end of the run does not say why.
                 let passes = |step: &PlannedStep| step.on_failure == OnFailure::Continue;
-                if self.step(id, scope).is_some_and(passes) {
+                if self.plan.step(id, scope).is_some_and(passes) {
                     told.push(self.line("      ", &fault.message));
                 }
                 told

@@ -5,7 +5,7 @@ mod keys;
 mod line;
 
 use crate::fault::Fault;
-use crate::runbook::{Param, ParamType};
+use crate::runbook::{Binding, Given, Param, ParamType};
 use crate::views::clean;
 use console::Term;
 use keys::Terminal;
@@ -55,8 +55,22 @@ pub fn nodes(runbook: &str, known: &Known) -> Result<Vec<String>, Fault> {
     answered(asked)
 }
 
+/// Asks for all parameters that must have a value and have none.
+pub fn missing(params: &[Param], given: &mut Given, known: &Known) -> Result<(), Fault> {
+    let to_ask: Vec<Param> = Binding::of(params, given)
+        .to_ask()
+        .iter()
+        .map(|param| (*param).clone())
+        .collect();
+    for one in to_ask {
+        let answer = tokio::task::block_in_place(|| param(&one, known))?;
+        given.answers.insert(one.name, answer);
+    }
+    Ok(())
+}
+
 /// Asks for a parameter's value.
-pub fn param(param: &Param, known: &Known) -> Result<Value, Fault> {
+fn param(param: &Param, known: &Known) -> Result<Value, Fault> {
     let asked = Terminal::open().and_then(|mut keys| ask(&mut keys, &Term::stderr(), param, known));
     answered(asked)
 }

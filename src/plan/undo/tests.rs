@@ -109,7 +109,8 @@ fn an_effect_belongs_to_the_step_of_its_id_and_its_place() {
     let name = |id: &str, scope: &Scope| {
         let (mut effect_id, _) = effect(id);
         effect_id.scope = scope.clone();
-        planned(&plan, &effect_id).map(|step| step.name.clone())
+        plan.step(&effect_id.step, &effect_id.scope)
+            .map(|step| step.name.clone())
     };
     assert_eq!(name("a", &places[0]).as_deref(), Some("a of the run"));
     assert_eq!(name("a", &places[1]).as_deref(), Some("a of n1"));
