@@ -7,7 +7,7 @@ use crate::actions::{World, kinds};
 use crate::engine::{End, Machine, Observer, Question, Waiting, run};
 use crate::fault::Fault;
 use crate::journal::{Ending, Event, Journal, RunRecord, StateDir};
-use crate::model::{Blobs, Plan, PlanKind, PlannedStep, RunId, StepId, Verdict};
+use crate::model::{Blobs, OnFailure, Plan, PlanKind, PlannedStep, RunId, StepId, Verdict};
 use crate::plan::{Automatic, Extent, UndoPlan, actor, automatic, undo_plan};
 use crate::runbook::{Runbook, read_kept};
 use crate::views::{Live, Words, clean, render_end, render_fault, what_was_seen};
@@ -76,7 +76,12 @@ pub async fn go_on(
 
 /// The runbook of a run that is gone on with, where something is yet to be decided by it.
 fn runbook_of(record: &RunRecord) -> Result<Option<Runbook>, Fault> {
-    let open = |step: &PlannedStep| step.is_late() || matches!(step.verdict, Verdict::Gate { .. });
+    // Where a step may be passed over, what rests on it is decided anew.
+    let open = |step: &PlannedStep| {
+        step.is_late()
+            || matches!(step.verdict, Verdict::Gate { .. })
+            || step.on_failure == OnFailure::Continue
+    };
     if !record.plan.steps.iter().any(open) {
         return Ok(None);
     }
@@ -390,6 +395,27 @@ impl Undos {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::test_events::{entries, plan, start_of, step};
+    use crate::model::Scope;
+
+    #[test]
+    fn a_run_that_may_decide_something_anew_has_its_runbook() {
+        let text = "apiVersion: runbook/v1\nname: x\nsummary: x\nrisk: low\ntargets: nodes\nsteps:\n  - {id: a, uses: calico.node_restart}\n";
+        let of = |on_failure| {
+            let idle = Verdict::NoChange { why: String::new() };
+            let mut plan = plan();
+            plan.steps = vec![PlannedStep {
+                on_failure,
+                ..step("a", Scope::Run, idle)
+            }];
+            let start = start_of(RunId::generate(), plan);
+            let mut record = RunRecord::fold(entries(vec![start])).unwrap();
+            record.runbook_text = text.to_owned();
+            runbook_of(&record).unwrap().is_some()
+        };
+        assert!(of(OnFailure::Continue));
+        assert!(!of(OnFailure::Undo));
+    }
 
     #[test]
     fn an_undo_that_was_taken_back_itself_takes_nothing_back() {
