@@ -1,6 +1,7 @@
 //! `calico.autodetection`: how calico-node finds a node's address, for the whole fleet.
 
-use super::{Action, Compiled, Decision, Look, Place};
+use super::kube_object::Of;
+use super::{Action, Compiled, Decision, Look, Needs, Place};
 use crate::calico::{CalicoNode, Cidr, Detection, MeshNode, Version, own_address};
 use crate::fault::Fault;
 use crate::model::{Blobs, Detail, Effect, FieldChange, ObjectRef, Prior, Subject, UndoClass};
@@ -83,6 +84,11 @@ impl Action for Autodetection {
 
     fn lost(_with: &serde_json::Value) -> Option<&'static str> {
         Some("the method is put back exactly; nodes that detect their address by it do so anew")
+    }
+
+    fn needs(_with: &Value) -> Needs {
+        let daemonset = Of::any_of("apps/v1", "DaemonSet", "kube-system").named("calico-node");
+        Needs::default().mesh().fields(&daemonset)
     }
 
     async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {

@@ -1,7 +1,7 @@
 //! `calico.mesh`: every node sees every peer established, and nothing of a wrong address is left.
 //! It only reads.
 
-use super::{Action, Compiled, Decision, Look, Patience, Place};
+use super::{Action, Compiled, Decision, Look, Needs, Patience, Place};
 use crate::calico::{Cidr, Mesh, MeshNode, SessionFault};
 use crate::fault::Fault;
 use crate::model::{Effect, Exception, FieldPath, Prior, Settled, Subject, Target};
@@ -58,6 +58,10 @@ impl Action for MeshEstablished {
             ));
         }
         Ok(Self { patience })
+    }
+
+    fn needs(_with: &Value) -> Needs {
+        Needs::default().mesh()
     }
 
     async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {

@@ -1,6 +1,7 @@
 //! `calico.node_address`: the address that a node advertises to the mesh.
 
-use super::{Action, Compiled, Decision, Look, Place};
+use super::kube_object::Of;
+use super::{Action, Compiled, Decision, Look, Needs, Place};
 use crate::calico::{Cidr, MeshNode, OwnAddress, SessionFault, own_address};
 use crate::fault::Fault;
 use crate::model::{Blobs, Detail, Effect, FieldChange, FieldPath, ObjectRef, Prior, UndoClass};
@@ -57,6 +58,10 @@ impl Action for NodeAddress {
 
     fn new(_: Args) -> Result<Self, String> {
         Ok(Self)
+    }
+
+    fn needs(_with: &Value) -> Needs {
+        Needs::default().mesh().fields(&Of::targets())
     }
 
     async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {

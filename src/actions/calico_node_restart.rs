@@ -1,11 +1,13 @@
 //! `calico.node_restart`: a new start of calico-node on one node.
 
-use super::{Action, Compiled, Decision, Look, Place};
+use super::kube_object::Of;
+use super::{Action, Compiled, Decision, Look, Needs, Place};
 use crate::fault::Fault;
 use crate::model::{Blobs, Detail, Effect, ObjectRef, Prior, UndoClass};
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::Value;
 
 /// Starts calico-node on a node anew, and waits until it is ready.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -41,6 +43,18 @@ impl Action for NodeRestart {
 
     fn lost(_with: &serde_json::Value) -> Option<&'static str> {
         Some("a start leaves nothing behind that could be put back")
+    }
+
+    fn needs(_with: &Value) -> Needs {
+        let pods = Of::any_of("v1", "Pod", "kube-system");
+        Needs::default()
+            .calico()
+            .look("list", &pods)
+            .look("get", &pods)
+            .wide("not for single objects: a pod gets its name when it is made")
+            .apply("delete", &pods)
+            // Where the undo of another step puts the DaemonSet back, it is started anew with that.
+            .undo("delete", &pods)
     }
 
     async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {

@@ -4,7 +4,7 @@
 use super::host_command::Command;
 use super::host_program::{Form, Scalar, Values, Variable, ended, limit, outputs, title};
 use super::host_script::Script;
-use super::{Action, Compiled, Decision, Look, Patience, Place, duration};
+use super::{Action, Compiled, Decision, Look, Needs, Patience, Place, duration};
 use crate::fault::Fault;
 use crate::model::{Exception, Exit, Prior, Program, Ran, Settled};
 use crate::runbook::{Condition, DURATION_FORMAT, Record};
@@ -95,6 +95,10 @@ impl Action for HostAssert {
 
     fn outputs() -> Record {
         outputs()
+    }
+
+    fn needs(_with: &Value) -> Needs {
+        Needs::of_host(false)
     }
 
     async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {

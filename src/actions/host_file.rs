@@ -1,7 +1,7 @@
 //! `host.file`: the content, the mode and the owner of a file of a host, or its absence.
 
 use super::line_difference::line_difference;
-use super::{Action, Compiled, Decision, Look, Place};
+use super::{Action, Compiled, Decision, Look, Needs, Place};
 use crate::fault::Fault;
 use crate::model::{
     Blobs, Detail, Digest, Effect, FileNow, FileRef, FileState, Prior, Subject, UndoClass,
@@ -166,6 +166,10 @@ impl Action for HostFile {
             ),
             _ => None,
         }
+    }
+
+    fn needs(_with: &serde_json::Value) -> Needs {
+        Needs::of_host(true)
     }
 
     async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {

@@ -1,7 +1,7 @@
 //! What `host.command` and `host.script` have in common: programs of the runbook's author, who says
 //! which of them only read, and how what they do is checked and taken back.
 
-use super::{Action, Compiled, Decision, Look, Patience, Place};
+use super::{Action, Compiled, Decision, Look, Needs, Patience, Place};
 use crate::fault::Fault;
 use crate::model::{
     Blobs, Detail, Effect, Exception, Exit, HostRef, Prior, Program, Programs, Ran, Settled,
@@ -249,6 +249,10 @@ impl<F: Form> Action for HostProgram<F> {
             }
             (_, false) => Some("it has no `undo`"),
         }
+    }
+
+    fn needs(with: &Value) -> Needs {
+        Needs::of_host(with.get("reads").is_none())
     }
 
     async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {

@@ -3,7 +3,7 @@
 use super::kube_fields::{Fields, Refusal, Says, predicted};
 use super::kube_keepers::{OWN, notes};
 use super::kube_object::{Earlier, Of, earlier};
-use super::{Action, Compiled, Decision, Look, Place};
+use super::{Action, Compiled, Decision, Look, Needs, Place};
 use crate::fault::Fault;
 use crate::model::{
     Blobs, Detail, Effect, ObjectRef, Prior, Propagation, UndoClass, bare, named_by,
@@ -85,6 +85,14 @@ impl Action for Apply {
         Ok(Self {
             wanted,
             force: args.force,
+        })
+    }
+
+    fn needs(with: &Value) -> Needs {
+        let objects = Of::told_by_manifests(with);
+        objects.iter().fold(Needs::default(), |needs, of| {
+            // Whether it is there already, nobody knows before.
+            needs.fields(of).apply("create", of).undo("delete", of)
         })
     }
 

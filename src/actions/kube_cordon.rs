@@ -1,6 +1,7 @@
 //! `kube.cordon`: whether a node takes new pods.
 
-use super::{Action, Compiled, Decision, Look, Place};
+use super::kube_object::Of;
+use super::{Action, Compiled, Decision, Look, Needs, Place};
 use crate::fault::Fault;
 use crate::model::{Blobs, Detail, Effect, FieldChange, FieldPath, ObjectRef, Prior, UndoClass};
 use async_trait::async_trait;
@@ -52,6 +53,10 @@ impl Action for Cordon {
 
     fn new(args: Args) -> Result<Self, String> {
         Ok(Self(args.state))
+    }
+
+    fn needs(_with: &Value) -> Needs {
+        Needs::default().fields(&Of::targets())
     }
 
     async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {

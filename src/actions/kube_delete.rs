@@ -2,7 +2,7 @@
 
 use super::kube_fields::{Refusal, predicted};
 use super::kube_object::{Earlier, Of, earlier};
-use super::{Action, Compiled, Decision, Look, Patience, Place};
+use super::{Action, Compiled, Decision, Look, Needs, Patience, Place};
 use crate::fault::Fault;
 use crate::model::{
     Blobs, Detail, Effect, Exception, ObjectRef, Prior, Propagation, Settled, UndoClass, gone,
@@ -57,6 +57,15 @@ impl Action for Delete {
             of: args.of.checked()?.not_secret()?,
             propagation: args.propagation,
         })
+    }
+
+    fn needs(with: &Value) -> Needs {
+        let of = Of::told(with);
+        let needs = Needs::default().look("get", &of).apply("delete", &of);
+        match stays_gone(&of.kind) {
+            Some(_) => needs,
+            None => needs.undo("create", &of),
+        }
     }
 
     async fn observe(&self, look: &Look<'_>, _: Place<'_>) -> Result<Seen, Fault> {
@@ -159,6 +168,17 @@ impl Action for Delete {
     }
 }
 
+/// Why no object of a kind is made again.
+fn stays_gone(kind: &str) -> Option<&'static str> {
+    match kind {
+        "Namespace" => Some("all that was in the namespace is gone with it"),
+        "PersistentVolume" | "PersistentVolumeClaim" => Some("the data may be gone with it"),
+        "CustomResourceDefinition" => Some("all objects of its kind are gone with it"),
+        "Node" => Some("its kubelet registers it anew"),
+        _ => None,
+    }
+}
+
 /// What of a deleted object can come back.
 fn undo(object: &ObjectRef, state: &Value, propagation: Propagation) -> UndoClass {
     let controlled = state
@@ -168,12 +188,9 @@ fn undo(object: &ObjectRef, state: &Value, propagation: Propagation) -> UndoClas
             let controller = |owner: &Value| owner.get("controller") == Some(&Value::Bool(true));
             owners.iter().any(controller)
         });
-    let none = match object.kind.as_str() {
-        "Namespace" => "all that was in the namespace is gone with it",
-        "PersistentVolume" | "PersistentVolumeClaim" => "the data may be gone with it",
-        "CustomResourceDefinition" => "all objects of its kind are gone with it",
-        "Node" => "its kubelet registers it anew",
-        "Pod" if controlled => "its controller puts another in its place",
+    let none = match (stays_gone(&object.kind), object.kind.as_str()) {
+        (Some(why), _) => why,
+        (None, "Pod") if controlled => "its controller puts another in its place",
         _ => {
             let belongs = match propagation {
                 Propagation::Orphan => "and what belonged to it does not belong to it any more",

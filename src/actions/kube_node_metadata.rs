@@ -1,6 +1,7 @@
 //! `kube.node_metadata`: labels and annotations of a node.
 
-use super::{Action, Compiled, Decision, Look, Place};
+use super::kube_object::Of;
+use super::{Action, Compiled, Decision, Look, Needs, Place};
 use crate::fault::Fault;
 use crate::model::{Blobs, Detail, Effect, FieldChange, FieldPath, ObjectRef, Prior, UndoClass};
 use async_trait::async_trait;
@@ -78,6 +79,10 @@ impl Action for NodeMetadata {
             return Err("give `labels` or `annotations`, or both".to_owned());
         }
         Ok(Self { wanted })
+    }
+
+    fn needs(_with: &Value) -> Needs {
+        Needs::default().fields(&Of::targets())
     }
 
     async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {

@@ -69,8 +69,15 @@ impl Of {
         Ok(self)
     }
 
+    /// The API group; empty for the core group.
+    pub fn group(&self) -> &str {
+        self.api_version
+            .split_once('/')
+            .map_or("", |(group, _)| group)
+    }
+
     /// A node of the cluster.
-    fn node(name: String) -> Self {
+    pub fn node(name: String) -> Self {
         Self {
             api_version: core(),
             kind: "Node".to_owned(),

@@ -3,7 +3,7 @@
 use super::kube_fields::{Fields, Refusal, Says};
 use super::kube_keepers::notes;
 use super::kube_object::{Earlier, Of, earlier};
-use super::{Action, Compiled, Decision, Look, Place};
+use super::{Action, Compiled, Decision, Look, Needs, Place};
 use crate::fault::Fault;
 use crate::model::{ObjectRef, Prior, UndoClass};
 use crate::transport::{Trial, Tried};
@@ -89,6 +89,10 @@ impl Action for Patch {
             patch: args.patch,
             pointers,
         })
+    }
+
+    fn needs(with: &Value) -> Needs {
+        Needs::default().fields(&Of::told(with))
     }
 
     async fn observe(&self, look: &Look<'_>, _: Place<'_>) -> Result<Seen, Fault> {

@@ -2,7 +2,8 @@
 
 use super::kube_fields::{Fields, Refusal, predicted};
 use super::kube_object::Of;
-use super::{Action, Compiled, Decision, Look, Patience, Place, duration};
+use super::rights::is_any;
+use super::{Action, Compiled, Decision, Look, Needs, Patience, Place, duration};
 use crate::fault::Fault;
 use crate::model::{
     Exception, FieldPath, ObjectRef, Prior, Settled, UndoClass, all_replaced, stands_still,
@@ -70,6 +71,31 @@ impl Action for Rollout {
             of,
             restart: args.restart,
             within,
+        })
+    }
+
+    fn needs(with: &Value) -> Needs {
+        let needs = Needs::default();
+        // No other kinds are rolled out, whatever a template gives.
+        let kinds = match Of::told(with) {
+            of if is_any(&of.kind) => KINDS
+                .map(|kind| Of {
+                    kind: kind.to_owned(),
+                    ..of.clone()
+                })
+                .to_vec(),
+            of => vec![of],
+        };
+        let restarts = with.get("restart") != Some(&Value::Bool(false));
+        kinds.iter().fold(needs, |needs, of| {
+            let of = &Of {
+                api_version: "apps/v1".to_owned(),
+                ..of.clone()
+            };
+            match restarts {
+                true => needs.look("get", of).apply("patch", of),
+                false => needs.look("get", of),
+            }
         })
     }
 

@@ -2,7 +2,7 @@
 
 use super::kube_object::Of;
 use super::kube_state::{condition, has_condition, holds, stands};
-use super::{Action, Compiled, Decision, Look, Patience, Place, duration};
+use super::{Action, Compiled, Decision, Look, Needs, Patience, Place, duration};
 use crate::fault::Fault;
 use crate::model::{Exception, ObjectRef, Prior, Settled};
 use crate::runbook::Condition;
@@ -84,6 +84,10 @@ impl Action for Wait {
             until,
             patience: Patience { within, settle },
         })
+    }
+
+    fn needs(with: &Value) -> Needs {
+        Needs::default().look("get", &Of::told(with))
     }
 
     async fn observe(&self, look: &Look<'_>, _: Place<'_>) -> Result<Seen, Fault> {

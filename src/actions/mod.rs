@@ -23,9 +23,14 @@ mod kube_state;
 mod kube_wait;
 mod line_difference;
 mod look;
+mod rights;
+mod served;
 mod world;
 
+pub use kube_object::Of;
 pub use look::Look;
+pub use rights::{Need, Needs, Purpose, is_any};
+pub use served::{Served, all_built_in, built_in};
 pub use world::World;
 
 use crate::fault::{Fault, nearest};
@@ -178,6 +183,10 @@ pub trait Action: Sized + Send + Sync {
     fn lost(_with: &Value) -> Option<&'static str> {
         None
     }
+
+    /// What it needs in the cluster, by its arguments, in which templates still stand: all that
+    /// [`Self::observe`] asks for, and what its effects, their waits and their undo do.
+    fn needs(with: &Value) -> Needs;
 
     /// Reads what the decision rests on.
     async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Self::Seen, Fault>;
@@ -347,6 +356,7 @@ struct Entry {
     uses: &'static str,
     make: Maker,
     literal: &'static [&'static str],
+    needs: fn(&Value) -> Needs,
     kind: fn() -> Kind,
 }
 
@@ -375,6 +385,7 @@ const fn entry<A: Action + 'static>() -> Entry {
         uses: A::USES,
         make: make::<A>,
         literal: A::LITERAL,
+        needs: A::needs,
         kind: kind::<A>,
     }
 }
@@ -428,6 +439,12 @@ pub fn literal(uses: &str) -> &'static [&'static str] {
     kind.map_or(&[], |kind| kind.literal)
 }
 
+/// What a step needs in the cluster; `with` is not rendered.
+pub fn needs(uses: &str, with: &Value) -> Needs {
+    let kind = KINDS.iter().find(|kind| kind.uses == uses);
+    kind.map_or_else(Needs::default, |kind| (kind.needs)(with))
+}
+
 /// The step that `uses` names, with its arguments.
 pub fn step(uses: &str, with: &Value) -> Result<Box<dyn Step>, String> {
     match KINDS.iter().find(|kind| kind.uses == uses) {
@@ -466,6 +483,54 @@ mod tests {
             };
             assert!(error.contains("no_such_argument"), "{name}: {error}");
         }
+    }
+
+    /// A kind that is new shows here what it asks for. What it names must be known without a cluster.
+    #[test]
+    fn every_kind_says_what_it_needs_in_the_cluster() {
+        let of =
+            json!({"api_version": "apps/v1", "kind": "Deployment", "namespace": "n", "name": "x"});
+        let manifest = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": "n", "name": "x"}});
+        let with = json!({"of": of, "manifest": manifest});
+        let mut lines = Vec::new();
+        for kind in KINDS {
+            let needs = (kind.needs)(&with);
+            lines.push(format!(
+                "{} {}",
+                kind.uses,
+                if needs.writes { "writes" } else { "reads" }
+            ));
+            for Need {
+                of, verb, purpose, ..
+            } in needs.all
+            {
+                assert!(
+                    built_in(of.group(), &of.kind).is_some(),
+                    "{}: {of}",
+                    kind.uses
+                );
+                lines.push(format!("  {purpose:?}: {verb} {of}"));
+            }
+        }
+        insta::assert_snapshot!(lines.join("\n"));
+    }
+
+    #[test]
+    fn what_changes_nothing_needs_nothing_to_write() {
+        let needs = |uses: &str, with: &Value| needs(uses, with);
+        for uses in ["host.script", "host.command"] {
+            assert!(!needs(uses, &json!({"reads": "x"})).writes);
+            assert!(needs(uses, &json!({"apply": "x"})).writes);
+        }
+        let rollout = |restart: Value| {
+            needs(
+                "kube.rollout",
+                &json!({"of": "{{ item }}", "restart": restart}),
+            )
+        };
+        assert!(!rollout(json!(false)).writes);
+        assert!(rollout(json!("{{ params.restart }}")).writes);
+        assert_eq!(rollout(json!(false)).all.len(), 3);
     }
 
     #[test]

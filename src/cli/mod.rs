@@ -92,7 +92,7 @@ struct Global {
 enum Command {
     /// List the runbooks
     List,
-    /// Show a runbook, or a saved plan
+    /// Show a runbook, the rights that it needs, or a saved plan
     Show(show::Show),
     /// Say what is wrong with runbooks; asks no cluster and no host
     Validate(validate::Validate),
@@ -149,7 +149,7 @@ pub fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<Exit, Fault> {
     match cli.command {
         Command::List => list::run(&cli.global),
-        Command::Show(command) => command.run(&cli.global),
+        Command::Show(command) => command.run(&cli.global).await,
         Command::Validate(command) => command.run(&cli.global),
         Command::Schema => schema::run(),
         Command::New(command) => command.run(),

@@ -3,8 +3,10 @@
 mod apply;
 mod automatic;
 mod later;
+mod meant;
 mod names;
 mod order;
+mod rights;
 mod saved;
 mod step;
 #[cfg(test)]
@@ -14,6 +16,7 @@ mod undo;
 pub use apply::{Planned, Request, plan};
 pub use automatic::{Automatic, automatic};
 pub use later::{Gate, decide_now, found_so_far, question};
+pub use rights::{Grant, Rights, Why, rights};
 pub use saved::{Difference, SavedPlan, differences, digest};
 pub use undo::{Extent, UndoPlan, undo_plan};
 #[cfg(test)]
@@ -23,7 +26,10 @@ use crate::fault::Fault;
 use crate::journal::RunRecord;
 use crate::model::{Actor, ClusterId, Plan};
 use crate::transport::{Cluster, Right};
-use std::collections::HashSet;
+use futures::{StreamExt, TryStreamExt, stream};
+
+/// How many rights are asked for at a time.
+const AT_ONCE: usize = 16;
 
 /// Holds that a run is taken up where it was: the cluster's identity, if so.
 pub async fn same_cluster(cluster: &Cluster, record: &RunRecord) -> Result<ClusterId, Fault> {
@@ -41,16 +47,15 @@ pub async fn same_cluster(cluster: &Cluster, record: &RunRecord) -> Result<Clust
     }
 }
 
-/// The rights that the plan's effects need and this identity lacks.
+/// The rights that carrying the plan out and taking it back need, and this identity lacks.
 pub async fn missing_rights(cluster: &Cluster, plan: &Plan) -> Result<Vec<Right>, Fault> {
-    let mut asked = HashSet::new();
-    let mut missing = Vec::new();
-    for right in plan.effects().filter_map(Right::of) {
-        if asked.insert(right.clone()) && !cluster.may(&right).await? {
-            missing.push(right);
-        }
-    }
-    Ok(missing)
+    let asked = rights::of_plan(plan).into_iter().map(async |right| {
+        let may = cluster.may(&right).await?;
+        Ok::<_, Fault>((!may).then_some(right))
+    });
+    let asked: Vec<_> = asked.collect();
+    let missing: Vec<Option<Right>> = stream::iter(asked).buffered(AT_ONCE).try_collect().await?;
+    Ok(missing.into_iter().flatten().collect())
 }
 
 /// Who runs this, for the journal and the plan's head.

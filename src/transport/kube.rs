@@ -51,6 +51,27 @@ impl Right {
             name: (verb != "create").then(|| object.name.clone()),
         })
     }
+
+    /// What looking at the subject of `effect` needs in the cluster.
+    pub fn to_look(effect: &Effect) -> Option<Self> {
+        let (object, _) = effect.on_object()?;
+        Some(Self {
+            verb: "get".to_owned(),
+            name: Some(object.name.clone()),
+            ..Self::of(effect)?
+        })
+    }
+
+    /// Whether whoever has this right has `other`, too.
+    pub fn covers(&self, other: &Self) -> bool {
+        let all = |own: &str, other: &str| own == "*" || own == other;
+        let any = |own: &Option<String>, other: &Option<String>| own.is_none() || own == other;
+        self.verb == other.verb
+            && all(&self.group, &other.group)
+            && all(&self.resource, &other.resource)
+            && any(&self.namespace, &other.namespace)
+            && any(&self.name, &other.name)
+    }
 }
 
 impl std::fmt::Display for Right {

@@ -20,9 +20,14 @@ pub fn clean(text: &str) -> String {
 /// One paragraph: the first line begins with `first`, the others with as many blanks.
 pub(super) fn paragraph(first: &str, text: &str, width: usize) -> String {
     let blanks = " ".repeat(console::measure_text_width(first));
+    filled(first, &blanks, text, width)
+}
+
+/// One paragraph: the first line begins with `first`, the others with `rest`.
+pub(super) fn filled(first: &str, rest: &str, text: &str, width: usize) -> String {
     let options = textwrap::Options::new(width)
         .initial_indent(first)
-        .subsequent_indent(&blanks)
+        .subsequent_indent(rest)
         .break_words(false)
         // Names, paths and commands are copied from here: no line ends within one, whatever textwrap does
         // by default with the features that others ask of it.

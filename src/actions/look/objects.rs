@@ -1,6 +1,7 @@
 //! Objects of any kind that the API server serves, found by their kind.
 
 use super::super::kube_object::Of;
+use super::super::served::Served;
 use super::Look;
 use crate::fault::{Fault, nearest};
 use crate::model::ObjectRef;
@@ -10,14 +11,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
-/// How the API serves a kind.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Served {
-    kind: String,
-    plural: String,
-    namespaced: bool,
-}
-
 /// The kinds of each version of a group, as they were asked for.
 #[derive(Default)]
 pub(super) struct Kinds(Mutex<BTreeMap<String, Arc<Vec<Served>>>>);
@@ -26,7 +19,7 @@ impl Look<'_> {
     /// An object as it is, and what it is called; without a UID where there is none.
     pub async fn object_of(&self, of: &Of) -> Result<(ObjectRef, Option<Value>), Fault> {
         let kinds = self.kinds_of(&of.api_version).await?;
-        let served = served(&kinds, of)?;
+        let served = Served::find(&kinds, of)?;
         let mut object = ObjectRef {
             api_version: of.api_version.clone(),
             kind: of.kind.clone(),
@@ -41,6 +34,12 @@ impl Look<'_> {
             object.uid = uid.to_owned();
         }
         Ok((object, now))
+    }
+
+    /// How the cluster serves the kind of an object.
+    pub async fn served(&self, of: &Of) -> Result<Served, Fault> {
+        let kinds = self.kinds_of(&of.api_version).await?;
+        Served::find(&kinds, of).cloned()
     }
 
     /// What the API server would make of a change; it keeps nothing of it.
@@ -109,37 +108,6 @@ fn kinds(list: &Value) -> Vec<Served> {
         .collect()
 }
 
-fn served<'k>(kinds: &'k [Served], of: &Of) -> Result<&'k Served, Fault> {
-    let Some(served) = kinds.iter().find(|served| served.kind == of.kind) else {
-        let fault = Fault::refused(
-            "no_such_kind",
-            format!(
-                "the API server serves no kind `{}` in `{}`",
-                of.kind, of.api_version
-            ),
-        );
-        let names = kinds.iter().map(|served| served.kind.as_str());
-        return Err(match nearest(&of.kind, names) {
-            Some(near) => fault.next(format!("did you mean `{near}`?")),
-            None => fault.next(format!(
-                "see what it serves there, and give the right `api_version`: kubectl api-resources | grep -i {}",
-                of.kind
-            )),
-        });
-    };
-    match (served.namespaced, &of.namespace) {
-        (true, None) => Err(Fault::input(
-            "namespace",
-            format!("a {} is in a namespace: give `namespace`", of.kind),
-        )),
-        (false, Some(_)) => Err(Fault::input(
-            "namespace",
-            format!("a {} is in no namespace: leave `namespace` out", of.kind),
-        )),
-        _ => Ok(served),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,7 +126,7 @@ mod tests {
             namespace: namespace.map(str::to_owned),
             name: "x".into(),
         };
-        let found = |kind, namespace| match served(&kinds, &of(kind, namespace)) {
+        let found = |kind, namespace| match Served::find(&kinds, &of(kind, namespace)) {
             Ok(served) => served.plural.clone(),
             Err(fault) => format!("{} ({})", fault.message, fault.next.unwrap_or_default()),
         };
