@@ -66,6 +66,41 @@ steps:
     }
 
     #[test]
+    fn rights_are_printed_without_a_cluster_unless_only_a_cluster_knows() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("asking.yaml"), ASKING).unwrap();
+        let run = |arguments: &[&str]| run(dir.path(), arguments, &[]);
+        let (out, err, code) = run(&["show", "asking.yaml", "--rbac"]);
+        assert_eq!((err.as_str(), code), ("", 0));
+        assert!(out.contains("name: \"runbook-asking\""), "{out}");
+        assert!(out.contains("create clusterrolebinding"), "{out}");
+        let (out, _, code) = run(&["show", "asking.yaml", "--rbac", "--rbac-for", "ops/healer"]);
+        assert_eq!(code, 0);
+        assert!(
+            out.contains("namespace: \"ops\", name: \"healer\""),
+            "{out}"
+        );
+        for wrong in ["healer", "user:", "/x", "a/b/c"] {
+            let (_, err, code) = run(&["show", "asking.yaml", "--rbac", "--rbac-for", wrong]);
+            assert!(err.contains("NAMESPACE/NAME of a ServiceAccount"), "{err}");
+            assert_eq!(code, 2);
+        }
+        let widget = "{id: a, uses: kube.wait, with: {of: {api_version: example.com/v1, kind: Widget, name: w}, gone: true}}";
+        let text = ASKING.replace("{id: a, uses: calico.node_restart}", widget);
+        fs::write(dir.path().join("asking.yaml"), text).unwrap();
+        let (out, err, code) = run(&["show", "asking.yaml", "--rbac"]);
+        assert_eq!((out.as_str(), code), ("", 2));
+        assert!(
+            err.contains("step `a`: how Widget of `example.com/v1`"),
+            "{err}"
+        );
+        assert!(err.contains("[kubeconfig]"), "{err}");
+        let (_, err, code) = run(&["show", "plan.json", "--rbac"]);
+        assert!(err.contains("[rbac_of_plan]"), "{err}");
+        assert_eq!(code, 2);
+    }
+
+    #[test]
     fn the_schema_is_printed_for_editors() {
         let dir = tempfile::tempdir().unwrap();
         let (out, err, code) = run(dir.path(), &["schema"], &[]);

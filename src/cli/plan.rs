@@ -150,6 +150,6 @@ pub async fn lacking(world: &World, plan: &Plan) -> Result<Option<Fault>, Fault>
             "missing_rights",
             format!("this identity may not {}", list.join(", nor ")),
         )
-        .next("ask for these rights, or use another identity with --context"),
+        .next("ask for these rights (`runbook show RUNBOOK --rbac` prints all that it needs), or use another identity with --context"),
     ))
 }

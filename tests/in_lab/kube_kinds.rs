@@ -7,8 +7,8 @@ use lab::Lab;
 use serde_json::Value;
 use std::fs;
 
-const RUNBOOK: &str = "tests/in_lab/kube_kinds.yaml";
-const NODE: &str = "node03";
+pub const RUNBOOK: &str = "tests/in_lab/kube_kinds.yaml";
+pub const NODE: &str = "node03";
 const NAMESPACE: &str = "kinds";
 const POLICY: &str = "kinds-forbidden";
 
@@ -92,7 +92,7 @@ fn apply_text(lab: &Lab, program: &Program<'_>, text: &str) -> Result<(), String
 }
 
 /// Takes away what a test before may have left.
-fn clean(lab: &Lab) -> Result<(), String> {
+pub fn clean(lab: &Lab) -> Result<(), String> {
     for kind in [
         "validatingadmissionpolicybinding",
         "validatingadmissionpolicy",
@@ -108,7 +108,7 @@ fn clean(lab: &Lab) -> Result<(), String> {
 }
 
 /// Takes the finalizer from what is deleted, as its controller would.
-fn release(lab: &Lab) -> Result<(), String> {
+pub fn release(lab: &Lab) -> Result<(), String> {
     let names = kubectl(lab, &["-n", NAMESPACE, "get", "configmap", "-o", "name"])?;
     if names.lines().any(|name| name == "configmap/old") {
         let none = r#"{"metadata":{"finalizers":null}}"#;
@@ -129,7 +129,7 @@ fn release(lab: &Lab) -> Result<(), String> {
     Ok(())
 }
 
-fn prepare(lab: &Lab, program: &Program<'_>) -> Result<(), String> {
+pub fn prepare(lab: &Lab, program: &Program<'_>) -> Result<(), String> {
     clean(lab)?;
     apply_text(lab, program, OBJECTS)?;
     let rolled = [

@@ -16,6 +16,7 @@ mod program;
 mod programs;
 mod promises;
 mod refusals;
+mod rights;
 mod surroundings;
 mod sweep;
 
@@ -107,6 +108,7 @@ fn cases() -> Vec<Case> {
         programs::CASES,
         promises::CASES,
         refusals::CASES,
+        rights::CASES,
         sweep::CASES,
     ]
     .into_iter()
