@@ -49,13 +49,26 @@ pub async fn same_cluster(cluster: &Cluster, record: &RunRecord) -> Result<Clust
 
 /// The rights that carrying the plan out and taking it back need, and this identity lacks.
 pub async fn missing_rights(cluster: &Cluster, plan: &Plan) -> Result<Vec<Right>, Fault> {
-    let asked = rights::of_plan(plan).into_iter().map(async |right| {
+    let rights = rights::of_plan(plan);
+    // Whoever may do it to all nodes need not be asked about each.
+    let spared = allowed(cluster, rights::sparing(&rights)).await?;
+    let spared = |right: &Right| spared.iter().any(|(wide, may)| *may && wide.covers(right));
+    let asked = rights.into_iter().filter(|right| !spared(right)).collect();
+    let missing = allowed(cluster, asked).await?.into_iter();
+    Ok(missing
+        .filter(|(_, may)| !may)
+        .map(|(right, _)| right)
+        .collect())
+}
+
+/// Of each right, whether this identity has it.
+async fn allowed(cluster: &Cluster, rights: Vec<Right>) -> Result<Vec<(Right, bool)>, Fault> {
+    let asked = rights.into_iter().map(async |right| {
         let may = cluster.may(&right).await?;
-        Ok::<_, Fault>((!may).then_some(right))
+        Ok::<_, Fault>((right, may))
     });
     let asked: Vec<_> = asked.collect();
-    let missing: Vec<Option<Right>> = stream::iter(asked).buffered(AT_ONCE).try_collect().await?;
-    Ok(missing.into_iter().flatten().collect())
+    stream::iter(asked).buffered(AT_ONCE).try_collect().await
 }
 
 /// Who runs this, for the journal and the plan's head.

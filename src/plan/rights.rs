@@ -4,7 +4,7 @@
 use super::meant::{Meant, Params};
 use crate::actions::{Need, Of, Purpose, Served, built_in, is_any, needs};
 use crate::fault::Fault;
-use crate::model::{Effect, Plan, PlanKind, StepId, UndoClass};
+use crate::model::{Effect, Plan, PlanKind, PlannedStep, Scope, StepId, UndoClass};
 use crate::runbook::{CONFIRM, Runbook, Step, StepScope, TargetKind};
 use crate::transport::Right;
 use std::collections::{BTreeMap, BTreeSet};
@@ -265,15 +265,59 @@ pub(super) fn of_plan(plan: &Plan) -> Vec<Right> {
         }
     }
     plan.effects().filter_map(Right::to_look).for_each(&mut add);
-    if plan.effects().next().is_some() {
+    for step in plan.steps.iter().filter(|step| step.is_late()) {
+        rights_of_late(step).for_each(&mut add);
+    }
+    let writes: Vec<&PlannedStep> = plan.steps.iter().filter(|step| writes(step)).collect();
+    if !writes.is_empty() {
         let nodes: Vec<Option<String>> =
             plan.targets.iter().map(|t| Some(t.name.clone())).collect();
-        let whole = plan.steps.iter().any(|step| {
-            step.scope == crate::model::Scope::Run && !step.verdict.effects().is_empty()
-        });
+        let whole = writes.iter().any(|step| step.scope == Scope::Run);
         of_keeping_apart(&nodes, whole).into_iter().for_each(add);
     }
     rights
+}
+
+/// Whether a step changes something, or may when its turn comes.
+fn writes(step: &PlannedStep) -> bool {
+    !step.verdict.effects().is_empty() || step.is_late() && needs(&step.uses, &step.with).writes
+}
+
+/// What a step needs that is decided only when its turn comes, as far as it is known by then what it is
+/// about.
+fn rights_of_late(step: &PlannedStep) -> impl Iterator<Item = Right> {
+    let needs = needs(&step.uses, &step.with).all.into_iter();
+    let stays = step.keep.is_some();
+    needs.filter_map(
+        move |Need {
+                  of, verb, purpose, ..
+              }| {
+            let served = built_in(of.group(), &of.kind)?;
+            let why = Why::Step(purpose, step.id.clone());
+            let Grant {
+                right, templates, ..
+            } = Grant::of(&of, verb, Some(served), why);
+            (templates.is_empty() && !(stays && purpose == Purpose::Undo)).then_some(right)
+        },
+    )
+}
+
+/// Rights that spare asking for each of the others: they give all objects of a kind of which there are
+/// many.
+pub(super) fn sparing(rights: &[Right]) -> Vec<Right> {
+    const MANY: usize = 3;
+    let mut wide: Vec<Right> = Vec::new();
+    for right in rights.iter().filter(|right| right.name.is_some()) {
+        let all = Right {
+            name: None,
+            ..right.clone()
+        };
+        let covered = rights.iter().filter(|other| all.covers(other)).count();
+        if covered >= MANY && !wide.contains(&all) {
+            wide.push(all);
+        }
+    }
+    wide
 }
 
 #[cfg(test)]

@@ -225,6 +225,19 @@ async fn only_what_writes_keeps_others_away_and_only_where_it_writes() {
     );
 }
 
+#[test]
+fn many_nodes_are_asked_about_at_once() {
+    let nodes = |count: usize| -> Vec<Option<String>> {
+        (0..count).map(|n| Some(format!("n{n}"))).collect()
+    };
+    let spare = |count| -> Vec<String> {
+        let wide = sparing(&of_keeping_apart(&nodes(count), true));
+        wide.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(spare(2), [""; 0]);
+    assert_eq!(spare(3), ["get nodes", "patch nodes"]);
+}
+
 /// What carrying a plan out needs is among what its runbook was given.
 #[test]
 fn a_plan_asks_for_its_writes_their_undo_and_to_be_left_alone() {
@@ -250,6 +263,21 @@ fn a_plan_asks_for_its_writes_their_undo_and_to_be_left_alone() {
     );
     plan.steps[0].keep = Some("it does no harm".to_owned());
     assert!(!shown(&plan).contains("delete"));
+    let mut late = step("b", Scope::Run, crate::model::Verdict::Late);
+    late.uses = "kube.apply".to_owned();
+    let manifest = |name: &str| serde_json::json!({"manifest": {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "n"}}});
+    late.with = manifest("p");
+    plan.steps = vec![late];
+    assert!(
+        shown(&plan).contains("create pods in n, delete pods `p` in n"),
+        "{}",
+        shown(&plan)
+    );
+    plan.steps[0].with = manifest("{{ steps.a.output }}");
+    assert_eq!(
+        shown(&plan),
+        "create pods in n, patch namespaces `kube-system`"
+    );
     plan.steps.clear();
     assert_eq!(of_plan(&plan), []);
 }
