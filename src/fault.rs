@@ -29,6 +29,19 @@ pub const DECLINED: &str = "declined";
 /// Code of the fault of a run that went on where steps of it failed.
 pub const PASSED_OVER: &str = "passed_over";
 
+/// Code of the fault of an API server that does not answer.
+pub const API_SILENT: &str = "api_unreachable";
+/// Code of the fault of a run that could not look at all that it was to bring about.
+pub const NOT_VERIFIED: &str = "not_verified";
+/// Code of the fault of a run that has lost its claim: it writes nothing more.
+pub const CLAIM_LOST: &str = "claim_lost";
+
+/// Somebody else may work on the run's targets by now.
+pub fn claim_lost(why: &str) -> Fault {
+    Fault::refused(CLAIM_LOST, format!("this run writes nothing more: {why}"))
+        .next("look who works there now; `runbook resume` goes on once it is free")
+}
+
 /// One fault: what happened and where, and what to do next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {

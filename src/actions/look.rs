@@ -7,14 +7,14 @@ use super::world::World;
 use crate::calico::{
     CalicoNode, EnvValue, Mesh, MeshNode, Reading, parse_links, parse_node_status,
 };
-use crate::fault::Fault;
+use crate::fault::{API_SILENT, Fault};
 use crate::model::{FileRef, HostRef, Identity, ObjectRef, Program, Ran, owned_by};
 use crate::transport::{FileReading, OwnerNames, another_host};
 use futures::{StreamExt, stream};
 use objects::Kinds;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 use ulid::Ulid;
 
 /// How many hosts are read at a time.
@@ -28,12 +28,31 @@ pub struct Look<'w> {
     full_mesh: OnceCell<bool>,
     readings: OnceCell<BTreeMap<String, Result<Reading, Fault>>>,
     kinds: Kinds,
+    /// Why the API server is not asked at all.
+    silent: Option<Fault>,
+    /// What hosts themselves say that they are.
+    machine_ids: Mutex<BTreeMap<String, String>>,
 }
 
 impl<'w> Look<'w> {
+    /// Of hosts alone: the API server was found not to answer.
+    pub fn at_hosts(world: &'w World, silent: Fault) -> Self {
+        Self {
+            silent: Some(silent),
+            ..Self::new(world)
+        }
+    }
+
+    /// Why the API server is not asked.
+    pub fn silent(&self) -> Option<&Fault> {
+        self.silent.as_ref()
+    }
+
     pub fn new(world: &'w World) -> Self {
         Self {
             world,
+            silent: None,
+            machine_ids: Mutex::default(),
             nodes: OnceCell::new(),
             calico: OnceCell::new(),
             full_mesh: OnceCell::new(),
@@ -47,6 +66,9 @@ impl<'w> Look<'w> {
         let nodes = self
             .nodes
             .get_or_try_init(async || {
+                if let Some(silent) = &self.silent {
+                    return Err(silent.clone());
+                }
                 let raw = self.world.cluster.list("/api/v1/nodes").await?;
                 Ok::<_, Fault>(raw.iter().filter_map(MeshNode::new).collect())
             })
@@ -314,13 +336,30 @@ impl<'w> Look<'w> {
         })
     }
 
-    /// The host of a node, as an identity.
+    /// The host of a node, as an identity. While the API server does not say which host that is, the one
+    /// that is reached says so itself.
     pub async fn host(&self, node: &str, identity: &Identity) -> Result<HostRef, Fault> {
+        let machine_id = match self.node(node).await {
+            Ok(node) => node.machine_id.clone(),
+            Err(fault) if fault.code == API_SILENT => self.machine_id(node, identity).await?,
+            Err(fault) => return Err(fault),
+        };
         Ok(HostRef {
             node: node.to_owned(),
-            machine_id: self.node(node).await?.machine_id.clone(),
+            machine_id,
             identity: identity.clone(),
         })
+    }
+
+    async fn machine_id(&self, node: &str, identity: &Identity) -> Result<String, Fault> {
+        let mut known = self.machine_ids.lock().await;
+        if let Some(id) = known.get(node) {
+            return Ok(id.clone());
+        }
+        let host = self.world.inventory.destination(node);
+        let id = self.world.hosts.machine_id(&host, identity).await?;
+        known.insert(node.to_owned(), id.clone());
+        Ok(id)
     }
 
     /// A file of a host, with its content.

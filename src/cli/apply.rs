@@ -2,6 +2,7 @@
 
 use super::Global;
 use super::carry::{Start, begin, conclude};
+use super::claims::{Claims, OtherRuns};
 use super::confirm::{Confirmation, Gates};
 use super::exit::Exit;
 use super::plan::{allowed_steps, lacking, refusal, saved_path};
@@ -24,6 +25,8 @@ pub struct Apply {
     confirmation: Confirmation,
     #[command(flatten)]
     gates: Gates,
+    #[command(flatten)]
+    others: OtherRuns,
     /// Show the plan and stop
     #[arg(long)]
     dry_run: bool,
@@ -68,8 +71,9 @@ impl Apply {
             }
         };
         let state = global.state()?;
+        let claims = self.others.claims(&state)?;
         let world = global.world().await?;
-        let outcome = self.apply(&world, &state, wanted).await;
+        let outcome = self.apply(&world, &state, wanted, &claims).await;
         world.hosts.close().await;
         outcome
     }
@@ -106,12 +110,22 @@ impl Apply {
         })
     }
 
-    async fn apply(&self, world: &World, state: &StateDir, wanted: Wanted) -> Result<Exit, Fault> {
+    async fn apply(
+        &self,
+        world: &World,
+        state: &StateDir,
+        wanted: Wanted,
+        claims: &Claims<'_>,
+    ) -> Result<Exit, Fault> {
         let request = match wanted.subject {
             What::Asked(asked) => asked.complete(world).await?,
             What::Whole(request) => *request,
         };
-        let planned = plan(world, &request).await?;
+        let mut planned = plan(world, &request).await?;
+        // What others did meanwhile is not what the plan rests on.
+        while !self.dry_run && claims.wait(world, &planned.plan, None).await? {
+            planned = plan(world, &request).await?;
+        }
         let mut plan = planned.plan;
         if let Some(saved) = &wanted.saved {
             let found = differences(&saved.plan, &plan);
@@ -152,6 +166,7 @@ impl Apply {
             return Err(fault);
         }
         if self.dry_run {
+            claims.warn(world, &plan).await?;
             eprintln!("Dry run: nothing was written.");
             return Ok(Exit::Done);
         }
@@ -175,7 +190,7 @@ impl Apply {
             runbook: Some(&request.runbook),
             gates: &self.gates,
         };
-        let carried = begin(world, state, start).await?;
-        conclude(world, state, &carried).await
+        let sat = begin(world, state, start, claims).await?;
+        conclude(world, state, sat).await
     }
 }

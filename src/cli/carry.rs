@@ -1,13 +1,14 @@
 //! Carrying a plan out, from the confirmation to the last word: what apply, undo and resume share.
 
+use super::claims::Claims;
 use super::confirm::Gates;
 use super::exit::Exit;
 use super::undo::say_what_is_left;
 use crate::actions::{World, kinds};
-use crate::engine::{End, Machine, Observer, Question, Waiting, run};
-use crate::fault::Fault;
+use crate::engine::{Claim, End, Machine, Observer, Question, Waiting, run};
+use crate::fault::{CLAIM_LOST, Fault};
 use crate::journal::{Ending, Event, Journal, RunRecord, StateDir};
-use crate::model::{Blobs, OnFailure, Plan, PlanKind, PlannedStep, RunId, StepId, Verdict};
+use crate::model::{Blobs, OnFailure, Plan, PlanKind, PlannedStep, RunId, StepId};
 use crate::plan::{Automatic, Extent, UndoPlan, actor, automatic, undo_plan};
 use crate::runbook::{Runbook, read_kept};
 use crate::views::{Live, Words, clean, render_end, render_fault, what_was_seen};
@@ -37,24 +38,111 @@ pub struct Carried {
     /// As it was in the end, with what was decided on the way.
     pub plan: Plan,
     took: Duration,
-    /// Held until all is said and done: nobody goes on with it meanwhile.
-    _journal: Journal,
 }
 
-/// Opens a journal and carries the plan out.
-pub async fn begin(world: &World, state: &StateDir, start: Start<'_>) -> Result<Carried, Fault> {
+/// What a sitting holds until all is said and done.
+pub struct Holding {
+    /// Nobody goes on with the run meanwhile.
+    journal: Journal,
+    /// Nobody else works on its targets.
+    claim: Option<Claim>,
+    /// The runs that wrote by it: the sitting's own, and one that takes it back.
+    runs: Vec<RunId>,
+}
+
+impl Holding {
+    /// Lets all go, but where it is not known what was done: then the targets wait for somebody who finds
+    /// out.
+    pub async fn close(mut self, world: &World, state: &StateDir) {
+        let Some(claim) = self.claim.take() else {
+            return;
+        };
+        let open = |run: &RunId| {
+            let record = state.read(*run);
+            record.map_or(true, |record| record.has_open_intents())
+        };
+        let unclear = self.runs.iter().any(open);
+        let closed = match unclear {
+            true => claim.leave(world).await,
+            false => claim.let_go(world, &mut self.journal).await,
+        };
+        let run = self.journal.run();
+        match closed {
+            Ok(()) if unclear => eprintln!(
+                "Its targets stay claimed, as it is not known of all that was done whether it happened: \
+                 others are refused there until you resume it or take it back."
+            ),
+            Ok(()) => {}
+            // It has said so itself.
+            Err(fault) if fault.code == CLAIM_LOST => {}
+            Err(fault) => eprintln!(
+                "Its targets stay claimed: {}. To let them go: runbook resume {run}",
+                clean(&fault.message)
+            ),
+        }
+    }
+}
+
+/// Opens a journal, claims the targets and carries the plan out.
+pub async fn begin(
+    world: &World,
+    state: &StateDir,
+    start: Start<'_>,
+    claims: &Claims<'_>,
+) -> Result<(Carried, Holding), Fault> {
+    let reason = start.reason.clone();
+    let mut journal = open(state, &start)?;
+    let machine = Machine::new(start.plan, start.allowed);
+    let claim = match take(world, &mut journal, &machine, reason.as_deref(), claims).await {
+        Ok(claim) => claim,
+        // It has ended before it began.
+        Err(fault) => {
+            journal.record(Event::RunEnded {
+                ending: Ending::Failed,
+                fault: Some(fault.clone()),
+            });
+            journal.flush()?;
+            return Err(fault);
+        }
+    };
+    let work = (world, claim.as_ref());
+    let carried = carry(work, &mut journal, machine, start.runbook, start.gates).await;
+    let runs = vec![carried.run];
+    Ok((
+        carried,
+        Holding {
+            journal,
+            claim,
+            runs,
+        },
+    ))
+}
+
+/// Claims what a run works on.
+async fn take(
+    world: &World,
+    journal: &mut Journal,
+    machine: &Machine,
+    reason: Option<&str>,
+    claims: &Claims<'_>,
+) -> Result<Option<Claim>, Fault> {
+    let dead = claims.dead();
+    let terms = claims.terms(&dead);
+    Claim::take(world, journal, machine.plan(), reason, &terms).await
+}
+
+/// Opens the journal of a new run.
+fn open(state: &StateDir, start: &Start<'_>) -> Result<Journal, Fault> {
     let id = RunId::generate();
     let event = Event::RunStarted {
         run: id,
         plan: Box::new(start.plan.clone()),
-        reason: start.reason,
+        reason: start.reason.clone(),
         runbook_text: start.runbook_text.to_owned(),
-        included: start.included,
+        included: start.included.clone(),
         allowed: start.allowed.clone(),
     };
-    let journal = Journal::create(state, id, event, start.blobs)?;
-    let machine = Machine::new(start.plan, start.allowed);
-    Ok(carry(world, journal, machine, start.runbook, start.gates).await)
+    Ok(Journal::create(state, id, event, start.blobs)?)
 }
 
 /// Goes on with a run that was cut short.
@@ -63,25 +151,35 @@ pub async fn go_on(
     journal: Journal,
     record: &RunRecord,
     gates: &Gates,
-) -> Result<Carried, Fault> {
+    claims: &Claims<'_>,
+) -> Result<(Carried, Holding), Fault> {
     let runbook = runbook_of(record)?;
     let mut journal = journal;
+    let machine = Machine::resume(record);
+    let reason = record.reason.as_deref();
+    let claim = take(world, &mut journal, &machine, reason, claims).await?;
     journal.record(Event::RunResumed {
         actor: actor(),
         engine: env!("CARGO_PKG_VERSION").to_owned(),
     });
-    let machine = Machine::resume(record);
-    Ok(carry(world, journal, machine, runbook.as_ref(), gates).await)
+    let work = (world, claim.as_ref());
+    let carried = carry(work, &mut journal, machine, runbook.as_ref(), gates).await;
+    let runs = vec![carried.run];
+    Ok((
+        carried,
+        Holding {
+            journal,
+            claim,
+            runs,
+        },
+    ))
 }
 
 /// The runbook of a run that is gone on with, where something is yet to be decided by it.
 fn runbook_of(record: &RunRecord) -> Result<Option<Runbook>, Fault> {
     // Where a step may be passed over, what rests on it is decided anew.
-    let open = |step: &PlannedStep| {
-        step.is_late()
-            || matches!(step.verdict, Verdict::Gate { .. })
-            || step.on_failure == OnFailure::Continue
-    };
+    let open =
+        |step: &PlannedStep| step.verdict.is_open() || step.on_failure == OnFailure::Continue;
     if !record.plan.steps.iter().any(open) {
         return Ok(None);
     }
@@ -115,24 +213,22 @@ impl Observer for Sitting<'_> {
 }
 
 async fn carry(
-    world: &World,
-    mut journal: Journal,
+    work: (&World, Option<&Claim>),
+    journal: &mut Journal,
     machine: Machine,
     runbook: Option<&Runbook>,
     gates: &Gates,
 ) -> Carried {
     let started = Instant::now();
-    let run_id = journal.run();
     let live = Live::new(machine.plan());
     let mut sitting = Sitting { live, gates };
-    eprintln!("\nRun {run_id}");
-    let (end, plan) = run(world, &mut journal, machine, runbook, &mut sitting, stop()).await;
+    eprintln!("\nRun {}", journal.run());
+    let (end, plan) = run(work, journal, machine, runbook, &mut sitting, stop()).await;
     Carried {
-        run: run_id,
+        run: journal.run(),
         end,
         plan,
         took: started.elapsed(),
-        _journal: journal,
     }
 }
 
@@ -188,7 +284,22 @@ impl Carried {
 
 /// The end of a run of a runbook: its last words, what is taken back by itself, the ways on, and the
 /// exit code.
-pub async fn conclude(world: &World, state: &StateDir, carried: &Carried) -> Result<Exit, Fault> {
+pub async fn conclude(
+    world: &World,
+    state: &StateDir,
+    (carried, mut holding): (Carried, Holding),
+) -> Result<Exit, Fault> {
+    let exit = end(world, state, &carried, &mut holding).await;
+    holding.close(world, state).await;
+    exit
+}
+
+async fn end(
+    world: &World,
+    state: &StateDir,
+    carried: &Carried,
+    holding: &mut Holding,
+) -> Result<Exit, Fault> {
     let plan = &carried.plan;
     let mut done = Vec::new();
     let heals = plan.heals().join("; ");
@@ -220,7 +331,7 @@ pub async fn conclude(world: &World, state: &StateDir, carried: &Carried) -> Res
         carried.ways();
         return Ok(Exit::Interrupted);
     }
-    match take_back(world, state, &record, &extent).await {
+    match take_back(world, state, &record, &extent, holding).await {
         Ok(TakenBack::Whole { stays }) if !stays.is_empty() => {
             eprintln!("What stays, as its plan said: {}.", stays.join(", "));
             Ok(Exit::Remains)
@@ -285,6 +396,7 @@ async fn take_back(
     state: &StateDir,
     record: &RunRecord,
     extent: &Extent,
+    holding: &mut Holding,
 ) -> Result<TakenBack, Fault> {
     let UndoPlan { plan, blobs, .. } = undo_plan(world, state, record, extent, false).await?;
     if let Some(step) = plan.steps.iter().find(|step| step.verdict.is_refused()) {
@@ -311,7 +423,11 @@ async fn take_back(
         runbook: None,
         gates: &Gates::default(),
     };
-    let carried = begin(world, state, start).await?;
+    let mut journal = open(state, &start)?;
+    holding.runs.push(journal.run());
+    let machine = Machine::new(start.plan, start.allowed);
+    let work = (world, holding.claim.as_ref());
+    let carried = carry(work, &mut journal, machine, None, start.gates).await;
     carried.summary("");
     if carried.succeeded() {
         return Ok(TakenBack::Whole { stays });
@@ -396,7 +512,7 @@ impl Undos {
 mod tests {
     use super::*;
     use crate::journal::test_events::{entries, plan, start_of, step};
-    use crate::model::Scope;
+    use crate::model::{Scope, Verdict};
 
     #[test]
     fn a_run_that_may_decide_something_anew_has_its_runbook() {

@@ -64,7 +64,7 @@ impl Exit {
             Ending::Done => {}
             Ending::Stopped => found.push(Self::Interrupted),
             Ending::Drifted => found.push(Self::Refused),
-            Ending::Unknown => found.push(Self::Remains),
+            Ending::Unknown | Ending::Unverified => found.push(Self::Remains),
             Ending::Failed => found.push(match &end.fault {
                 Some(fault) => Self::of(fault.class),
                 None => Self::Failed,
@@ -108,6 +108,8 @@ mod tests {
         assert_eq!(end(Ending::Drifted, 0, 0, refused()), 3);
         assert_eq!(end(Ending::Drifted, 2, 0, refused()), 6);
         assert_eq!(end(Ending::Unknown, 1, 0, None), 6);
+        assert_eq!(end(Ending::Unverified, 1, 0, None), 6);
+        assert_eq!(end(Ending::Unverified, 0, 0, None), 6);
         assert_eq!(end(Ending::Stopped, 1, 0, None), 130);
         // In the order in which they count.
         let order = [130, 2, 6, 1, 3, 4, 5, 0];

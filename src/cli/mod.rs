@@ -4,6 +4,7 @@ mod again;
 mod apply;
 mod ask;
 mod carry;
+mod claims;
 mod confirm;
 mod exit;
 mod help;

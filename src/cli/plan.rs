@@ -1,11 +1,13 @@
 //! `runbook plan`
 
+use super::claims::OtherRuns;
 use super::exit::Exit;
 use super::private_file::write_private;
 use super::subject::{Asked, Subject};
 use super::{Global, say};
 use crate::actions::World;
-use crate::fault::Fault;
+use crate::fault::{API_SILENT, Fault};
+use crate::journal::StateDir;
 use crate::model::{Plan, StepId};
 use crate::plan::{SavedPlan, missing_rights, plan};
 use crate::runbook::Runbook;
@@ -50,13 +52,20 @@ impl PlanCommand {
         }
         let asked = self.subject.read(global)?;
         let allowed = allowed_steps(&self.allow_unknown, &asked.runbook)?;
+        let state = global.state()?;
         let world = global.world().await?;
-        let outcome = self.show(&world, asked, allowed).await;
+        let outcome = self.show(&world, &state, asked, allowed).await;
         world.hosts.close().await;
         outcome
     }
 
-    async fn show(&self, world: &World, asked: Asked, allowed: Vec<StepId>) -> Result<Exit, Fault> {
+    async fn show(
+        &self,
+        world: &World,
+        state: &StateDir,
+        asked: Asked,
+        allowed: Vec<StepId>,
+    ) -> Result<Exit, Fault> {
         let request = asked.complete(world).await?;
         let plan = plan(world, &request).await?.plan;
         // Here the plan is what was asked for, and so it is what goes to standard output.
@@ -65,7 +74,12 @@ impl PlanCommand {
         if let Some(refusal) = refusal(&plan) {
             return Err(refusal);
         }
-        if let Some(fault) = lacking(world, &plan).await? {
+        let claims = OtherRuns::default().claims(state)?;
+        let lacking = lacking(world, &plan).await?;
+        for fault in [lacking, claims.warning(world, &plan).await?]
+            .into_iter()
+            .flatten()
+        {
             say(&format!(
                 "Applying would be refused: {}.\n",
                 clean(&fault.message)
@@ -140,7 +154,11 @@ pub fn refusal(plan: &Plan) -> Option<Fault> {
 
 /// The rights that are lacking, as a fault.
 pub async fn lacking(world: &World, plan: &Plan) -> Result<Option<Fault>, Fault> {
-    let missing = missing_rights(&world.cluster, plan).await?;
+    let missing = match missing_rights(&world.cluster, plan).await {
+        // What needs it is unknown, and the plan says so.
+        Err(fault) if fault.code == API_SILENT => return Ok(None),
+        missing => missing?,
+    };
     if missing.is_empty() {
         return Ok(None);
     }

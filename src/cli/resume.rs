@@ -3,6 +3,7 @@
 use super::Global;
 use super::again::SecretFiles;
 use super::carry::{Undone, Undos, conclude, go_on};
+use super::claims::{Claims, OtherRuns, settle};
 use super::confirm::Gates;
 use super::exit::Exit;
 use super::plan::lacking;
@@ -22,6 +23,8 @@ pub struct Resume {
     #[command(flatten)]
     gates: Gates,
     #[command(flatten)]
+    others: OtherRuns,
+    #[command(flatten)]
     secrets: SecretFiles,
 }
 
@@ -29,8 +32,16 @@ impl Resume {
     pub async fn run(&self, global: &Global) -> Result<Exit, Fault> {
         let state = global.state()?;
         let run = state.find(&self.run)?;
-        if state.read(run)?.is_done() {
+        let record = state.read(run)?;
+        if record.is_done() {
             eprintln!("Run {run} has come to its end: there is nothing to go on with.");
+            if record.claim.is_some() {
+                let world = global.world().await?;
+                let settled = settle(&world, &state, run).await;
+                world.hosts.close().await;
+                settled?;
+                eprintln!("Its targets were still claimed by it; they are free now.");
+            }
             return Ok(Exit::Done);
         }
         let (journal, record) = Journal::reopen(&state, run)?;
@@ -49,9 +60,11 @@ impl Resume {
             });
         }
         let secrets = self.secrets.again(&state, &record)?;
+        let mut claims = self.others.claims(&state)?;
+        claims.give_way(&record);
         let world = global.world().await?;
         world.hosts.know(secrets);
-        let outcome = resume(&world, &state, journal, &record, &self.gates).await;
+        let outcome = resume(&world, &state, journal, &record, &self.gates, &claims).await;
         world.hosts.close().await;
         outcome
     }
@@ -63,15 +76,17 @@ async fn resume(
     journal: Journal,
     record: &RunRecord,
     gates: &Gates,
+    claims: &Claims<'_>,
 ) -> Result<Exit, Fault> {
     same_cluster(&world.cluster, record).await?;
     let plan = &record.plan;
     if let Some(fault) = lacking(world, plan).await? {
         return Err(fault);
     }
-    let carried = go_on(world, journal, record, gates).await?;
+    claims.wait(world, plan, Some(record.run)).await?;
+    let sat = go_on(world, journal, record, gates, claims).await?;
     match plan.kind {
-        PlanKind::Apply => conclude(world, state, &carried).await,
-        PlanKind::Undo { of, .. } => conclude_undo(world, state, &carried, plan, of, &[]).await,
+        PlanKind::Apply => conclude(world, state, sat).await,
+        PlanKind::Undo { of, .. } => conclude_undo(world, state, sat, plan, of, &[]).await,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Global, ask, confirm};
 use crate::actions::{Look, World};
-use crate::fault::Fault;
+use crate::fault::{API_SILENT, Fault};
 use crate::plan::Request;
 use crate::runbook::{
     Binding, Bound, Given, Param, ParamFile, ParamType, Runbook, TargetKind, bind,
@@ -132,12 +132,12 @@ impl Asked {
             |binding: Binding<'_>| binding.to_ask().iter().any(|p| ask::takes_nodes(p));
         if self.wants_nodes() || takes_nodes(Binding::of(params, &given)) {
             let look = Look::new(world);
-            known.nodes = look
-                .nodes()
-                .await?
-                .iter()
-                .map(|n| n.name().to_owned())
-                .collect();
+            known.nodes = match look.nodes().await {
+                Ok(nodes) => nodes.iter().map(|n| n.name().to_owned()).collect(),
+                // Then any name may be one.
+                Err(fault) if fault.code == API_SILENT => Vec::new(),
+                Err(fault) => return Err(fault),
+            };
         }
         if self.wants_nodes() && !known.nodes.is_empty() {
             let name = &self.runbook.name;

@@ -2,7 +2,8 @@
 
 use super::Global;
 use super::again::SecretFiles;
-use super::carry::{Carried, Start, begin, lasting};
+use super::carry::{Carried, Holding, Start, Undos, begin, lasting};
+use super::claims::{Claims, OtherRuns, settle};
 use super::confirm::{Confirmation, Gates};
 use super::exit::Exit;
 use super::plan::lacking;
@@ -28,6 +29,8 @@ pub struct Undo {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
+    others: OtherRuns,
+    #[command(flatten)]
     secrets: SecretFiles,
     /// Why this is done; kept in the journal
     #[arg(long, value_name = "TEXT")]
@@ -42,12 +45,19 @@ impl Undo {
         };
         let run = state.find(run)?;
         // While it goes on, there is nothing that could be taken back for good.
-        let _held = state.hold(run)?;
+        let held = state.hold(run)?;
         let record = state.read(run)?;
         let secrets = self.secrets.to_take_back(&state, &record)?;
+        let mut claims = self.others.claims(&state)?;
+        claims.take_back(&record, &Undos::of(&state)?);
         let world = global.world().await?;
         world.hosts.know(secrets);
-        let outcome = self.undo(&world, &state, &record).await;
+        let outcome = self.undo(&world, &state, &record, &claims).await;
+        drop(held);
+        // Nothing of it is left that somebody would have to look after.
+        if matches!(outcome, Ok(Exit::Done)) && record.claim.is_some() && !self.dry_run {
+            settle(&world, &state, run).await?;
+        }
         world.hosts.close().await;
         outcome
     }
@@ -57,6 +67,7 @@ impl Undo {
         world: &World,
         state: &StateDir,
         record: &RunRecord,
+        claims: &Claims<'_>,
     ) -> Result<Exit, Fault> {
         let UndoPlan {
             plan,
@@ -93,6 +104,7 @@ impl Undo {
             return Err(fault);
         }
         if self.dry_run {
+            claims.warn(world, &plan).await?;
             eprintln!("Dry run: nothing was written.");
             return Ok(Exit::Done);
         }
@@ -112,12 +124,12 @@ impl Undo {
             runbook: None,
             gates: &Gates::default(),
         };
-        let carried = begin(world, state, start).await?;
+        let sat = begin(world, state, start, claims).await?;
         let faults = match record.plan.kind {
             PlanKind::Apply => faults.as_slice(),
             PlanKind::Undo { .. } => &[],
         };
-        conclude_undo(world, state, &carried, &plan, record.run, faults).await
+        conclude_undo(world, state, sat, &plan, record.run, faults).await
     }
 }
 
@@ -126,7 +138,7 @@ impl Undo {
 pub async fn conclude_undo(
     world: &World,
     state: &StateDir,
-    carried: &Carried,
+    (carried, holding): (Carried, Holding),
     plan: &Plan,
     of: RunId,
     faults: &[String],
@@ -151,6 +163,7 @@ pub async fn conclude_undo(
         say_what_is_left(world, state, carried.run, of, plan).await;
     }
     carried.ways();
+    holding.close(world, state).await;
     Ok(Exit::of_run(&carried.end))
 }
 

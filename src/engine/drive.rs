@@ -1,13 +1,14 @@
 //! The machine's hands: asks the world what the machine wants to know, carries out what it has a
 //! permit for, and lets the journal know first.
 
+use super::claim::Claim;
 use super::machine::{Ask, End, Input, Machine};
 use crate::actions::{Look, Patience, Place, World, step};
-use crate::fault::{Class, Fault, TIMEOUT};
+use crate::fault::{API_SILENT, Class, Fault, TIMEOUT};
 use crate::journal::{Event, Journal, JournalError};
 use crate::model::{
-    Effect, Now, Plan, PlanKind, Prior, Settled, Standing, StepId, Subject, gone, rolled_out,
-    seen_by_controller, succeeded,
+    Blobs, Effect, Now, Plan, PlanKind, PlannedStep, Prior, Settled, Standing, StepId, Subject,
+    gone, rolled_out, seen_by_controller, succeeded,
 };
 use crate::plan::{Gate, decide_now, found_so_far, question};
 use crate::runbook::Runbook;
@@ -45,6 +46,9 @@ pub trait Observer: Send {
     async fn ask(&mut self, question: &Question) -> Result<bool, Fault>;
 }
 
+/// How long an API server that does not answer is waited for where a step does not say.
+const API_PATIENCE: Duration = Duration::from_secs(120);
+
 /// Becomes true when the operator wants the run to end.
 pub type Stop = watch::Receiver<bool>;
 
@@ -52,14 +56,23 @@ pub type Stop = watch::Receiver<bool>;
 /// way. Gives the end, and the plan with what was decided on the way. The journal holds the start of the run already. Where the journal
 /// fails, nothing more is done; the intent of all that was done is in it.
 pub async fn run(
-    world: &World,
+    (world, claim): (&World, Option<&Claim>),
     journal: &mut Journal,
     mut machine: Machine,
     runbook: Option<&Runbook>,
     observer: &mut dyn Observer,
     stop: Stop,
 ) -> (End, Plan) {
-    let end = match drive(world, journal, &mut machine, runbook, observer, stop).await {
+    let end = match drive(
+        (world, claim),
+        journal,
+        &mut machine,
+        runbook,
+        observer,
+        stop,
+    )
+    .await
+    {
         Ok(end) => end,
         Err(error) => {
             let end = machine.broke(error.into());
@@ -76,7 +89,7 @@ pub async fn run(
 /// # Errors
 /// Only where the journal fails.
 async fn drive(
-    world: &World,
+    (world, claim): (&World, Option<&Claim>),
     journal: &mut Journal,
     machine: &mut Machine,
     runbook: Option<&Runbook>,
@@ -144,9 +157,13 @@ async fn drive(
                 let who = format!("{who}, step {}", id.step);
                 let sensitive = matches!(permit.effect(),
                     Effect::RunProgram { programs } if programs.sensitive);
-                let (performed, printed) = world
-                    .perform(*permit, now.as_ref(), &content, &key, &who)
-                    .await;
+                let (performed, printed) = match may_write(world, claim, permit.effect()).await {
+                    Ok(()) => {
+                        let now = now.as_ref();
+                        world.perform(*permit, now, &content, &key, &who).await
+                    }
+                    Err(fault) => (Err(fault), Vec::new()),
+                };
                 let applied = printed.iter().find(|ran| ran.name == "apply");
                 let found = match (&performed, applied) {
                     (Ok(()), Some(ran)) if !sensitive => ran.found(),
@@ -194,7 +211,8 @@ async fn drive(
                 let decided = match runbook {
                     None => Err(no_runbook()),
                     Some(runbook) => {
-                        decide_now(world, runbook, machine.plan(), at, machine.ended()).await
+                        let stop = stop.clone();
+                        decide(world, runbook, machine, at, (until, stop), observer).await
                     }
                 };
                 Input::Decided(match decided {
@@ -237,10 +255,58 @@ async fn drive(
     }
 }
 
+/// Holds that nobody else has what an effect is done to.
+async fn may_write(world: &World, claim: Option<&Claim>, effect: &Effect) -> Result<(), Fault> {
+    match claim {
+        Some(claim) => claim.may_write(world, effect).await,
+        None => Err(Fault::internal(format!(
+            "nothing was claimed, and {} was to be written",
+            effect.subject()
+        ))),
+    }
+}
+
 /// Tells what happened, and writes it down.
 fn take_down(event: Event, observer: &mut dyn Observer, journal: &mut Journal) {
     observer.event(&event);
     journal.record(event);
+}
+
+/// Decides a step by what there is now. An API server that does not answer is waited for, for as long as
+/// the step has patience: it may be what the steps before have just healed.
+async fn decide(
+    world: &World,
+    runbook: &Runbook,
+    machine: &Machine,
+    at: usize,
+    (until, stop): (Option<Until>, Stop),
+    observer: &mut dyn Observer,
+) -> Result<(Vec<PlannedStep>, Blobs), Fault> {
+    let planned = machine.plan().steps.get(at);
+    let made = planned.and_then(|planned| step(&planned.uses, &planned.with).ok());
+    let limits = Limits {
+        until,
+        within: made.map_or(API_PATIENCE, |made| made.patience().within),
+        settle: Duration::ZERO,
+        while_it_moves: false,
+        every: Duration::from_secs(2),
+    };
+    let decided = Mutex::new(None);
+    wait(limits, observer, stop, async || {
+        let now = decide_now(world, runbook, machine.plan(), at, machine.ended()).await;
+        match now {
+            Err(fault) if fault.code == API_SILENT => Err(fault),
+            now => {
+                if let Ok(mut decided) = decided.lock() {
+                    *decided = Some(now);
+                }
+                Ok(Settled::Yes)
+            }
+        }
+    })
+    .await?;
+    let decided = decided.into_inner().ok().flatten();
+    decided.unwrap_or_else(|| Err(Fault::internal("nothing was decided")))
 }
 
 /// Until when a step may take.
@@ -459,14 +525,22 @@ async fn wait(
     let mut last = String::new();
     let mut holds_since: Option<Instant> = None;
     let mut longest = Duration::ZERO;
+    // Why nothing can be seen just now.
+    let mut silent: Option<Fault>;
     loop {
         // What only reads can be broken off at any moment.
         let looked = tokio::select! {
             looked = read() => looked,
             Ok(_) = stop.wait_for(|stop| *stop) => return Err(stopped()),
         };
+        silent = None;
         let settled = match looked {
             Ok(settled) => settled,
+            Err(fault) if fault.code == API_SILENT => {
+                let what = fault.message.clone();
+                silent = Some(fault);
+                Settled::NotYet(what)
+            }
             // An API server that has just started does not know all rights yet.
             Err(fault) if fault.class == Class::Unreachable || fault.code == "api_forbidden" => {
                 Settled::NotYet(fault.message)
@@ -489,7 +563,7 @@ async fn wait(
                     counts_from = Instant::now();
                 }
                 if counts_from.elapsed() >= limits.within {
-                    return Err(timeout(limits, longest, &what));
+                    return Err(silent.unwrap_or_else(|| timeout(limits, longest, &what)));
                 }
                 if let Some(until) = limits.until.filter(|until| Instant::now() >= until.at) {
                     return Err(until.fault(&what));

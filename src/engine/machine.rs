@@ -2,7 +2,7 @@
 //! next. The order of things is decided here and nowhere else: look again, make the intent durable,
 //! carry it out, write down what became of it, wait until the world agrees.
 
-use crate::fault::{Class, DECLINED, Fault, PASSED_OVER};
+use crate::fault::{API_SILENT, Class, DECLINED, Fault, NOT_VERIFIED, PASSED_OVER};
 use crate::journal::{
     EffectRecord, EffectState, Ending, Event, Outcome, Permit, RunRecord, StepResult,
 };
@@ -139,6 +139,10 @@ pub struct Machine {
     blind: bool,
     /// Steps that failed, and without which it goes on.
     passed_over: Vec<StepId>,
+    /// Steps that only read, and what they read did not answer.
+    unverified: Vec<String>,
+    /// Whether it was said that the step under way has begun.
+    announced: bool,
     /// The last word on each step that has ended, in this sitting or an earlier one.
     ended: Vec<(StepId, Scope, StepResult)>,
     /// Effects that earlier sittings of this run began.
@@ -163,6 +167,8 @@ impl Machine {
             intended: false,
             blind: false,
             passed_over: Vec::new(),
+            unverified: Vec::new(),
+            announced: false,
             ended: Vec::new(),
             begun: Vec::new(),
         }
@@ -327,6 +333,12 @@ impl Machine {
                 }
                 self.next_step(records)
             }
+            (Doing::Deciding, Input::Decided(Err(fault)))
+            | (Doing::Watching, Input::Settled(Err(fault)))
+                if self.may_end_unverified(&fault) =>
+            {
+                self.not_verified(fault, records)
+            }
             (Doing::Deciding, Input::Decided(Err(fault))) => {
                 self.fail(ending_of(&fault), fault, records)
             }
@@ -370,9 +382,10 @@ impl Machine {
     fn next_step(&mut self, records: &mut Vec<Event>) -> Ask {
         loop {
             let Some(step) = self.plan.steps.get(self.step) else {
-                return match self.passed_over() {
-                    Some(fault) => self.end(Ending::Failed, Some(fault)),
-                    None => self.end(Ending::Done, None),
+                return match (self.passed_over(), self.was_not_verified()) {
+                    (Some(fault), _) => self.end(Ending::Failed, Some(fault)),
+                    (None, Some(fault)) => self.end(Ending::Unverified, Some(fault)),
+                    (None, None) => self.end(Ending::Done, None),
                 };
             };
             if self.stopping {
@@ -394,7 +407,7 @@ impl Machine {
                     self.step += 1;
                     continue;
                 }
-                Some(StepResult::Failed { .. }) | None => {}
+                Some(StepResult::Failed { .. } | StepResult::Unverified { .. }) | None => {}
             }
             let ended = |step: &PlannedStep, result| Event::StepEnded {
                 step: step.id.clone(),
@@ -410,6 +423,12 @@ impl Machine {
             };
             match verdict {
                 Verdict::Late => {
+                    self.doing = Doing::Deciding;
+                    return Ask::Decide(self.step);
+                }
+                Verdict::Unanswered { .. } => {
+                    records.push(started(step));
+                    self.announced = true;
                     self.doing = Doing::Deciding;
                     return Ask::Decide(self.step);
                 }
@@ -433,7 +452,7 @@ impl Machine {
                     self.step += 1;
                 }
                 Verdict::Check { .. } => {
-                    if self.failures == 0 {
+                    if self.failures == 0 && !self.announced {
                         records.push(started(step));
                     }
                     self.doing = Doing::Watching;
@@ -654,6 +673,7 @@ impl Machine {
         self.step += 1;
         self.step_changed = false;
         self.failures = 0;
+        self.announced = false;
     }
 
     /// The step under way has failed: it is tried again, if its runbook says so and nothing of it goes
@@ -707,6 +727,49 @@ impl Machine {
             return self.next_step(records);
         }
         self.end(ending, Some(fault))
+    }
+
+    /// Whether the run may go on without the step under way, which only reads what does not answer: the
+    /// operator knew it, or nothing is changed any more.
+    fn may_end_unverified(&self, fault: &Fault) -> bool {
+        let known = |verdict: &Verdict| match verdict {
+            Verdict::Unanswered { .. } => true,
+            Verdict::Check { .. } => !self.plan.may_change_after(self.step),
+            _ => false,
+        };
+        let reads = |step: &PlannedStep| match &step.verdict {
+            Verdict::Unknown {
+                otherwise: Some(otherwise),
+                ..
+            } => known(otherwise),
+            verdict => known(verdict),
+        };
+        fault.code == API_SILENT && self.plan.steps.get(self.step).is_some_and(reads)
+    }
+
+    fn not_verified(&mut self, fault: Fault, records: &mut Vec<Event>) -> Ask {
+        if let Some(step) = self.plan.steps.get(self.step) {
+            let why = fault.message;
+            self.unverified.push(format!("{}: {why}", step.name));
+            records.push(Event::StepEnded {
+                step: step.id.clone(),
+                scope: step.scope.clone(),
+                result: StepResult::Unverified { why },
+            });
+        }
+        self.after_step();
+        self.next_step(records)
+    }
+
+    /// What is to be said at the end of a run that could not look at all that it was to bring about.
+    fn was_not_verified(&self) -> Option<Fault> {
+        let message = match self.unverified.as_slice() {
+            [] => return None,
+            [one] => format!("not verified: {one}"),
+            several => format!("not verified: {}", several.join("; ")),
+        };
+        let next = "`runbook resume` verifies it once the API server answers";
+        Some(Fault::unreachable(NOT_VERIFIED, message).next(next))
     }
 
     /// Later steps that were decided by what the step under way would do are decided anew.

@@ -1,7 +1,9 @@
 //! The run: the only place from which effects are carried out.
 
+mod claim;
 mod drive;
 mod machine;
 
+pub use claim::{Claim, Taken, Terms, wait_until_free, who_has};
 pub use drive::{Observer, Question, Stop, Waiting, run, stopped};
 pub use machine::{Ask, End, Input, Machine, Turn};

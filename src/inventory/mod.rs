@@ -135,6 +135,28 @@ impl Inventory {
         })
     }
 
+    /// Whether a node's host is in it. Without an inventory, any name may be one.
+    pub fn knows_node(&self, node: &str) -> Result<(), Fault> {
+        let nodes = || {
+            self.hosts
+                .iter()
+                .map(|(name, host)| host.node.as_deref().unwrap_or(name))
+        };
+        if self.hosts.is_empty() || nodes().any(|known| known == node) {
+            return Ok(());
+        }
+        let fault = Fault::input(
+            "unknown_node",
+            format!(
+                "there is no host of a node `{node}` in the inventory, and the API server does not answer"
+            ),
+        );
+        Err(match nearest(node, nodes()) {
+            Some(near) => fault.next(format!("did you mean `{near}`?")),
+            None => fault,
+        })
+    }
+
     /// How the host of a node is reached. A node that is not in the inventory is reached by its own
     /// name, as OpenSSH's configuration resolves it.
     pub fn destination(&self, node: &str) -> Destination {

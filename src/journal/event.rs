@@ -2,7 +2,9 @@
 //! earlier ones wrote.
 
 use crate::fault::Fault;
-use crate::model::{Actor, Effect, EffectId, Plan, PlannedStep, Ran, RunId, Scope, StepId};
+use crate::model::{
+    Actor, Effect, EffectId, Plan, PlannedStep, Ran, RunId, Scope, Sitting, StepId,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -45,6 +47,8 @@ pub enum StepResult {
     Verified { changed: bool },
     /// Not done, or done and not as it should be.
     Failed { fault: Fault },
+    /// It only reads, and what it reads did not answer.
+    Unverified { why: String },
 }
 
 /// How a run ended.
@@ -53,6 +57,8 @@ pub enum StepResult {
 pub enum Ending {
     /// All steps verified.
     Done,
+    /// All was done that was to be done; not all of what it was to bring about could be looked at.
+    Unverified,
     /// The world was no longer what the plan rests on.
     Drifted,
     Failed,
@@ -85,6 +91,17 @@ pub enum Event {
         actor: Actor,
         /// The version of runbook that goes on with it.
         engine: String,
+    },
+    /// Durable before its targets are claimed, so that nobody else works on them meanwhile.
+    Claiming {
+        sitting: Sitting,
+        /// Runs that had them and were cut short, and whose claims this one takes over.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        over: Vec<RunId>,
+    },
+    /// Its targets are free for others again.
+    Released {
+        sitting: Sitting,
     },
     StepStarted {
         step: StepId,
@@ -152,6 +169,8 @@ impl Event {
         match self {
             Self::RunStarted { .. } => "run_started",
             Self::RunResumed { .. } => "run_resumed",
+            Self::Claiming { .. } => "claiming",
+            Self::Released { .. } => "released",
             Self::StepStarted { .. } => "step_started",
             Self::Decided { .. } => "decided",
             Self::Found { .. } => "found",

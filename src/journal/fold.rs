@@ -2,7 +2,7 @@
 
 use super::event::{Ending, Entry, Event, Outcome, StepResult};
 use crate::fault::Fault;
-use crate::model::{Effect, EffectId, Plan, RunId, Scope, StepId};
+use crate::model::{Effect, EffectId, Plan, RunId, Scope, Sitting, StepId};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -44,6 +44,8 @@ pub struct RunRecord {
     pub effects: Vec<EffectRecord>,
     /// The last word on each step that has ended.
     pub steps: Vec<(StepId, Scope, StepResult)>,
+    /// The sitting whose claims on its targets may still be there.
+    pub claim: Option<Sitting>,
     /// `None`: it is under way, or was cut short.
     pub ending: Option<(Ending, Option<Fault>)>,
 }
@@ -79,6 +81,7 @@ impl RunRecord {
             latest: at,
             effects: Vec::new(),
             steps: Vec::new(),
+            claim: None,
             ending: None,
         };
         for entry in entries {
@@ -122,6 +125,8 @@ impl RunRecord {
             }
             Event::RunEnded { ending, fault } => self.ending = Some((ending, fault)),
             Event::RunResumed { .. } => self.ending = None,
+            Event::Claiming { sitting, .. } => self.claim = Some(sitting),
+            Event::Released { .. } => self.claim = None,
             Event::Decided { step, scope, steps } => self.plan.decided(&step, &scope, steps),
             Event::Found {
                 step,

@@ -15,7 +15,7 @@ pub(crate) mod test_events;
 pub use error::JournalError;
 pub use event::{Ending, Entry, Event, Outcome, StepResult};
 pub use fold::{EffectRecord, EffectState, RunRecord};
-pub use permit::Permit;
+pub use permit::{ClaimPermit, Permit};
 pub use portable::Imported;
 pub use secret_key::SameSecret;
 pub use state_dir::{Held, StateDir};

@@ -1,6 +1,6 @@
 //! The right to one effect.
 
-use crate::model::{Effect, EffectId};
+use crate::model::{Effect, EffectId, RunId, Sitting};
 
 /// Exists only once the intent of its effect is durable, and is used up by carrying the effect out:
 /// whatever can write to the world asks for one, so that a dry run cannot write, and nothing can
@@ -29,5 +29,27 @@ impl Permit {
 
     pub fn effect(&self) -> &Effect {
         &self.effect
+    }
+}
+
+/// The right to claim targets for one sitting of a run, and to let them go again; it exists only once the
+/// journal knows of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClaimPermit {
+    run: RunId,
+    sitting: Sitting,
+}
+
+impl ClaimPermit {
+    pub(super) fn new(run: RunId, sitting: Sitting) -> Self {
+        Self { run, sitting }
+    }
+
+    pub fn run(&self) -> RunId {
+        self.run
+    }
+
+    pub fn sitting(&self) -> Sitting {
+        self.sitting
     }
 }

@@ -4,10 +4,10 @@
 use super::error::JournalError;
 use super::event::{Entry, Event};
 use super::fold::RunRecord;
-use super::permit::Permit;
+use super::permit::{ClaimPermit, Permit};
 use super::room;
 use super::state_dir::{Held, StateDir};
-use crate::model::{Blobs, Digest, Effect, EffectId, RunId};
+use crate::model::{Blobs, Digest, Effect, EffectId, RunId, Sitting};
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, params};
 use std::fs::{self, DirBuilder, File};
@@ -128,6 +128,23 @@ impl Journal {
         });
         self.flush()?;
         Ok(Permit::new(id, effect))
+    }
+
+    /// Makes it durable that a new sitting claims the run's targets, and those of the runs that it takes
+    /// over from.
+    pub fn claim(&mut self, over: Vec<RunId>) -> Result<ClaimPermit, JournalError> {
+        let sitting = Sitting::generate();
+        self.record(Event::Claiming { sitting, over });
+        self.flush()?;
+        Ok(ClaimPermit::new(self.run, sitting))
+    }
+
+    /// Takes down that the targets were let go.
+    pub fn released(&mut self, permit: ClaimPermit) -> Result<(), JournalError> {
+        self.record(Event::Released {
+            sitting: permit.sitting(),
+        });
+        self.flush()
     }
 
     /// Bytes that an effect of this run needs.

@@ -54,6 +54,31 @@ impl From<RunId> for String {
     }
 }
 
+/// One sitting of a run: from its beginning, or from where it is gone on with, to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Sitting(Ulid);
+
+impl Sitting {
+    pub fn generate() -> Self {
+        Self(Ulid::generate())
+    }
+}
+
+impl fmt::Display for Sitting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for Sitting {
+    type Err = ulid::DecodeError;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        Ulid::from_string(s).map(Self)
+    }
+}
+
 /// A step's `id`, or the slug of its name, unique within its runbook; in a plan the way to it: the
 /// steps that include its runbook, and the items that each of them is repeated for, as in
 /// `disks[/dev/vdb]/format`.
@@ -186,6 +211,14 @@ impl Target {
     pub fn node(name: &str, uid: &str) -> Self {
         Self {
             id: format!("node/{uid}"),
+            name: name.to_owned(),
+        }
+    }
+
+    /// The host of a node, while the cluster does not say which node that is.
+    pub fn host(name: &str) -> Self {
+        Self {
+            id: format!("host/{name}"),
             name: name.to_owned(),
         }
     }

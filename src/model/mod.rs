@@ -1,6 +1,7 @@
 //! What is planned, done and recorded: plain data, without any reading or writing of the world.
 
 mod blob;
+mod claim;
 mod difference;
 mod effect;
 mod fields;
@@ -14,13 +15,14 @@ mod rollout;
 mod secret;
 
 pub use blob::{Blobs, Digest};
+pub use claim::{CLAIM, ENDED, Holder, LEASE_SECONDS, LEASES, Lease, lease_name, micro};
 pub use difference::difference;
 pub use effect::{Effect, Now, ObjectRef, Propagation, Settled, Standing, Subject};
 pub(crate) use effect::{gone, is_ready, owned_by, succeeded, value_text};
 pub use fields::{FieldChange, FieldPath, PatchError, Segment, json_patch, with_changes};
 pub use file::{FileNow, FileRef, FileState, HostRef};
 pub use identity::{Identity, Method};
-pub use ids::{EffectId, RunId, Scope, StepId, Target};
+pub use ids::{EffectId, RunId, Scope, Sitting, StepId, Target};
 pub use object::{bare, differing, named_by, restorable};
 pub use plan::{
     Actor, ClusterId, Detail, Exception, OnFailure, Plan, PlanKind, PlannedStep, Prior, Retry,

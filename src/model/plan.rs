@@ -143,6 +143,9 @@ pub enum Verdict {
     Gate { message: String },
     /// It is decided when its turn comes, by what there is then.
     Late,
+    /// It only reads, and what it reads does not answer: it is looked at when its turn comes, and where it
+    /// still does not answer then, the run ends without it.
+    Unanswered { why: String },
     /// What would happen cannot be known; `otherwise` is what is done if the operator allows it.
     Unknown {
         why: String,
@@ -182,6 +185,15 @@ impl Verdict {
 
     pub fn changes(&self) -> bool {
         !self.effects().is_empty()
+    }
+
+    /// Whether it is decided only when its turn comes, once it is allowed.
+    pub fn is_open(&self) -> bool {
+        match self {
+            Self::Gate { .. } | Self::Late | Self::Unanswered { .. } => true,
+            Self::Unknown { otherwise, .. } => otherwise.as_deref().is_some_and(Self::is_open),
+            _ => false,
+        }
     }
 
     pub fn is_refused(&self) -> bool {
@@ -428,6 +440,12 @@ impl Plan {
     /// Whether anything may be changed by it, as far as that is known.
     pub fn may_change(&self) -> bool {
         self.changes() > 0 || self.steps.iter().any(PlannedStep::is_late)
+    }
+
+    /// Whether a step after the one with the position `at` may change something.
+    pub fn may_change_after(&self, at: usize) -> bool {
+        let may = |step: &PlannedStep| step.verdict.changes() || step.is_late();
+        self.steps.iter().skip(at + 1).any(may)
     }
 
     pub fn changes(&self) -> usize {

@@ -4,9 +4,9 @@ use super::names::{Context, Earlier, Known, Resolved};
 use super::order::{entries, order};
 use super::step::Planner;
 use crate::actions::{Look, World, step};
-use crate::fault::Fault;
+use crate::fault::{API_SILENT, Fault};
 use crate::inventory::select;
-use crate::model::{Blobs, Digest, Plan, PlanKind, Scope, Target};
+use crate::model::{Blobs, Digest, Plan, PlanKind, Scope, Target, Verdict};
 use crate::runbook::{
     Bound, CONFIRM, INCLUDE, ParamType, Runbook, StepScope, TargetKind, check_names, secret_refs,
 };
@@ -49,30 +49,26 @@ pub async fn plan(world: &World, request: &Request) -> Result<Planned, Fault> {
         );
     }
     check_steps(runbook, params)?;
-    let look = Look::new(world);
-    let cluster = world.cluster.identity().await?;
-    let known: Vec<String> = look
-        .nodes()
-        .await?
-        .iter()
-        .map(|n| n.name().to_owned())
-        .collect();
-    check_names(&runbook.params, params, |kind, name| match kind {
-        ParamType::Host => world.inventory.knows(name),
-        _ => select(&[name.to_owned()], &known).map(|_| ()),
-    })?;
-    let mut targets = Vec::new();
-    for name in select(&request.nodes, &known)? {
-        let node = look.node(&name).await?;
-        targets.push(Target::node(&name, &node.object.uid));
-    }
+    let (look, cluster) = match world.cluster.identity().await {
+        Ok(cluster) => (Look::new(world), cluster),
+        // Hosts can be healed without it.
+        Err(silent) if silent.code == API_SILENT && runbook.targets == TargetKind::Nodes => (
+            Look::at_hosts(world, silent),
+            world.cluster.unanswered_identity(),
+        ),
+        Err(fault) => return Err(fault),
+    };
+    let targets = match look.silent() {
+        None => targets(&look, world, request, params).await?,
+        Some(_) => targets_at_hosts(world, request, params)?,
+    };
     let mut planner = Planner::new(&look, runbook, params, &targets);
     let entries = entries(runbook);
     for (entry, scope) in order(&entries, &targets) {
         planner.plan(entry, &scope).await?;
     }
     let Planner { steps, blobs, .. } = planner;
-    let plan = Plan {
+    let mut plan = Plan {
         schema: Plan::SCHEMA.to_owned(),
         engine: env!("CARGO_PKG_VERSION").to_owned(),
         kind: PlanKind::Apply,
@@ -87,7 +83,67 @@ pub async fn plan(world: &World, request: &Request) -> Result<Planned, Fault> {
         steps,
         secrets: BTreeMap::new(),
     };
+    unverified_before_changes(&mut plan);
     Ok(Planned { plan, blobs })
+}
+
+/// The nodes that were asked for; each name among the parameters is one of the cluster's, or a host's.
+async fn targets(
+    look: &Look<'_>,
+    world: &World,
+    request: &Request,
+    params: &Map<String, Value>,
+) -> Result<Vec<Target>, Fault> {
+    let nodes = look.nodes().await?.iter();
+    let known: Vec<String> = nodes.map(|n| n.name().to_owned()).collect();
+    check_names(&request.runbook.params, params, |kind, name| match kind {
+        ParamType::Host => world.inventory.knows(name),
+        _ => select(&[name.to_owned()], &known).map(|_| ()),
+    })?;
+    let mut targets = Vec::new();
+    for name in select(&request.nodes, &known)? {
+        let node = look.node(&name).await?;
+        targets.push(Target::node(&name, &node.object.uid));
+    }
+    Ok(targets)
+}
+
+/// The hosts of the nodes that were asked for, by the inventory alone.
+fn targets_at_hosts(
+    world: &World,
+    request: &Request,
+    params: &Map<String, Value>,
+) -> Result<Vec<Target>, Fault> {
+    check_names(&request.runbook.params, params, |kind, name| match kind {
+        ParamType::Host => world.inventory.knows(name),
+        _ => world.inventory.knows_node(name),
+    })?;
+    let mut targets: Vec<Target> = Vec::new();
+    for name in &request.nodes {
+        world.inventory.knows_node(name)?;
+        if !targets.iter().any(|target| target.name == *name) {
+            targets.push(Target::host(name));
+        }
+    }
+    Ok(targets)
+}
+
+/// What is not verified at the end is one thing; what is not known before something is changed must be
+/// allowed.
+fn unverified_before_changes(plan: &mut Plan) {
+    for at in 0..plan.steps.len() {
+        if !plan.may_change_after(at) {
+            return;
+        }
+        if let Some(step) = plan.steps.get_mut(at)
+            && let Verdict::Unanswered { why } = &step.verdict
+        {
+            step.verdict = Verdict::Unknown {
+                why: format!("{why}, and later steps change something"),
+                otherwise: Some(Box::new(step.verdict.clone())),
+            };
+        }
+    }
 }
 
 /// Digest of the texts that say what is done.

@@ -27,6 +27,9 @@ pub fn automatic(record: &RunRecord) -> Automatic {
     if record.to_take_back().next().is_none() {
         return Automatic::Nothing;
     }
+    if matches!(record.ending, Some((Ending::Unverified, _))) {
+        return Automatic::Nothing;
+    }
     if record.plan.kind != PlanKind::Apply {
         return not("an undo is not undone by itself");
     }

@@ -22,7 +22,7 @@ pub use undo::{Extent, UndoPlan, undo_plan};
 #[cfg(test)]
 pub(crate) use undo::{after, take_back};
 
-use crate::fault::Fault;
+use crate::fault::{API_SILENT, Fault};
 use crate::journal::RunRecord;
 use crate::model::{Actor, ClusterId, Plan};
 use crate::transport::{Cluster, Right};
@@ -31,10 +31,21 @@ use futures::{StreamExt, TryStreamExt, stream};
 /// How many rights are asked for at a time.
 const AT_ONCE: usize = 16;
 
-/// Holds that a run is taken up where it was: the cluster's identity, if so.
+/// Holds that a run is taken up where it was: the cluster's identity, if so. One that does not answer, or
+/// did not when the run began, is known by its address alone.
 pub async fn same_cluster(cluster: &Cluster, record: &RunRecord) -> Result<ClusterId, Fault> {
-    let (then, now) = (&record.plan.cluster, cluster.identity().await?);
-    match now.uid == then.uid {
+    let then = &record.plan.cluster;
+    let (now, same) = match cluster.identity().await {
+        Ok(now) if !then.uid.is_empty() => (now.clone(), now.uid == then.uid),
+        Ok(now) => (now.clone(), now.server == then.server),
+        Err(fault) if fault.code == API_SILENT => {
+            let now = cluster.unanswered_identity();
+            let same = now.server == then.server;
+            (now, same)
+        }
+        Err(fault) => return Err(fault),
+    };
+    match same {
         true => Ok(now),
         false => Err(Fault::refused(
             "another_cluster",

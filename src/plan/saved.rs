@@ -179,6 +179,7 @@ fn meaning_of(verdict: &Verdict) -> Value {
         Verdict::Check { except, .. } => json!({"check": except}),
         Verdict::Gate { message } => json!({"gate": message}),
         Verdict::Late => json!("late"),
+        Verdict::Unanswered { .. } => json!("unanswered"),
         Verdict::Unknown { otherwise, .. } => {
             json!({"unknown": otherwise.as_deref().map(meaning_of)})
         }

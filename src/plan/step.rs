@@ -3,7 +3,7 @@
 
 use super::names::{Context, Earlier, Known, Resolved, items, steps_named};
 use super::order::Entry;
-use crate::actions::{Look, Made, Place, step};
+use crate::actions::{Look, Made, Place, needs, step};
 use crate::fault::Fault;
 use crate::journal::StepResult;
 use crate::model::{
@@ -244,6 +244,14 @@ impl<'a, 'w> Planner<'a, 'w> {
         };
         let made = step(&text.uses, &with)
             .map_err(|e| Fault::input("step_wrong", format!("step `{id}`: {e}")))?;
+        let needs = needs(&text.uses, &with);
+        if let Some(silent) = self.look.silent()
+            && !needs.all.is_empty()
+        {
+            let verdict = unanswered(needs.writes, silent);
+            self.push(context, text, &id, scope, with, verdict);
+            return Ok(());
+        }
         let identity = context.runbook.identity(text);
         let place = Place {
             scope,
@@ -370,6 +378,18 @@ impl<'a, 'w> Planner<'a, 'w> {
                 verdict,
             )
         });
+    }
+}
+
+/// A step that cannot be decided without the API server.
+fn unanswered(writes: bool, silent: &Fault) -> Verdict {
+    let why = silent.message.clone();
+    match writes {
+        false => Verdict::Unanswered { why },
+        true => Verdict::Unknown {
+            why,
+            otherwise: Some(Box::new(Verdict::Late)),
+        },
     }
 }
 

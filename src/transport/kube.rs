@@ -1,10 +1,12 @@
 //! A cluster, over its API server.
 
+mod claim;
 mod trial;
 
+pub use claim::{Claimable, Claimed, Renewed};
 pub use trial::{Conflict, Rejection, Trial, Tried};
 
-use crate::fault::Fault;
+use crate::fault::{API_SILENT, Fault};
 use crate::journal::Permit;
 use crate::model::{ClusterId, Effect, ObjectRef, PatchError, json_patch};
 use http::{Method, Request, StatusCode};
@@ -91,6 +93,7 @@ impl std::fmt::Display for Right {
 }
 
 /// A connection to an API server.
+#[derive(Clone)]
 pub struct Cluster {
     client: Client,
     server: String,
@@ -164,6 +167,15 @@ impl Cluster {
             server: self.server.clone(),
             uid: uid.to_owned(),
         })
+    }
+
+    /// Where it is reached, while it does not say which it is.
+    pub fn unanswered_identity(&self) -> ClusterId {
+        ClusterId {
+            context: self.context.clone(),
+            server: self.server.clone(),
+            uid: String::new(),
+        }
     }
 
     /// One object; `None` where there is none.
@@ -382,7 +394,7 @@ impl Cluster {
 
     fn unreachable(&self, why: &str) -> Fault {
         Fault::unreachable(
-            "api_unreachable",
+            API_SILENT,
             format!(
                 "the API server {} (context {}) does not answer: {why}",
                 self.server, self.context

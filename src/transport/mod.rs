@@ -2,6 +2,7 @@
 
 mod control;
 mod file;
+mod host_claim;
 mod kube;
 mod password;
 mod program;
@@ -11,7 +12,10 @@ mod ssh;
 
 pub use crate::model::Secret;
 pub use file::{FileReading, MAX_FILE, OwnerNames};
-pub use kube::{Cluster, ClusterOptions, Conflict, Rejection, Right, Trial, Tried};
+pub use host_claim::HostHolder;
+pub use kube::{
+    Claimable, Claimed, Cluster, ClusterOptions, Conflict, Rejection, Renewed, Right, Trial, Tried,
+};
 pub use password::{AskPerson, PasswordSource};
 pub use program::check_failed;
 pub use script::another_host;

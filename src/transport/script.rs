@@ -1,8 +1,9 @@
 //! Scripts of ours, and the lines by which they answer.
 
+use super::host_claim::HostHolder;
 use super::shell_loop::{Frame, Lost, find};
 use super::ssh::{Hosts, TIMEOUT};
-use crate::fault::Fault;
+use crate::fault::{Fault, claim_lost};
 use crate::inventory::Destination;
 use crate::model::HostRef;
 use std::time::Duration;
@@ -88,7 +89,8 @@ impl Hosts {
         script: &Script<'_>,
     ) -> Result<Said, Fault> {
         let mark = Ulid::generate().to_string();
-        let args = arguments(&mark, of, script.args);
+        let sitting = self.sitting();
+        let args = arguments(&mark, of, &sitting, script.args);
         let frame = frame(script, &args);
         let output = self.read(host, &of.identity, frame).await?;
         Said::parse(&output, &mark).ok_or_else(|| {
@@ -107,7 +109,8 @@ impl Hosts {
         script: &Script<'_>,
     ) -> Result<Said, Lost> {
         let mark = Ulid::generate().to_string();
-        let args = arguments(&mark, of, script.args);
+        let sitting = self.sitting();
+        let args = arguments(&mark, of, &sitting, script.args);
         let frame = frame(script, &args);
         let output = self.write(host, &of.identity, frame).await?;
         Said::parse(&output, &mark)
@@ -115,8 +118,13 @@ impl Hosts {
     }
 }
 
-fn arguments<'a>(mark: &'a str, of: &'a HostRef, args: &[&'a str]) -> Vec<&'a str> {
-    [&[mark, of.machine_id.as_str()], args].concat()
+fn arguments<'a>(
+    mark: &'a str,
+    of: &'a HostRef,
+    sitting: &'a str,
+    args: &[&'a str],
+) -> Vec<&'a str> {
+    [&[mark, of.machine_id.as_str(), sitting], args].concat()
 }
 
 fn frame<'f>(script: &'f Script<'f>, args: &'f [&'f str]) -> Frame<'f> {
@@ -155,6 +163,10 @@ pub(super) fn refusal(host: &Destination, of: &HostRef, what: &str, said: &Said)
             format!("{what}: this attempt came too late, as somebody has looked meanwhile what became of it"),
         )
         .next("look whether two people work on the same run"),
+        "fenced" => claim_lost(&match HostHolder::parse(rest) {
+            Some(holder) => format!("{} was taken over by {holder}", host.name),
+            None => format!("the claim on {} is gone", host.name),
+        }),
         "failed" => Fault::definite(
             "host_failed",
             format!("{what} was not changed on {}: {rest}", host.name),

@@ -6,7 +6,7 @@ use super::password::{Password, PasswordSource};
 use super::shell_loop::{Answer, Frame, Lost, NoShell, Shell};
 use crate::fault::{Class, Fault};
 use crate::inventory::Destination;
-use crate::model::{Identity, Secrets};
+use crate::model::{Identity, Secrets, Sitting};
 use openssh::{ControlPersist, KnownHosts, Session, SessionBuilder};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -54,6 +54,8 @@ pub struct Hosts {
     control: OnceCell<ControlDir>,
     lines: Mutex<Lines>,
     secrets: OnceLock<Secrets>,
+    /// For which sitting of a run things are done here, once its hosts are claimed.
+    sitting: OnceLock<Sitting>,
 }
 
 impl Hosts {
@@ -64,7 +66,20 @@ impl Hosts {
             control: OnceCell::new(),
             lines: Mutex::new(BTreeMap::new()),
             secrets: OnceLock::new(),
+            sitting: OnceLock::new(),
         }
+    }
+
+    pub(super) fn sits(&self, sitting: Sitting) {
+        let _ = self.sitting.set(sitting);
+    }
+
+    /// Empty where nothing is claimed.
+    pub(super) fn sitting(&self) -> String {
+        self.sitting
+            .get()
+            .map(Sitting::to_string)
+            .unwrap_or_default()
     }
 
     /// Takes the values of secret parameters, once.
@@ -86,6 +101,22 @@ impl Hosts {
         };
         let output = self.read(host, &Identity::root(), frame).await?;
         Ok(String::from_utf8_lossy(&output).into_owned())
+    }
+
+    /// What a host says that it is.
+    pub async fn machine_id(
+        &self,
+        host: &Destination,
+        identity: &Identity,
+    ) -> Result<String, Fault> {
+        let frame = Frame {
+            script: "id=; read -r id </etc/machine-id; echo \"$id\"",
+            args: &[],
+            input: &[],
+            limit: TIMEOUT,
+        };
+        let output = self.read(host, identity, frame).await?;
+        Ok(String::from_utf8_lossy(&output).trim().to_owned())
     }
 
     /// Runs a script that only reads, and returns what it printed. A connection that broke since its

@@ -64,6 +64,8 @@ pub fn render_end(end: &End, took: Option<Duration>, words: Words<'_>) -> String
     let sentence = match ending {
         Ending::Done if *made == 0 => format!("Done{inside}: {changes}. {done}"),
         Ending::Done => format!("Done{inside}: {changes}, {seen}. {done}"),
+        Ending::Unverified if *made == 0 => format!("Not verified{after}: {changes}."),
+        Ending::Unverified => format!("Healed{inside}, not verified: {changes}."),
         Ending::Unknown => format!(
             "Stopped{after}. {changes} made; whether the last of them happened is not known."
         ),
@@ -124,6 +126,8 @@ mod tests {
             shown(Ending::Drifted, 0, 0, fault()),
             shown(Ending::Stopped, 3, 0, None),
             shown(Ending::Unknown, 1, 0, fault()),
+            shown(Ending::Unverified, 2, 0, fault()),
+            shown(Ending::Unverified, 0, 0, fault()),
         ];
         insta::assert_snapshot!(all.join("\n"));
         let end = End {

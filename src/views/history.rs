@@ -53,6 +53,7 @@ fn standing(record: &RunRecord, state: State) -> String {
         (_, State::TakenBack { .. }) => "taken back in part",
         (None, _) => "cut short",
         (Some((Ending::Done, _)), _) => "done",
+        (Some((Ending::Unverified, _)), _) => "done, not verified",
         (Some((Ending::Stopped, _)), _) => "stopped",
         (Some((Ending::Drifted | Ending::Failed | Ending::Unknown, _)), _) => "failed",
     };

@@ -88,10 +88,13 @@ impl Page {
             (name, targets),
             (
                 "cluster",
-                format!(
-                    "{} ({}), uid {}",
-                    cluster.context, cluster.server, cluster.uid
-                ),
+                match cluster.uid.as_str() {
+                    "" => format!(
+                        "{} ({}), which does not answer: only the hosts are kept for this run",
+                        cluster.context, cluster.server
+                    ),
+                    uid => format!("{} ({}), uid {uid}", cluster.context, cluster.server),
+                },
             ),
             ("as", plan.actor.to_string()),
             ("risk", plan.risk.to_string()),
@@ -169,6 +172,12 @@ impl Page {
             }
             Verdict::Gate { message } => self.paragraph("      asks: ", message),
             Verdict::Late => self.line("      it is decided when its turn comes, and done then"),
+            Verdict::Unanswered { why } => {
+                self.paragraph("      ", why);
+                self.line(
+                    "      it is looked at when its turn comes, if there is an answer by then",
+                );
+            }
             Verdict::Unknown { why, otherwise } => {
                 self.paragraph("      ", why);
                 if let Some(otherwise) = otherwise {
@@ -251,7 +260,7 @@ impl Page {
             )
         });
         let refused = count(Verdict::is_refused);
-        let unknown = count(|v| matches!(v, Verdict::Unknown { .. }));
+        let unknown = count(|v| matches!(v, Verdict::Unknown { .. } | Verdict::Unanswered { .. }));
         let mut said = vec![match exact {
             0 if predicted == 0 && unknown == 0 => "Nothing to change.".to_owned(),
             0 => "No step changes something for certain.".to_owned(),
@@ -323,7 +332,7 @@ fn verdict_words(verdict: &Verdict) -> (StyledObject<&'static str>, &'static str
         } => (style("~").yellow(), "predicted"),
         Verdict::Check { .. } => (style("○").cyan(), "reads only"),
         Verdict::Gate { .. } => (style("?").cyan(), "asks"),
-        Verdict::Late => (style("?").magenta(), "unknown"),
+        Verdict::Late | Verdict::Unanswered { .. } => (style("?").magenta(), "unknown"),
         Verdict::Unknown { .. } => (style("?").magenta(), "unknown"),
         Verdict::Refused { .. } => (style("!").red(), "refused"),
     };

@@ -70,7 +70,12 @@ impl Telling {
                 );
                 vec![self.line("      ", &text)]
             }
+            Event::Claiming { over, .. } => over
+                .iter()
+                .map(|run| self.line("  ", &format!("Takes over from run {run}")))
+                .collect(),
             Event::RunStarted { .. }
+            | Event::Released { .. }
             | Event::Found { .. }
             | Event::Intent { .. }
             | Event::Outcome { .. } => Vec::new(),
@@ -171,6 +176,13 @@ impl Telling {
                     _ => "",
                 };
                 vec![Told::Line(format!("  {mark} {name}{note}{took}"))]
+            }
+            StepResult::Unverified { why } => {
+                let mark = style("?").magenta().for_stderr();
+                vec![
+                    Told::Line(format!("  {mark} {name}: not verified{took}")),
+                    self.line("      ", why),
+                ]
             }
             StepResult::Failed { fault } => {
                 let mark = style("✗").red().for_stderr();

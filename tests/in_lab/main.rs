@@ -6,6 +6,8 @@
 #![allow(clippy::indexing_slicing)]
 
 mod bgp_wrong_ip;
+mod claims;
+mod cluster_down;
 mod connection;
 mod cut;
 mod examples;
@@ -100,6 +102,8 @@ fn main() -> ExitCode {
 fn cases() -> Vec<Case> {
     [
         bgp_wrong_ip::CASES,
+        claims::CASES,
+        cluster_down::CASES,
         connection::CASES,
         cut::CASES,
         examples::CASES,

@@ -103,6 +103,7 @@ impl Script {
                             StepResult::Verified { changed } =>
                                 format!("verified changed={changed}"),
                             StepResult::Failed { fault } => format!("failed {}", fault.code),
+                            StepResult::Unverified { .. } => "not verified".to_owned(),
                         }
                     ),
                     Event::RunEnded { ending, .. } => format!("over {ending:?}"),
@@ -1172,4 +1173,108 @@ fn what_a_step_finds_is_written_down_and_known_to_later_ones() {
     };
     assert_eq!((step.as_str(), &kept), ("s0", outputs));
     assert_eq!(&machine.plan().steps[0].outputs, outputs);
+}
+
+fn silent() -> Fault {
+    Fault::unreachable(API_SILENT, "the API server does not answer")
+}
+
+fn unanswered() -> Verdict {
+    Verdict::Unanswered { why: "x".into() }
+}
+
+#[test]
+fn what_only_reads_and_does_not_answer_leaves_the_run_unverified() {
+    let mut script = Script::new();
+    script.decided = vec![Err(silent())];
+    let mut machine = machine_of(PlanKind::Apply, vec![change(&["a"]), unanswered()], &[]);
+    let end = script.run(&mut machine);
+    assert_eq!((&end.ending, end.made), (&Ending::Unverified, 1));
+    assert_eq!(end.fault.unwrap().code, NOT_VERIFIED);
+    assert_eq!(
+        script.log.last_chunk::<4>().unwrap(),
+        &[
+            "start s1",
+            "decide 1",
+            "end s1 not verified",
+            "over Unverified"
+        ]
+    );
+}
+
+#[test]
+fn what_answers_when_its_turn_comes_is_verified_and_announced_once() {
+    let mut script = Script::new();
+    script.decided = vec![Ok(vec![step("s0", Scope::Run, check())])];
+    let mut machine = machine_of(PlanKind::Apply, vec![unanswered()], &[]);
+    assert_eq!(script.run(&mut machine).ending, Ending::Done);
+    assert_eq!(
+        script.log,
+        [
+            "start s0",
+            "decide 0",
+            "decided s0: s0",
+            "watch 0",
+            "end s0 verified changed=false",
+            "over Done"
+        ]
+    );
+}
+
+#[test]
+fn a_check_that_gets_no_answer_ends_the_run_where_changes_would_follow() {
+    for (later, ending) in [
+        (unchanged(), Ending::Unverified),
+        (change(&["b"]), Ending::Failed),
+    ] {
+        let mut script = Script::new();
+        script.settles = vec![Ok(()), Err(silent())];
+        let mut machine = machine_of(PlanKind::Apply, vec![change(&["a"]), check(), later], &[]);
+        assert_eq!(script.run(&mut machine).ending, ending);
+    }
+    // What the operator knew beforehand keeps nothing from being done.
+    let mut script = Script::new();
+    script.decided = vec![Err(silent())];
+    let known = Verdict::Unknown {
+        why: "x".into(),
+        otherwise: Some(Box::new(unanswered())),
+    };
+    let mut machine = machine_of(PlanKind::Apply, vec![known, change(&["a"])], &["s0"]);
+    let end = script.run(&mut machine);
+    assert_eq!((end.ending, end.made), (Ending::Unverified, 1));
+}
+
+#[test]
+fn a_write_that_gets_no_answer_ends_the_run() {
+    let mut script = Script::new();
+    script.decided = vec![Err(silent())];
+    let late = Verdict::Unknown {
+        why: "x".into(),
+        otherwise: Some(Box::new(Verdict::Late)),
+    };
+    let mut machine = machine_of(PlanKind::Apply, vec![late, change(&["a"])], &["s0"]);
+    let end = script.run(&mut machine);
+    assert_eq!((end.ending, end.made), (Ending::Failed, 0));
+}
+
+#[test]
+fn a_resumed_run_looks_again_at_what_was_not_verified() {
+    let plan = machine_of(PlanKind::Apply, vec![change(&["a"]), unanswered()], &[])
+        .plan()
+        .clone();
+    let ended = |n: usize, result| Event::StepEnded {
+        step: StepId::new(&format!("s{n}")).unwrap(),
+        scope: Scope::Run,
+        result,
+    };
+    let events = vec![
+        ended(0, StepResult::Verified { changed: true }),
+        ended(1, StepResult::Unverified { why: "x".into() }),
+    ];
+    let record = sitting(plan, events);
+    let mut machine = Machine::resume(&record);
+    let mut script = Script::new();
+    script.decided = vec![Ok(vec![step("s1", Scope::Run, check())])];
+    assert_eq!(script.run(&mut machine).ending, Ending::Done);
+    assert_eq!(script.log[..2], ["start s1", "decide 1"]);
 }

@@ -1,9 +1,15 @@
 # Goes before each script that takes part in effects. POSIX shell; dash and busybox run it too. Every
 # process counts on a small host: what the shell can do itself, it does. `frame` is a folder of this
 # frame, `home` one of this user on this host; both are gone after a reboot. The first argument is
-# always the mark of the answer, the second the machine-id.
-mark=$1 machine=$2
-shift 2
+# always the mark of the answer, the second the machine-id, the third the sitting of the run for which
+# this is done (empty where nothing is claimed).
+mark=$1 machine=$2 sitting=$3
+shift 3
+# What outlives a reboot, unlike `home`.
+case $home in
+    /run/runbook) lasting=/var/lib/runbook ;;
+    *) lasting=/var/tmp/${home##*/} ;;
+esac
 
 # Ends with one line of an answer. What comes before it is not ours.
 say() {
@@ -38,10 +44,10 @@ now() {
     up=${up%.*}
 }
 
-# Takes the lock of this user on this host, or returns false after $1 seconds of waiting. It is let go
-# when this ends, however it ends.
+# Takes the lock of this user on this host (or that in the file $2), or returns false after $1 seconds of
+# waiting. It is let go when this ends, however it ends.
 take_lock() {
-    exec 9>>"$home/lock"
+    exec 9>>"${2:-$home/lock}"
     now
     until=$((up + $1))
     until flock -n 9; do
@@ -67,10 +73,19 @@ or_busy() {
     say busy "$holder"
 }
 
+# Ends where this host was claimed for another sitting since.
+or_fenced() {
+    [ -n "$sitting" ] || return 0
+    held='' by=
+    { read -r held by rest <"$lasting/claim"; } 2>/dev/null
+    [ "$held" = "$sitting" ] || say fenced "$by" "$held" "$rest"
+}
+
 # From here on the effect $1 is under way, by $2, with the lock held. An attempt of which somebody has
 # looked already what became of it does not begin any more.
 begin_effect() {
     [ ! -e "$home/revoked/$1" ] || say revoked
+    or_fenced
     has_lock "$1" "$2"
 }
 

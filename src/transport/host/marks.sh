@@ -1,10 +1,7 @@
 # Where it is written down that a program was begun, and that it ended. It outlives a reboot, unlike
 # `home`: a program without a check leaves nothing else that could be looked at.
 marks() {
-    case $home in
-        /run/runbook) marks=/var/lib/runbook ;;
-        *) marks=/var/tmp/${home##*/} ;;
-    esac
+    marks=$lasting
     [ -d "$marks" ] || mkdir -m 700 "$marks" 2>/dev/null
     if [ ! -d "$marks" ] || [ -L "$marks" ] || [ ! -O "$marks" ]; then
         say failed "$marks is not a folder of this user's own"

@@ -13,9 +13,10 @@ use crate::process::Processes;
 const ETCD: &str = "http://127.0.0.1:2379";
 const ETCD_PEER: &str = "http://127.0.0.1:2380";
 const SERVICES: &str = "10.96.0.0/16";
+pub const API_SERVER: &str = "kube-apiserver";
 pub const PROCESSES: &[&str] = &[
     "etcd",
-    "kube-apiserver",
+    API_SERVER,
     "kube-controller-manager",
     "kube-scheduler",
 ];
@@ -39,10 +40,10 @@ impl ControlPlane<'_> {
             fs::remove_dir_all(self.data).map_err(Error::file("remove", self.data))?;
         }
         self.run("etcd", self.etcd())?;
-        self.run("kube-apiserver", self.api_server())?;
+        self.run(API_SERVER, self.api_server())?;
         let start = Instant::now();
         while !ready() {
-            for name in ["etcd", "kube-apiserver"] {
+            for name in ["etcd", API_SERVER] {
                 if !self.processes.is_running(name) {
                     return Err(self.ended(name));
                 }
@@ -61,6 +62,11 @@ impl ControlPlane<'_> {
         }
         self.run("kube-controller-manager", self.controller_manager())?;
         self.run("kube-scheduler", self.client("kube-scheduler"))
+    }
+
+    /// Starts the API server alone, over what etcd has.
+    pub fn start_api_server(&self) -> Result<()> {
+        self.run(API_SERVER, self.api_server())
     }
 
     fn run(&self, name: &str, args: Vec<String>) -> Result<()> {

@@ -250,7 +250,7 @@ impl Lab {
         config
     }
 
-    fn api_is_ready(&self) -> bool {
+    pub(crate) fn api_is_ready(&self) -> bool {
         self.kubectl(&["get", "--raw", "/readyz"])
             .is_ok_and(|output| output.status.success())
     }

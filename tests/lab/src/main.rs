@@ -34,6 +34,11 @@ enum Word {
     Cut { node: String },
     /// Power a node on, and wait until it is Ready
     PowerOn { node: String },
+    /// End the API server, or start it again
+    Api {
+        #[arg(value_parser = ["stop", "start"])]
+        what: String,
+    },
     /// Make a node a place from which the product can be run, in /root/operator there
     Operator {
         node: String,
@@ -117,6 +122,10 @@ fn run(word: Word) -> Result<()> {
         Word::Reset { node } => lab.reset(node.as_deref().map(Node::named).transpose()?),
         Word::Cut { node } => lab.cut_power(Node::named(&node)?),
         Word::PowerOn { node } => lab.power_on(Node::named(&node)?),
+        Word::Api { what } => match what.as_str() {
+            "stop" => lab.stop_api_server(),
+            _ => lab.start_api_server(),
+        },
         Word::Operator { node, runbook } => lab.operator(Node::named(&node)?, &runbook),
         Word::Ssh { node, command } => {
             lab.need_up()?;

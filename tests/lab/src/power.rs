@@ -1,8 +1,11 @@
 //! Power cuts: a machine that is gone from one moment to the next, and comes back from what its disk holds.
 
+use std::fs;
+
 use serde_json::Value;
 
 use crate::Lab;
+use crate::control_plane::API_SERVER;
 use crate::error::{Error, Result};
 use crate::machine::Node;
 use crate::status::ready_condition;
@@ -52,6 +55,30 @@ impl Lab {
                 let of_this_boot = seen.and_then(Value::as_str) == Some(boot.as_str());
                 Ok((of_this_boot && ready_condition(&object) == Some("True")).then_some(()))
             })
+        })
+    }
+
+    /// Ends the API server, as a crash would; etcd and all else run on.
+    pub fn stop_api_server(&self) -> Result<()> {
+        self.need_up()?;
+        let _held = self.lock()?;
+        self.processes().stop(API_SERVER)
+    }
+
+    /// Starts the API server again, unless it runs, and waits until it answers.
+    pub fn start_api_server(&self) -> Result<()> {
+        self.need_up()?;
+        let held = self.lock()?;
+        if !self.processes().is_running(API_SERVER) {
+            let kubectl = self.dir.join("bin/kubectl");
+            let program = fs::canonicalize(&kubectl).map_err(Error::file("read", &kubectl))?;
+            let programs = program.parent().unwrap_or(&program);
+            let data = self.dir.join("etcd");
+            self.control_plane(programs, &data).start_api_server()?;
+        }
+        drop(held);
+        self.until("an answer of the API server", PATIENCE, || {
+            Ok(self.api_is_ready().then_some(()))
         })
     }
 

@@ -1,0 +1,173 @@
+//! Who else works on a run's targets: waiting for them, or taking over what they left.
+
+use super::carry::Undos;
+use crate::actions::World;
+use crate::engine::{Claim, Taken, Terms, wait_until_free, who_has};
+use crate::fault::Fault;
+use crate::journal::{Held, Journal, RunRecord, StateDir};
+use crate::model::{Plan, PlanKind, RunId, Sitting};
+use crate::runbook::parse_duration;
+use crate::views::{clean, seconds};
+use clap::Args;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long a run waits before it says again what it waits for.
+const SAY_AGAIN: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Default, Args)]
+pub struct OtherRuns {
+    /// Wait for so long until nobody else works on the same targets (refused at once if left out)
+    #[arg(long, value_name = "DURATION")]
+    wait: Option<String>,
+    /// Give a run up that was cut short: what it did stays as it is, and its targets are free again; once
+    /// for each
+    #[arg(long, value_name = "RUN")]
+    abandon: Vec<String>,
+}
+
+/// Whose claims give way to this run's, and how long it waits for others.
+pub struct Claims<'s> {
+    state: &'s StateDir,
+    wait: Duration,
+    over: Vec<RunId>,
+    /// Sittings that have certainly ended, as their journals are held here.
+    ended: Vec<(RunId, Sitting)>,
+    _held: Vec<Held>,
+}
+
+impl OtherRuns {
+    pub fn claims<'s>(&self, state: &'s StateDir) -> Result<Claims<'s>, Fault> {
+        let wait = match &self.wait {
+            None => Duration::ZERO,
+            Some(text) => parse_duration(text).ok_or_else(|| {
+                Fault::input(
+                    "duration",
+                    format!("--wait is a duration such as 5m, and `{text}` is not"),
+                )
+            })?,
+        };
+        let mut claims = Claims {
+            state,
+            wait,
+            over: Vec::new(),
+            ended: Vec::new(),
+            _held: Vec::new(),
+        };
+        for name in &self.abandon {
+            claims.abandon(name)?;
+        }
+        Ok(claims)
+    }
+}
+
+impl Claims<'_> {
+    /// Gives up a run, of which the journal may be elsewhere.
+    fn abandon(&mut self, name: &str) -> Result<(), Fault> {
+        let elsewhere = name.parse::<RunId>().ok();
+        let run = match (self.state.find(name), elsewhere) {
+            (Ok(run), _) => run,
+            (Err(_), Some(run)) => {
+                self.over.push(run);
+                return Ok(());
+            }
+            (Err(e), None) => return Err(e.into()),
+        };
+        // Nobody goes on with it meanwhile.
+        self._held.push(self.state.hold(run)?);
+        let record = self.state.read(run)?;
+        self.give_way(&record);
+        Ok(())
+    }
+
+    /// The claims of a run whose journal is held here give way, and those of the run that it takes back.
+    pub fn give_way(&mut self, record: &RunRecord) {
+        self.over.push(record.run);
+        if let Some(sitting) = record.claim {
+            self.ended.push((record.run, sitting));
+        }
+        if let PlanKind::Undo { of, .. } = record.plan.kind {
+            self.over.push(of);
+        }
+    }
+
+    /// A run that is taken back gives way, with the runs that took it back in part.
+    pub fn take_back(&mut self, record: &RunRecord, undos: &Undos) {
+        self.give_way(record);
+        self.over.extend(undos.all_of(record.run));
+    }
+
+    fn is_dead(&self, run: RunId, sitting: Sitting) -> bool {
+        if self.ended.contains(&(run, sitting)) {
+            return true;
+        }
+        // Its journal is here, it wrote this sitting down last, and nobody writes to it any more.
+        let last = self.state.read(run).ok().and_then(|record| record.claim);
+        last == Some(sitting) && !self.state.is_under_way(run)
+    }
+
+    /// Runs `what` with whose claims give way.
+    pub fn terms<'t>(&self, dead: &'t (dyn Fn(RunId, Sitting) -> bool + Send + Sync)) -> Terms<'t> {
+        Terms {
+            over: self.over.clone(),
+            dead,
+        }
+    }
+
+    /// Whether a sitting has certainly ended.
+    pub fn dead(&self) -> impl Fn(RunId, Sitting) -> bool + Send + Sync {
+        |run, sitting| self.is_dead(run, sitting)
+    }
+
+    /// Waits until nobody else has the targets. Whether it had to.
+    pub async fn wait(
+        &self,
+        world: &World,
+        plan: &Plan,
+        own: Option<RunId>,
+    ) -> Result<bool, Fault> {
+        let dead = self.dead();
+        let terms = self.terms(&dead);
+        let mut said: Option<Instant> = None;
+        let mut tell = |taken: &Taken, waited: Duration| {
+            if said.is_none_or(|at| at.elapsed() >= SAY_AGAIN) {
+                said = Some(Instant::now());
+                let so_far = match waited.as_secs() {
+                    0 => String::new(),
+                    _ => format!(" (for {} so far)", seconds(waited)),
+                };
+                eprintln!("Waiting{so_far}: {}", clean(&taken.to_string()));
+            }
+        };
+        wait_until_free(world, plan, own, &terms, self.wait, &mut tell).await
+    }
+
+    /// Says who works on a plan's targets, where it is not carried out.
+    pub async fn warn(&self, world: &World, plan: &Plan) -> Result<(), Fault> {
+        if let Some(fault) = self.warning(world, plan).await? {
+            eprintln!("Applying would be refused: {}.", clean(&fault.message));
+        }
+        Ok(())
+    }
+
+    /// What a plan says of those who work on its targets.
+    pub async fn warning(&self, world: &World, plan: &Plan) -> Result<Option<Fault>, Fault> {
+        let dead = self.dead();
+        let taken = who_has(world, plan, None, &self.terms(&dead)).await?;
+        Ok(taken.map(|taken| taken.fault(Duration::ZERO)))
+    }
+}
+
+/// Lets go what a run that is over still holds: it could not, or was cut short before it had done anything.
+pub async fn settle(world: &World, state: &StateDir, run: RunId) -> Result<(), Fault> {
+    let (mut journal, record) = Journal::reopen(state, run)?;
+    let mut claims = OtherRuns::default().claims(state)?;
+    claims.give_way(&record);
+    let dead = claims.dead();
+    let terms = claims.terms(&dead);
+    let claim = Claim::take(world, &mut journal, &record.plan, None, &terms).await?;
+    if let Some(claim) = claim {
+        claim.let_go(world, &mut journal).await?;
+    }
+    Ok(())
+}

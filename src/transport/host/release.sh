@@ -1,0 +1,12 @@
+# Arguments: sitting. Lets this host go, if it is still that sitting's.
+take_lock 10 "$home/claim.lock" || say failed "$home/claim.lock is held"
+marks
+held=
+{ read -r held _ <"$marks/claim"; } 2>/dev/null
+if [ "$held" = "$1" ]; then
+    rm -f "$marks/claim" || say failed "$marks cannot be written to"
+    keep "$marks"
+fi
+# Where nothing else is kept here, nothing is left.
+rmdir "$marks" 2>/dev/null
+say released

@@ -1,0 +1,216 @@
+//! Two runs at the same target: one at a time, and what one left in the middle is somebody's to end.
+
+use crate::program::{Program, Ran, expect, finish, node, wait_until};
+use crate::{Case, Dirties, Suite};
+use lab::Lab;
+use rustix::process::{Pid, Signal, kill_process};
+use std::process::{Child, Stdio};
+
+pub const CASES: &[Case] = &[
+    Case {
+        name: "claims::a_second_run_is_refused_or_waits",
+        suite: Suite::Quick,
+        dirties: Dirties::Nothing,
+        run: refused_or_waits,
+    },
+    Case {
+        name: "claims::what_a_killed_run_left_is_resumed_taken_back_or_given_up",
+        suite: Suite::Quick,
+        dirties: Dirties::Nothing,
+        run: left_behind,
+    },
+    Case {
+        name: "claims::a_run_that_sleeps_past_its_lease_writes_nothing_more",
+        suite: Suite::Quick,
+        dirties: Dirties::Nothing,
+        run: asleep,
+    },
+];
+
+pub const RUNBOOK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/in_lab/slow.yaml");
+pub const NODE: &str = "node02";
+
+/// A run that is under way.
+pub struct UnderWay {
+    child: Child,
+}
+
+impl UnderWay {
+    /// Starts the runbook that takes its time, and waits until its first program runs.
+    pub fn start(program: &Program<'_>, seconds: u32) -> Result<Self, String> {
+        script(program.lab, "rm -f /run/slow-begun")?;
+        let seconds = format!("seconds={seconds}");
+        let mut command = program.command(&[
+            "apply", RUNBOOK, "--node", NODE, "--yes", "--param", &seconds, "--reason", "a page",
+        ]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().map_err(|e| e.to_string())?;
+        let run = Self { child };
+        wait_until(60, "the first program", || {
+            Ok(script(program.lab, "ls /run/slow-begun 2>/dev/null; true")?.contains("begun"))
+        })?;
+        Ok(run)
+    }
+
+    pub fn signal(&self, signal: Signal) -> Result<(), String> {
+        let pid = i32::try_from(self.child.id()).map_err(|e| e.to_string())?;
+        let pid = Pid::from_raw(pid).ok_or("no process has the number 0")?;
+        kill_process(pid, signal).map_err(|e| e.to_string())
+    }
+
+    pub fn end(self) -> Result<Ran, String> {
+        let output = self.child.wait_with_output().map_err(|e| e.to_string())?;
+        Ok(Ran {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+}
+
+pub fn script(lab: &Lab, text: &str) -> Result<String, String> {
+    lab.ssh_text(node(2)?, text).map_err(|e| e.to_string())
+}
+
+/// The annotation on the node, and the Leases of runs.
+pub fn claimed(lab: &Lab) -> Result<(Option<String>, Vec<String>), String> {
+    let text = |e: lab::Error| e.to_string();
+    let object = lab.kubectl_json(&["get", "node", NODE]).map_err(text)?;
+    let claim = object["metadata"]["annotations"]["runbook/claim"]
+        .as_str()
+        .map(str::to_owned);
+    let leases = lab
+        .kubectl_json(&["-n", "kube-system", "get", "leases"])
+        .map_err(text)?;
+    let names = leases["items"].as_array().cloned().unwrap_or_default();
+    let names = names
+        .iter()
+        .filter_map(|lease| lease["metadata"]["name"].as_str())
+        .filter(|name| name.starts_with("runbook-"))
+        .map(str::to_owned)
+        .collect();
+    Ok((claim, names))
+}
+
+/// Holds that nothing is claimed any more, neither in the cluster nor on the host.
+pub fn nothing_is_claimed(lab: &Lab) -> Result<(), String> {
+    expect("the claims", &claimed(lab)?, &(None, Vec::new()))?;
+    let host = script(lab, "cat /var/lib/runbook/claim 2>/dev/null; true")?;
+    expect("the claim on the host", &host.as_str(), &"")
+}
+
+fn annotation(lab: &Lab, name: &str) -> Result<bool, String> {
+    let object = lab
+        .kubectl_json(&["get", "node", NODE])
+        .map_err(|e| e.to_string())?;
+    Ok(object["metadata"]["annotations"][name].is_string())
+}
+
+fn refused_or_waits(lab: &Lab) -> Result<(), String> {
+    let (first, second) = (Program::new(lab)?, Program::new(lab)?);
+    let apply = ["apply", RUNBOOK, "--node", NODE, "--yes"];
+    let run = UnderWay::start(&first, 6)?;
+    let (claim, leases) = claimed(lab)?;
+    expect("the claim's Lease", &leases, &claim.into_iter().collect())?;
+    // Whoever only looks is told, and may.
+    let words = ["node02 is held by run", "slow on node02: a page", "since"];
+    second
+        .run(&["plan", RUNBOOK, "--node", NODE])?
+        .exits(0)?
+        .says(&["Applying would be refused: node02 is held by run"])?;
+    second
+        .run(&apply)?
+        .exits(3)?
+        .says(&words)?
+        .says(&["[busy]"])?;
+    expect("journals", &second.journals(), &0)?;
+    // Whoever waits finds it done by then.
+    let waited = second.run(&[&apply[..], &["--wait", "3m"]].concat())?;
+    waited
+        .exits(0)?
+        .says(&["Waiting: node02 is held by run", "Nothing to do"])?;
+    let run = run.end()?.exits(0)?.run()?;
+    first.run(&["undo", &run, "--yes"])?.exits(0)?;
+    nothing_is_claimed(lab)
+}
+
+fn left_behind(lab: &Lab) -> Result<(), String> {
+    let (first, second) = (Program::new(lab)?, Program::new(lab)?);
+    let apply = ["apply", RUNBOOK, "--node", NODE, "--yes"];
+    let ways = |program: &Program<'_>| -> Result<String, String> {
+        let run = UnderWay::start(program, 3)?;
+        run.signal(Signal::KILL)?;
+        run.end()?;
+        let run = program.latest()?;
+        // Here it is known at once that it is dead; elsewhere only after its Lease has run out.
+        program.run(&apply)?.exits(3)?.says(&[
+            "node02 was left in the middle by run",
+            &format!("`runbook resume {run}` goes on with it"),
+            "[left_behind]",
+        ])?;
+        Ok(run)
+    };
+    let run = ways(&first)?;
+    second.run(&apply)?.exits(3)?.says(&["[busy]"])?;
+    // Resumed, and then taken back: both let go.
+    first.run(&["resume", &run])?.exits(0)?.says(&["Done in"])?;
+    nothing_is_claimed(lab)?;
+    first.run(&["undo", &run, "--yes"])?.exits(0)?;
+    nothing_is_claimed(lab)?;
+    // Taken back at once.
+    let run = ways(&first)?;
+    first.run(&["undo", &run, "--yes"])?.exits(0)?;
+    nothing_is_claimed(lab)?;
+    // Given up: what it did stays, and its run can still be taken back.
+    let run = ways(&first)?;
+    let other = first.run(&[&apply[..], &["--abandon", &run]].concat())?;
+    let other = other
+        .exits(0)?
+        .says(&[&format!("Takes over from run {run}")])?
+        .run()?;
+    nothing_is_claimed(lab)?;
+    first.run(&["undo", &other, "--yes"])?.exits(0)?;
+    first.run(&["undo", &run, "--yes"])?.exits(0)?;
+    expect(
+        "what is left",
+        &annotation(lab, "example.org/slow")?,
+        &false,
+    )?;
+    nothing_is_claimed(lab)
+}
+
+fn asleep(lab: &Lab) -> Result<(), String> {
+    let (first, second) = (Program::new(lab)?, Program::new(lab)?);
+    let apply = ["apply", RUNBOOK, "--node", NODE, "--yes"];
+    let run = UnderWay::start(&first, 1)?;
+    run.signal(Signal::STOP)?;
+    let id = first.latest()?;
+    // Nobody hears of it any more.
+    wait_until(60, "the end of its Lease", || {
+        Ok(second.run(&apply)?.says(&["[left_behind]"]).is_ok())
+    })?;
+    // Another takes its place, and the first wakes up beside it.
+    let abandon = [&apply[..], &["--abandon", &id, "--param", "seconds=3"]].concat();
+    let mut command = second.command(&abandon);
+    script(lab, "rm -f /run/slow-one /run/slow-begun")?;
+    let other = std::thread::spawn(move || finish(&mut command));
+    wait_until(60, "the other's first program", || {
+        Ok(script(lab, "ls /run/slow-begun 2>/dev/null; true")?.contains("begun"))
+    })?;
+    run.signal(Signal::CONT)?;
+    let ran = run.end()?;
+    ran.exits(6)?.says(&[
+        "this run writes nothing more: it stood still for",
+        "[claim_lost]",
+    ])?;
+    expect(
+        "what it would have written",
+        &annotation(lab, "example.org/last")?,
+        &false,
+    )?;
+    let other = other.join().map_err(|_| "the other panicked")??;
+    let other = other.exits(0)?.run()?;
+    second.run(&["undo", &other, "--yes"])?.exits(0)?;
+    first.run(&["undo", &id, "--yes"])?.exits(0)?;
+    nothing_is_claimed(lab)
+}
