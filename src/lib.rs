@@ -19,6 +19,9 @@
 //! | `views` | what people read |
 //! | `cli` | arguments, prompts, exit codes |
 
+// A terminal that is gone makes these panic: `views` writes instead.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 pub mod actions;
 pub mod calico;
 pub mod cli;

@@ -6,7 +6,7 @@ use crate::fault::Fault;
 use crate::journal::{RunRecord, SameSecret, StateDir};
 use crate::model::{Effect, Secret, Secrets};
 use crate::runbook::{Given, Param, bind};
-use crate::views::clean;
+use crate::views::{clean, inform};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -58,9 +58,9 @@ impl SecretFiles {
                 Err(fault)
                     if ["param_missing", "secret_differs"].contains(&fault.code.as_str()) =>
                 {
-                    eprintln!("{}.", clean(&fault.message));
+                    inform!("{}.", clean(&fault.message));
                     if let Some(next) = fault.next {
-                        eprintln!("  {}", clean(&next));
+                        inform!("  {}", clean(&next));
                     }
                 }
                 Err(fault) => return Err(fault),
@@ -94,7 +94,7 @@ fn one(given: &Given, state: &StateDir, record: &RunRecord, name: &str) -> Resul
             )
             .next("give that one, or make a new run"));
         }
-        SameSecret::CannotBeTold => eprintln!(
+        SameSecret::CannotBeTold => inform!(
             "Whether the secret `{name}` is the one that the run was begun with cannot be told here: \
                  it was begun elsewhere."
         ),

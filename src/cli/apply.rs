@@ -13,7 +13,7 @@ use crate::journal::StateDir;
 use crate::model::{StepId, Verdict};
 use crate::plan::{Request, SavedPlan, differences, plan};
 use crate::runbook::{Bound, read_kept, untrusted};
-use crate::views::{render_differences, render_plan};
+use crate::views::{inform, render_differences, render_plan, to_people};
 use clap::Args;
 use std::path::Path;
 
@@ -130,8 +130,8 @@ impl Apply {
         if let Some(saved) = &wanted.saved {
             let found = differences(&saved.plan, &plan);
             if !found.is_empty() {
-                eprintln!("What this plan rests on has changed since it was made:");
-                eprint!("{}", render_differences(&found));
+                inform!("What this plan rests on has changed since it was made:");
+                to_people(&render_differences(&found));
                 return Err(Fault::refused(
                     "drift",
                     "the saved plan no longer fits what is there: nothing was written",
@@ -139,7 +139,7 @@ impl Apply {
                 .next("look what changed it, and make a new plan"));
             }
         }
-        eprint!("{}", render_plan(&plan));
+        to_people(&render_plan(&plan));
         if let Some(refusal) = refusal(&plan) {
             return Err(refusal);
         }
@@ -159,7 +159,7 @@ impl Apply {
         }
         let idle = |v: &Verdict| matches!(v, Verdict::NoChange { .. });
         if plan.steps.iter().all(|step| idle(&step.verdict)) {
-            eprintln!("Nothing to do. Nothing was written.");
+            inform!("Nothing to do. Nothing was written.");
             return Ok(Exit::Done);
         }
         if let Some(fault) = lacking(world, &plan).await? {
@@ -167,7 +167,7 @@ impl Apply {
         }
         if self.dry_run {
             claims.warn(world, &plan).await?;
-            eprintln!("Dry run: nothing was written.");
+            inform!("Dry run: nothing was written.");
             return Ok(Exit::Done);
         }
         if !self.confirmation.ask(&plan)? {

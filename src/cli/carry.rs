@@ -3,6 +3,7 @@
 use super::claims::Claims;
 use super::confirm::Gates;
 use super::exit::Exit;
+use super::signals::{run_begins, stop};
 use super::undo::say_what_is_left;
 use crate::actions::{World, kinds};
 use crate::engine::{Claim, End, Machine, Observer, Question, Waiting, run};
@@ -11,12 +12,12 @@ use crate::journal::{Ending, Event, Journal, RunRecord, StateDir};
 use crate::model::{Blobs, OnFailure, Plan, PlanKind, PlannedStep, RunId, StepId};
 use crate::plan::{Automatic, Extent, UndoPlan, actor, automatic, undo_plan};
 use crate::runbook::{Runbook, read_kept};
-use crate::views::{Live, Words, clean, render_end, render_fault, what_was_seen};
+use crate::views::{
+    Live, Words, clean, inform, render_end, render_fault, to_people, what_was_seen,
+};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
 
 /// What a new run starts from.
 pub struct Start<'s> {
@@ -68,14 +69,14 @@ impl Holding {
         };
         let run = self.journal.run();
         match closed {
-            Ok(()) if unclear => eprintln!(
+            Ok(()) if unclear => inform!(
                 "Its targets stay claimed, as it is not known of all that was done whether it happened: \
                  others are refused there until you resume it or take it back."
             ),
             Ok(()) => {}
             // It has said so itself.
             Err(fault) if fault.code == CLAIM_LOST => {}
-            Err(fault) => eprintln!(
+            Err(fault) => inform!(
                 "Its targets stay claimed: {}. To let them go: runbook resume {run}",
                 clean(&fault.message)
             ),
@@ -134,6 +135,7 @@ async fn take(
 /// Opens the journal of a new run.
 fn open(state: &StateDir, start: &Start<'_>) -> Result<Journal, Fault> {
     let id = RunId::generate();
+    run_begins(id);
     let event = Event::RunStarted {
         run: id,
         plan: Box::new(start.plan.clone()),
@@ -150,17 +152,20 @@ pub async fn go_on(
     world: &World,
     journal: Journal,
     record: &RunRecord,
+    reason: Option<&str>,
     gates: &Gates,
     claims: &Claims<'_>,
 ) -> Result<(Carried, Holding), Fault> {
     let runbook = runbook_of(record)?;
+    run_begins(record.run);
     let mut journal = journal;
     let machine = Machine::resume(record);
-    let reason = record.reason.as_deref();
-    let claim = take(world, &mut journal, &machine, reason, claims).await?;
+    let why = reason.or(record.reason.as_deref());
+    let claim = take(world, &mut journal, &machine, why, claims).await?;
     journal.record(Event::RunResumed {
         actor: actor(),
         engine: env!("CARGO_PKG_VERSION").to_owned(),
+        reason: reason.map(str::to_owned),
     });
     let work = (world, claim.as_ref());
     let carried = carry(work, &mut journal, machine, runbook.as_ref(), gates).await;
@@ -222,7 +227,7 @@ async fn carry(
     let started = Instant::now();
     let live = Live::new(machine.plan());
     let mut sitting = Sitting { live, gates };
-    eprintln!("\nRun {}", journal.run());
+    inform!("\nRun {}", journal.run());
     let (end, plan) = run(work, journal, machine, runbook, &mut sitting, stop()).await;
     Carried {
         run: journal.run(),
@@ -230,30 +235,6 @@ async fn carry(
         plan,
         took: started.elapsed(),
     }
-}
-
-/// What the operator wants: one for the whole program, so that a stop holds for all that would come
-/// after. The first Ctrl-C lets the step under way end; the second ends the program at once.
-fn stop() -> watch::Receiver<bool> {
-    static STOP: OnceLock<watch::Receiver<bool>> = OnceLock::new();
-    STOP.get_or_init(|| {
-        let (sender, receiver) = watch::channel(false);
-        tokio::spawn(async move {
-            let mut asked = false;
-            while tokio::signal::ctrl_c().await.is_ok() {
-                if asked {
-                    std::process::exit(Exit::Interrupted as i32);
-                }
-                asked = true;
-                eprintln!(
-                    "Stopping: no further change is begun. Ctrl-C again ends the program at once."
-                );
-                sender.send_replace(true);
-            }
-        });
-        receiver
-    })
-    .clone()
 }
 
 impl Carried {
@@ -268,16 +249,19 @@ impl Carried {
             done,
             taken_back: false,
         };
-        eprint!("\n{}", render_end(&self.end, Some(self.took), words));
+        to_people(&format!(
+            "\n{}",
+            render_end(&self.end, Some(self.took), words)
+        ));
     }
 
     /// The commands by which to go on, or back.
     pub fn ways(&self) {
         if !self.succeeded() {
-            eprintln!("Go on with it:  runbook resume {}", self.run);
+            inform!("Go on with it:  runbook resume {}", self.run);
         }
         if self.end.made > 0 {
-            eprintln!("Take it back:   runbook undo {}", self.run);
+            inform!("Take it back:   runbook undo {}", self.run);
         }
     }
 }
@@ -327,22 +311,22 @@ async fn end(
         return Ok(exit);
     };
     if *stop().borrow() {
-        eprintln!("It is not taken back by itself: you stopped it.");
+        inform!("It is not taken back by itself: you stopped it.");
         carried.ways();
         return Ok(Exit::Interrupted);
     }
     match take_back(world, state, &record, &extent, holding).await {
         Ok(TakenBack::Whole { stays }) if !stays.is_empty() => {
-            eprintln!("What stays, as its plan said: {}.", stays.join(", "));
+            inform!("What stays, as its plan said: {}.", stays.join(", "));
             Ok(Exit::Remains)
         }
         Ok(TakenBack::Whole { .. }) if extent == Extent::All => {
-            eprintln!("Nothing of run {} remains.", carried.run);
+            inform!("Nothing of run {} remains.", carried.run);
             Ok(Exit::Failed)
         }
         Ok(TakenBack::Whole { .. }) => {
-            eprintln!("What was done at the other nodes stays.");
-            eprintln!("Take it back:   runbook undo {}", carried.run);
+            inform!("What was done at the other nodes stays.");
+            inform!("Take it back:   runbook undo {}", carried.run);
             Ok(Exit::Remains)
         }
         // Its own words have said how to go on.
@@ -352,7 +336,7 @@ async fn end(
             Ok(Exit::Remains)
         }
         Err(fault) => {
-            eprintln!(
+            inform!(
                 "It could not be taken back by itself.\n{}",
                 render_fault(&fault)
             );
@@ -369,7 +353,7 @@ fn by_itself(record: &RunRecord) -> Option<Extent> {
         Automatic::Of(target) => Some(Extent::Of(target)),
         Automatic::Nothing => None,
         Automatic::Not { why } => {
-            eprintln!("It is not taken back by itself: {}.", clean(&why));
+            inform!("It is not taken back by itself: {}.", clean(&why));
             None
         }
     }
@@ -400,7 +384,7 @@ async fn take_back(
 ) -> Result<TakenBack, Fault> {
     let UndoPlan { plan, blobs, .. } = undo_plan(world, state, record, extent, false).await?;
     if let Some(step) = plan.steps.iter().find(|step| step.verdict.is_refused()) {
-        eprintln!(
+        inform!(
             "It is not taken back by itself: what `{}` did is no longer as it left it.",
             step.id
         );
@@ -410,8 +394,8 @@ async fn take_back(
         .map(|step| format!("`{}`", step.id))
         .collect();
     match stays.is_empty() {
-        true => eprintln!("\nTaking it back, as every change can be put back exactly:"),
-        false => eprintln!("\nTaking it back, but for what is meant to stay:"),
+        true => inform!("\nTaking it back, as every change can be put back exactly:"),
+        false => inform!("\nTaking it back, but for what is meant to stay:"),
     }
     let start = Start {
         plan: plan.clone(),
@@ -433,7 +417,7 @@ async fn take_back(
         return Ok(TakenBack::Whole { stays });
     }
     say_what_is_left(world, state, carried.run, record.run, &plan).await;
-    eprintln!("Go on with it:  runbook resume {}", carried.run);
+    inform!("Go on with it:  runbook resume {}", carried.run);
     Ok(TakenBack::InPart(match carried.end.ending {
         Ending::Stopped => Exit::Interrupted,
         _ => Exit::Remains,

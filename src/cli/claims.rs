@@ -7,7 +7,7 @@ use crate::fault::Fault;
 use crate::journal::{Held, Journal, RunRecord, StateDir};
 use crate::model::{Plan, PlanKind, RunId, Sitting};
 use crate::runbook::parse_duration;
-use crate::views::{clean, seconds};
+use crate::views::{clean, inform, seconds};
 use clap::Args;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -136,7 +136,7 @@ impl Claims<'_> {
                     0 => String::new(),
                     _ => format!(" (for {} so far)", seconds(waited)),
                 };
-                eprintln!("Waiting{so_far}: {}", clean(&taken.to_string()));
+                inform!("Waiting{so_far}: {}", clean(&taken.to_string()));
             }
         };
         wait_until_free(world, plan, own, &terms, self.wait, &mut tell).await
@@ -145,7 +145,7 @@ impl Claims<'_> {
     /// Says who works on a plan's targets, where it is not carried out.
     pub async fn warn(&self, world: &World, plan: &Plan) -> Result<(), Fault> {
         if let Some(fault) = self.warning(world, plan).await? {
-            eprintln!("Applying would be refused: {}.", clean(&fault.message));
+            inform!("Applying would be refused: {}.", clean(&fault.message));
         }
         Ok(())
     }

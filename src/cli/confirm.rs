@@ -1,12 +1,14 @@
 //! Asking before anything is written.
 
+use super::signals::touch_terminal;
 use crate::engine::{Question, stopped};
 use crate::fault::Fault;
-use crate::model::Secret;
-use crate::model::{Plan, PlanKind, Risk, StepId};
-use crate::views::{clean, render_question};
+use crate::model::{Plan, PlanKind, Risk, Secret, StepId, shell_word};
+use crate::plan::digest;
+use crate::views::{clean, inform, render_confirmation, render_question, to_people};
 use clap::Args;
-use std::io::{IsTerminal, Write};
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use std::io::{IsTerminal, stdin};
 use tokio::sync::watch;
 
 #[derive(Debug, Args)]
@@ -14,9 +16,12 @@ pub struct Confirmation {
     /// Answer yes where the risk is low or medium
     #[arg(short, long)]
     yes: bool,
-    /// Confirm a high risk: the node's name, or how many nodes there are
+    /// Confirm any risk: the node's name, how many nodes there are, or the context where there are none
     #[arg(long, value_name = "NAME")]
     confirm: Option<String>,
+    /// Confirm any risk: the digest of the plan that somebody has read; of another plan nothing is done
+    #[arg(long, value_name = "DIGEST")]
+    approve: Option<String>,
 }
 
 /// How questions in the middle of a run are answered.
@@ -34,12 +39,12 @@ impl Gates {
         question: &Question,
         mut stop: watch::Receiver<bool>,
     ) -> Result<bool, Fault> {
-        eprintln!("{}", render_question(question));
+        inform!("{}", render_question(question));
         let named = |name: &String| {
             StepId::try_from(name.clone()).is_ok_and(|name| question.step.is_of(&name))
         };
         if self.pass.iter().any(named) {
-            eprintln!("    Answered on the command line: yes.");
+            inform!("    Answered on the command line: yes.");
             return Ok(true);
         }
         if !on_terminal() {
@@ -61,32 +66,57 @@ impl Gates {
 impl Confirmation {
     /// Whether the operator wants the plan carried out.
     pub fn ask(&self, plan: &Plan) -> Result<bool, Fault> {
+        let phrase = phrase(plan);
+        if let Some(given) = self.confirm.as_ref().filter(|given| **given != phrase) {
+            return Err(Fault::refused(
+                "confirm_mismatch",
+                format!("--confirm is `{given}`, and this plan is confirmed with `{phrase}`"),
+            ));
+        }
+        let digest = digest(plan);
+        if let Some(given) = self
+            .approve
+            .as_ref()
+            .filter(|given| **given != digest.as_str())
+        {
+            return Err(Fault::refused(
+                "approve_mismatch",
+                format!(
+                    "--approve is `{given}`, and the digest of this plan is {digest}: it is another \
+                     than the one that was approved, and nothing was done"
+                ),
+            )
+            .next("read the plan above; `runbook plan --out` saves it, to be read and approved anew"));
+        }
+        let high = plan.risk == Risk::High;
+        if self.confirm.is_some() || self.approve.is_some() || self.yes && !high {
+            return Ok(true);
+        }
+        if !on_terminal() {
+            let flag = match high {
+                true => format!("--confirm {}", shell_word(&phrase)),
+                false => "--yes".to_owned(),
+            };
+            return Err(Fault::refused(
+                "not_confirmed",
+                "this must be confirmed, and there is no terminal to ask on: nothing was done",
+            )
+            .next(format!(
+                "read the plan, then add {flag}, or --approve {digest}"
+            )));
+        }
         let what = match plan.kind {
             PlanKind::Apply => "Apply this",
             PlanKind::Undo { .. } => "Take this back",
         };
-        let terminal = on_terminal();
-        match plan.risk {
-            Risk::Low | Risk::Medium if self.yes => Ok(true),
-            Risk::Low | Risk::Medium if terminal => Ok(yes(&format!("{what}?"))),
-            Risk::Low | Risk::Medium => Err(no_terminal("--yes")),
-            Risk::High => {
-                let phrase = phrase(plan);
-                match &self.confirm {
-                    Some(given) if *given == phrase => Ok(true),
-                    Some(given) => Err(Fault::refused(
-                        "confirm_mismatch",
-                        format!(
-                            "--confirm is `{given}`, and this plan is confirmed with `{phrase}`"
-                        ),
-                    )),
-                    None if terminal => Ok(answer(&format!(
-                        "{what}? The risk is high; type `{phrase}`: "
-                    )) == phrase),
-                    None => Err(no_terminal(&format!("--confirm {phrase}"))),
-                }
+        to_people(&render_confirmation(plan));
+        Ok(match high {
+            true => {
+                let question = format!("{what}? The risk is high; type `{}`: ", clean(&phrase));
+                answer(&question).is_some_and(|typed| typed == phrase)
             }
-        }
+            false => yes(&format!("{what}?")),
+        })
     }
 }
 
@@ -97,32 +127,37 @@ pub fn on_terminal() -> bool {
 
 /// Asks on the terminal; whatever is not a yes is a no.
 pub fn yes(question: &str) -> bool {
-    let answer = answer(&format!("{question} [y/N] "));
-    ["y", "yes"].contains(&answer.to_lowercase().as_str())
+    answer(&format!("{question} [y/N] "))
+        .is_some_and(|answer| ["y", "yes"].contains(&answer.to_lowercase().as_str()))
 }
 
-/// What is typed in answer; nothing, where the input ends or the terminal is gone. The terminal's own
-/// line editing is used, so that Ctrl-D and Ctrl-C mean what they always mean.
-fn answer(question: &str) -> String {
+/// The line that is typed in answer; none, where the input ends before the line does, or the terminal
+/// is gone. The terminal's own line editing is used, so that Ctrl-D and Ctrl-C mean what they always
+/// mean.
+fn answer(question: &str) -> Option<String> {
+    to_people(question);
     let mut line = String::new();
-    let asked = write!(std::io::stderr(), "{question}");
-    match asked.and_then(|()| std::io::stdin().read_line(&mut line)) {
-        Ok(read) => {
-            if read == 0 {
-                eprintln!();
-            }
-            line.trim().to_owned()
+    let read = stdin().read_line(&mut line);
+    match line.strip_suffix('\n') {
+        Some(line) if read.is_ok() => Some(line.trim().to_owned()),
+        _ => {
+            inform!();
+            None
         }
-        Err(_) => String::new(),
     }
 }
 
 /// Asks for a password, which is not shown as it is typed.
 pub fn ask_password(what: &str) -> Result<Secret, Fault> {
-    let terminal = console::Term::stderr();
-    let typed = write!(&terminal, "{}: ", clean(what)).and_then(|()| terminal.read_secure_line());
+    let unseen = Unseen::begin();
+    // Without the means to hide it, it is not asked for.
+    let typed = unseen.and_then(|unseen| {
+        let typed = answer(&format!("{}: ", clean(what)));
+        drop(unseen);
+        typed.inspect(|_| inform!())
+    });
     match typed {
-        Ok(line) if !line.is_empty() => Ok(Secret::new(line)),
+        Some(line) if !line.is_empty() => Ok(Secret::new(line)),
         _ => Err(Fault::refused(
             "no_password",
             "no password was typed, and without it nothing can be done there",
@@ -130,18 +165,109 @@ pub fn ask_password(what: &str) -> Result<Secret, Fault> {
     }
 }
 
-/// What is typed to confirm a high risk: the name of the one node, or how many there are.
+/// What is typed is not shown, for as long as this lives.
+struct Unseen(rustix::termios::Termios);
+
+impl Unseen {
+    fn begin() -> Option<Self> {
+        let before = tcgetattr(stdin()).ok()?;
+        let mut hidden = before.clone();
+        hidden.local_modes.remove(LocalModes::ECHO);
+        touch_terminal();
+        tcsetattr(stdin(), OptionalActions::Drain, &hidden).ok()?;
+        Some(Self(before))
+    }
+}
+
+impl Drop for Unseen {
+    fn drop(&mut self) {
+        // A terminal that is gone needs nothing.
+        let _ = tcsetattr(stdin(), OptionalActions::Drain, &self.0);
+    }
+}
+
+/// What confirms a high risk: the name of the one node, how many there are, or of which cluster it is
+/// about as a whole.
 fn phrase(plan: &Plan) -> String {
     match plan.targets.as_slice() {
+        [] => [&plan.cluster.context, &plan.cluster.server]
+            .into_iter()
+            .find(|name| !name.trim().is_empty())
+            .map_or_else(|| "the cluster".to_owned(), |name| name.trim().to_owned()),
         [one] => one.name.clone(),
         several => several.len().to_string(),
     }
 }
 
-fn no_terminal(flag: &str) -> Fault {
-    Fault::refused(
-        "not_confirmed",
-        "this must be confirmed, and there is no terminal to ask on: nothing was done",
-    )
-    .next(format!("read the plan, then add {flag}"))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::test_events::plan;
+    use crate::model::ClusterId;
+
+    fn given(yes: bool, confirm: Option<&str>, approve: Option<&str>) -> Confirmation {
+        Confirmation {
+            yes,
+            confirm: confirm.map(str::to_owned),
+            approve: approve.map(str::to_owned),
+        }
+    }
+
+    fn of_risk(risk: Risk) -> Plan {
+        Plan {
+            risk,
+            cluster: ClusterId {
+                context: "prod".to_owned(),
+                ..plan().cluster
+            },
+            ..plan()
+        }
+    }
+
+    fn code(confirmation: Confirmation, plan: &Plan) -> String {
+        confirmation.ask(plan).unwrap_err().code
+    }
+
+    #[test]
+    fn what_answers_a_risk() {
+        for risk in [Risk::Low, Risk::Medium, Risk::High] {
+            let plan = of_risk(risk);
+            let own = digest(&plan).to_string();
+            let others = digest(&of_risk_elsewhere(risk)).to_string();
+            assert!(given(false, Some("prod"), None).ask(&plan).unwrap());
+            assert!(given(false, None, Some(&own)).ask(&plan).unwrap());
+            // What is wrong outweighs what is right.
+            assert_eq!(
+                code(given(true, Some("prod"), Some(&others)), &plan),
+                "approve_mismatch"
+            );
+            assert_eq!(
+                code(given(true, Some("x"), Some(&own)), &plan),
+                "confirm_mismatch"
+            );
+            for cut in ["", &own[..12], &own.to_uppercase()] {
+                assert_eq!(
+                    code(given(true, None, Some(cut)), &plan),
+                    "approve_mismatch"
+                );
+            }
+        }
+        assert!(given(true, None, None).ask(&of_risk(Risk::Medium)).unwrap());
+    }
+
+    fn of_risk_elsewhere(risk: Risk) -> Plan {
+        let mut plan = of_risk(risk);
+        plan.cluster.uid = "another".to_owned();
+        plan
+    }
+
+    #[test]
+    fn a_plan_about_a_cluster_is_confirmed_by_its_name_and_never_by_nothing() {
+        let mut plan = of_risk(Risk::High);
+        assert_eq!(phrase(&plan), "prod");
+        plan.cluster.context = " ".to_owned();
+        assert_eq!(phrase(&plan), "the cluster");
+        plan.cluster.server = "https://a:1".to_owned();
+        assert_eq!(phrase(&plan), "https://a:1");
+    }
 }

@@ -3,7 +3,7 @@
 use super::exit::Exit;
 use super::plan::saved_path;
 use super::{Cli, Command, say};
-use crate::views::{render_fault, render_runbook_help};
+use crate::views::{inform, render_fault, render_runbook_help};
 use clap::Parser;
 use std::ffi::OsString;
 
@@ -27,7 +27,7 @@ pub fn of_runbook(arguments: impl Iterator<Item = OsString>) -> Exit {
             Exit::Done
         }
         Err(fault) => {
-            eprintln!("\n{}", render_fault(&fault));
+            inform!("\n{}", render_fault(&fault));
             Exit::of(fault.class)
         }
     }

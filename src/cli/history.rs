@@ -8,7 +8,7 @@ use crate::fault::Fault;
 use crate::journal::{Imported, RunRecord, StateDir};
 use crate::model::{Effect, PlanKind, RunId};
 use crate::runbook::parse_duration;
-use crate::views::{State, render_history, render_run};
+use crate::views::{State, inform, render_history, render_run};
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -76,7 +76,7 @@ impl History {
 fn list(state: &StateDir) -> Result<Exit, Fault> {
     let runs = state.list()?;
     if runs.is_empty() {
-        eprintln!("There are no runs yet.");
+        inform!("There are no runs yet.");
     }
     let records: Vec<(RunId, Option<RunRecord>)> = runs
         .into_iter()
@@ -142,7 +142,7 @@ fn export(state: &StateDir, run: &str, out: Option<&Path>) -> Result<Exit, Fault
         None => PathBuf::from(format!("{run}.runbook-run")),
     };
     write_private(&path, &text)?;
-    eprintln!(
+    inform!(
         "Run {run} is in {}. It holds what was in the files that it changed: keep it to yourselves.",
         path.display()
     );
@@ -157,7 +157,7 @@ fn import(state: &StateDir, file: &Path) -> Result<Exit, Fault> {
         )
     })?;
     let (run, imported) = state.import(&text, file)?;
-    eprintln!(
+    inform!(
         "{}",
         match imported {
             Imported::New => format!("Run {run} is here now: runbook history show {run}"),
@@ -168,7 +168,7 @@ fn import(state: &StateDir, file: &Path) -> Result<Exit, Fault> {
     );
     let programs = |effect: &Effect| matches!(effect, Effect::RunProgram { .. });
     if state.read(run)?.plan.effects().any(programs) {
-        eprintln!(
+        inform!(
             "Its plan has programs that its author wrote. To resume it or to take it back runs them, \
              and their checks run already to show what would be done."
         );
@@ -189,7 +189,7 @@ fn prune(state: &StateDir, older_than: &str, dry_run: bool, yes: bool) -> Result
     for run in &runs {
         match state.read(*run) {
             Ok(record) => records.push(record),
-            Err(_) => eprintln!("{run} stays: it cannot be read"),
+            Err(_) => inform!("{run} stays: it cannot be read"),
         }
     }
     let undos = Undos::among(&records);
@@ -205,7 +205,7 @@ fn prune(state: &StateDir, older_than: &str, dry_run: bool, yes: bool) -> Result
         match stays(state, &undos, record, age, gone, settled) {
             None => going.push(record),
             Some(Stays::Young) => {}
-            Some(Stays::Because(why)) => eprintln!("{} stays: {why}", record.run),
+            Some(Stays::Because(why)) => inform!("{} stays: {why}", record.run),
         }
     }
     for record in &going {
@@ -216,14 +216,14 @@ fn prune(state: &StateDir, older_than: &str, dry_run: bool, yes: bool) -> Result
     }
     let many = match going.len() {
         0 => {
-            eprintln!("No run is older than that. Nothing was removed.");
+            inform!("No run is older than that. Nothing was removed.");
             return Ok(Exit::Done);
         }
         1 => "1 run".to_owned(),
         n => format!("{n} runs"),
     };
     if dry_run {
-        eprintln!("{many} would be removed. Nothing was.");
+        inform!("{many} would be removed. Nothing was.");
         return Ok(Exit::Done);
     }
     if !yes && !confirmed(&many)? {
@@ -236,10 +236,10 @@ fn prune(state: &StateDir, older_than: &str, dry_run: bool, yes: bool) -> Result
     for record in &going {
         match state.remove(record)? {
             true => removed += 1,
-            false => eprintln!("{} stays: it went on meanwhile", record.run),
+            false => inform!("{} stays: it went on meanwhile", record.run),
         }
     }
-    eprintln!("{removed} of {many} removed.");
+    inform!("{removed} of {many} removed.");
     Ok(Exit::Done)
 }
 

@@ -3,7 +3,7 @@
 use super::Global;
 use super::exit::Exit;
 use crate::fault::Fault;
-use crate::views::{render_fault, render_list};
+use crate::views::{inform, render_fault, render_list};
 
 pub fn run(global: &Global) -> Result<Exit, Fault> {
     let (entries, faults) = global.library().list();
@@ -14,7 +14,7 @@ pub fn run(global: &Global) -> Result<Exit, Fault> {
         false => Exit::Input,
     };
     for fault in faults {
-        eprintln!("{}", render_fault(&fault));
+        inform!("{}", render_fault(&fault));
     }
     Ok(exit)
 }

@@ -16,6 +16,7 @@ mod private_file;
 mod resume;
 mod schema;
 mod show;
+mod signals;
 mod subject;
 mod undo;
 mod validate;
@@ -27,11 +28,10 @@ use crate::journal::StateDir;
 use crate::model::Secret;
 use crate::runbook::{Folder, Library};
 use crate::transport::{Cluster, ClusterOptions, Hosts, PasswordSource, SshOptions};
-use crate::views::render_fault;
+use crate::views::{LogLines, inform, render_fault, to_output as say};
 use clap::{Args, Parser, Subcommand};
 use exit::Exit;
 use std::ffi::OsString;
-use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -138,16 +138,24 @@ pub fn main() -> ExitCode {
             runtime.shutdown_background();
             outcome
         });
+    signals::leave_terminal();
     outcome
         .unwrap_or_else(|fault| {
-            // A terminal that is gone reads it no more.
-            let _ = writeln!(std::io::stderr(), "{}", render_fault(&fault));
+            inform!("{}", render_fault(&fault));
             Exit::of(fault.class)
         })
         .into()
 }
 
 async fn run(cli: Cli) -> Result<Exit, Fault> {
+    match &cli.command {
+        Command::Plan(_) | Command::Apply(_) | Command::Undo(_) => {
+            signals::heed("Nothing was written.")?;
+        }
+        Command::Resume(_) => signals::heed("Nothing more was written.")?,
+        // They end as programs do.
+        _ => {}
+    }
     match cli.command {
         Command::List => list::run(&cli.global),
         Command::Show(command) => command.run(&cli.global).await,
@@ -162,13 +170,6 @@ async fn run(cli: Cli) -> Result<Exit, Fault> {
     }
 }
 
-/// Writes what was asked for to standard output. A reader that has seen enough and closed its end is
-/// no error.
-fn say(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-}
-
 fn log(verbose: u8) {
     let level = match verbose {
         0 => "warn",
@@ -179,7 +180,10 @@ fn log(verbose: u8) {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_writer(|| LogLines)
+        // It would be said on a terminal that is gone, and panic.
+        .log_internal_errors(false)
         .init();
 }
 

@@ -9,7 +9,7 @@ use crate::actions::World;
 use crate::fault::{API_SILENT, Fault};
 use crate::journal::StateDir;
 use crate::model::{Plan, StepId};
-use crate::plan::{SavedPlan, missing_rights, plan};
+use crate::plan::{SavedPlan, digest, missing_rights, plan};
 use crate::runbook::Runbook;
 use crate::views::{clean, render_plan};
 use clap::Args;
@@ -94,8 +94,10 @@ impl PlanCommand {
             };
             write_private(out, &saved.to_text()?)?;
             say(&format!(
-                "Saved. To do exactly this: runbook apply {}\n",
-                out.display()
+                "Saved. To do exactly this: runbook apply {}\n\
+                 Whoever has read it may approve of it: --approve {}\n",
+                clean(&out.display().to_string()),
+                digest(&plan)
             ));
         }
         say("Nothing was written.\n");

@@ -10,10 +10,11 @@ pub fn write_private(path: &Path, text: &str) -> Result<(), Fault> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".part");
     let part = path.with_file_name(name);
+    // One that was left behind, or put there, may be another's.
+    let _ = std::fs::remove_file(&part);
     let written = std::fs::OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
         .open(&part)
         .and_then(|mut file| {

@@ -13,6 +13,7 @@ use crate::fault::Fault;
 use crate::journal::{Journal, RunRecord, StateDir};
 use crate::model::PlanKind;
 use crate::plan::same_cluster;
+use crate::views::inform;
 use clap::Args;
 
 #[derive(Debug, Args)]
@@ -26,6 +27,9 @@ pub struct Resume {
     others: OtherRuns,
     #[command(flatten)]
     secrets: SecretFiles,
+    /// Why it is gone on with; kept in the journal
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
 }
 
 impl Resume {
@@ -34,13 +38,13 @@ impl Resume {
         let run = state.find(&self.run)?;
         let record = state.read(run)?;
         if record.is_done() {
-            eprintln!("Run {run} has come to its end: there is nothing to go on with.");
+            inform!("Run {run} has come to its end: there is nothing to go on with.");
             if record.claim.is_some() {
                 let world = global.world().await?;
                 let settled = settle(&world, &state, run).await;
                 world.hosts.close().await;
                 settled?;
-                eprintln!("Its targets were still claimed by it; they are free now.");
+                inform!("Its targets were still claimed by it; they are free now.");
             }
             return Ok(Exit::Done);
         }
@@ -64,29 +68,30 @@ impl Resume {
         claims.give_way(&record);
         let world = global.world().await?;
         world.hosts.know(secrets);
-        let outcome = resume(&world, &state, journal, &record, &self.gates, &claims).await;
+        let outcome = self.resume(&world, &state, journal, &record, &claims).await;
         world.hosts.close().await;
         outcome
     }
-}
 
-async fn resume(
-    world: &World,
-    state: &StateDir,
-    journal: Journal,
-    record: &RunRecord,
-    gates: &Gates,
-    claims: &Claims<'_>,
-) -> Result<Exit, Fault> {
-    same_cluster(&world.cluster, record).await?;
-    let plan = &record.plan;
-    if let Some(fault) = lacking(world, plan).await? {
-        return Err(fault);
-    }
-    claims.wait(world, plan, Some(record.run)).await?;
-    let sat = go_on(world, journal, record, gates, claims).await?;
-    match plan.kind {
-        PlanKind::Apply => conclude(world, state, sat).await,
-        PlanKind::Undo { of, .. } => conclude_undo(world, state, sat, plan, of, &[]).await,
+    async fn resume(
+        &self,
+        world: &World,
+        state: &StateDir,
+        journal: Journal,
+        record: &RunRecord,
+        claims: &Claims<'_>,
+    ) -> Result<Exit, Fault> {
+        same_cluster(&world.cluster, record).await?;
+        let plan = &record.plan;
+        if let Some(fault) = lacking(world, plan).await? {
+            return Err(fault);
+        }
+        claims.wait(world, plan, Some(record.run)).await?;
+        let reason = self.reason.as_deref();
+        let sat = go_on(world, journal, record, reason, &self.gates, claims).await?;
+        match plan.kind {
+            PlanKind::Apply => conclude(world, state, sat).await,
+            PlanKind::Undo { of, .. } => conclude_undo(world, state, sat, plan, of, &[]).await,
+        }
     }
 }

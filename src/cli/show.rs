@@ -65,11 +65,11 @@ impl Show {
         }
         console::set_colors_enabled_stderr(console::colors_enabled());
         super::say(&render_plan(&saved.plan));
+        let (digest, path) = (digest(&saved.plan), clean(&path.display().to_string()));
         super::say(&format!(
-            "Saved by {}, digest {}. It is applied as it is, or not at all: runbook apply {}\n",
+            "Saved by {}, digest {digest}. It is applied as it is, or not at all: runbook apply {path}\n\
+             Whoever has read it approves of it with: runbook apply {path} --approve {digest}\n",
             clean(&saved.plan.actor.to_string()),
-            digest(&saved.plan).short(),
-            path.display()
         ));
         if let Err(fault) = saved.check_engine() {
             super::say(&format!("But {}.\n", clean(&fault.message)));

@@ -7,7 +7,7 @@ use crate::plan::Request;
 use crate::runbook::{
     Binding, Bound, Given, Param, ParamFile, ParamType, Runbook, TargetKind, bind,
 };
-use crate::views::render_override;
+use crate::views::{inform, render_override};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -40,7 +40,7 @@ impl Subject {
     pub fn read(&self, global: &Global) -> Result<Asked, Fault> {
         let found = global.library().find(&self.name)?;
         if let Some(line) = render_override(&found) {
-            eprintln!("{line}");
+            inform!("{line}");
         }
         let asked = Asked {
             runbook: found.runbook,

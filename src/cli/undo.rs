@@ -12,7 +12,7 @@ use crate::fault::Fault;
 use crate::journal::{RunRecord, StateDir, StepResult};
 use crate::model::{Effect, Now, Plan, PlanKind, ProgramNow, RunId, Verdict};
 use crate::plan::{Extent, UndoPlan, undo_plan};
-use crate::views::{clean, render_by_hand, render_plan};
+use crate::views::{clean, inform, render_by_hand, render_plan, to_people};
 use clap::Args;
 
 #[derive(Debug, Args)]
@@ -79,10 +79,10 @@ impl Undo {
                 0 => "changed nothing: there is nothing to take back",
                 _ => "did nothing that could be put back, as its plan said",
             };
-            eprintln!("Run {} {did}.", record.run);
+            inform!("Run {} {did}.", record.run);
             return Ok(Exit::Done);
         }
-        eprint!("{}", render_plan(&plan));
+        to_people(&render_plan(&plan));
         let refused = plan.steps.iter().filter(|s| s.verdict.is_refused()).count();
         if plan.changes() == 0 {
             if refused > 0 {
@@ -95,8 +95,8 @@ impl Undo {
                 ));
             }
             match lasting(&plan).next() {
-                None => eprintln!("Everything is as it was before the run. Nothing was written."),
-                Some(_) => eprintln!("There is nothing to put back; what stays is shown above."),
+                None => inform!("Everything is as it was before the run. Nothing was written."),
+                Some(_) => inform!("There is nothing to put back; what stays is shown above."),
             }
             return Ok(Exit::Done);
         }
@@ -105,7 +105,7 @@ impl Undo {
         }
         if self.dry_run {
             claims.warn(world, &plan).await?;
-            eprintln!("Dry run: nothing was written.");
+            inform!("Dry run: nothing was written.");
             return Ok(Exit::Done);
         }
         if !self.confirmation.ask(&plan)? {
@@ -154,7 +154,7 @@ pub async fn conclude_undo(
     };
     carried.summary(&format!("Run {of} is taken back{part}{stays}."));
     if carried.succeeded() && !faults.is_empty() {
-        eprintln!(
+        inform!(
             "The fault that it had healed is back: {}.",
             clean(&faults.join("; "))
         );
@@ -208,11 +208,11 @@ pub async fn say_what_is_left(
         }
     }
     if !lines.is_empty() {
-        eprint!("Not taken back:\n{lines}");
+        to_people(&format!("Not taken back:\n{lines}"));
         if carried_left {
-            eprintln!("  To overwrite what is there now: runbook undo {of} --force");
+            inform!("  To overwrite what is there now: runbook undo {of} --force");
         }
-        eprintln!("  What run {of} did: runbook history show {of}");
+        inform!("  What run {of} did: runbook history show {of}");
     }
 }
 

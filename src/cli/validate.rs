@@ -4,7 +4,7 @@ use super::Global;
 use super::exit::Exit;
 use crate::fault::Fault;
 use crate::runbook::Library;
-use crate::views::{clean, render_fault};
+use crate::views::{clean, inform, render_fault};
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -26,7 +26,7 @@ impl Validate {
                 Err(faults) => {
                     exit = Exit::Input;
                     for fault in faults {
-                        eprintln!("{}", render_fault(&fault));
+                        inform!("{}", render_fault(&fault));
                     }
                 }
             }

@@ -406,7 +406,7 @@ async fn settle(
         while_it_moves: true,
         every: Duration::from_secs(1),
     };
-    wait(limits, observer, stop, async || {
+    let read = async || {
         match effect {
             // It was looked at again under the same lock under which it was done.
             Effect::PutFile { .. } | Effect::RunProgram { .. } => Ok(Settled::Yes),
@@ -419,8 +419,12 @@ async fn settle(
                 written(effect, &world.now(effect).await?, ready)
             }
         }
-    })
-    .await
+    };
+    // Whoever stops the run lets the step under way end: what has settled is not waited for.
+    if *stop.borrow() && matches!(read().await, Ok(Settled::Yes)) {
+        return Ok(());
+    }
+    wait(limits, observer, stop, read).await
 }
 
 /// Whether fields that were written are still so, and what follows from them has happened.
@@ -530,6 +534,7 @@ async fn wait(
     loop {
         // What only reads can be broken off at any moment.
         let looked = tokio::select! {
+            biased;
             looked = read() => looked,
             Ok(_) = stop.wait_for(|stop| *stop) => return Err(stopped()),
         };

@@ -91,6 +91,8 @@ pub enum Event {
         actor: Actor,
         /// The version of runbook that goes on with it.
         engine: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// Durable before its targets are claimed, so that nobody else works on them meanwhile.
     Claiming {

@@ -308,6 +308,7 @@ mod tests {
         let resumed = Event::RunResumed {
             actor: plan.actor.clone(),
             engine: "0".into(),
+            reason: None,
         };
         let ended = |ending| Event::RunEnded {
             ending,

@@ -24,6 +24,9 @@ const IDLE_SECONDS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(59);
 /// How often a server is tried that has too many logins under way (sshd's MaxStartups).
 const CROWDED_ATTEMPTS: u32 = 7;
 
+/// How often it is tried where a signal ended the client: Ctrl-C reaches it, too, as long as it connects.
+const ENDED_ATTEMPTS: u32 = 3;
+
 /// How connections are made.
 #[derive(Debug, Default)]
 pub struct SshOptions {
@@ -293,6 +296,7 @@ impl Hosts {
                     tokio::time::sleep(pause(attempt)).await;
                     attempt += 1;
                 }
+                Err(why) if ended(&why) && attempt < ENDED_ATTEMPTS => attempt += 1,
                 Err(why) => return Err(unreachable(host, &why)),
             }
         }
@@ -318,6 +322,11 @@ fn crowded(why: &str) -> bool {
         && !why.contains("timed out")
         && !why.contains("open failed")
         && !why.contains("stdio forwarding failed")
+}
+
+/// Whether the client ended without a word, as it never does by itself.
+fn ended(why: &str) -> bool {
+    why.ends_with(':')
 }
 
 /// Longer each time, and not the same for all that were turned away at once.

@@ -25,7 +25,9 @@ pub fn render_fault(fault: &Fault) -> String {
     }
     text.push_str(&format!(
         "\n  {}",
-        style(format!("[{}]", fault.code)).dim().for_stderr()
+        style(format!("[{}]", clean(&fault.code)))
+            .dim()
+            .for_stderr()
     ));
     text
 }

@@ -1,5 +1,6 @@
 //! A run while it happens, from the same events that its journal keeps.
 
+use super::print::inform;
 use super::tell::{Telling, Told};
 use super::text::{clean, paragraph, seconds, width};
 use crate::engine::Waiting;
@@ -8,11 +9,41 @@ use crate::model::Plan;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use std::io::IsTerminal;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// Without a terminal, what is waited for is said again after this time.
 const SAY_AGAIN: Duration = Duration::from_secs(15);
+
+/// What moves on the terminal just now, so that whoever else has something to say there says it above,
+/// and whoever ends the program takes it away first.
+static SHOWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+fn shown() -> Option<ProgressBar> {
+    SHOWN.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+fn show(bar: Option<ProgressBar>) {
+    *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = bar;
+}
+
+/// A line for people that does not come from the run's events.
+pub fn beside(line: &str) {
+    match shown() {
+        Some(bar) => bar.println(line),
+        None => inform!("{line}"),
+    }
+}
+
+/// Takes away what moves: the program ends, or somebody is asked.
+pub fn clear_live() {
+    if let Some(bar) = shown() {
+        show(None);
+        bar.disable_steady_tick();
+        bar.finish_and_clear();
+    }
+}
 
 /// Writes a run to standard error.
 pub struct Live {
@@ -34,6 +65,7 @@ impl Live {
         if let Ok(style) = ProgressStyle::with_template("  {spinner} {wide_msg}") {
             bar.set_style(style);
         }
+        show(terminal.then(|| bar.clone()));
         Self {
             telling: Telling::new(plan),
             bar,
@@ -42,12 +74,19 @@ impl Live {
         }
     }
 
+    /// A line of the run, which stays.
     fn line(&self, line: &str) {
         if self.terminal {
             self.bar.println(line);
         } else {
-            eprintln!("{line}");
+            inform!("{line}");
         }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        clear_live();
     }
 }
 

@@ -53,8 +53,11 @@ impl Telling {
                 ..
             } => vec![self.line("      ", &fault.message)],
             Event::Printed { ran, .. } => self.printed(ran),
-            Event::RunResumed { actor, .. } => {
-                vec![self.line("  ", &format!("↻ Resumed by {actor}"))]
+            Event::RunResumed { actor, reason, .. } => {
+                let why = reason
+                    .as_ref()
+                    .map_or_else(String::new, |why| format!(": {why}"));
+                vec![self.line("  ", &format!("↻ Resumed by {actor}{why}"))]
             }
             Event::RunEnded { .. } => vec![Told::Over],
             Event::Decided { step, scope, steps } => self.decided(step, scope, steps),

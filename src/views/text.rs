@@ -17,6 +17,29 @@ pub fn clean(text: &str) -> String {
         .collect()
 }
 
+/// What a terminal gets at last: of control characters only ends of lines and colours are left.
+pub(super) fn harmless(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let colour = colour(rest);
+        let (part, after) = rest.split_at(colour.unwrap_or(first.len_utf8()));
+        match colour.is_some() || first == '\n' || !hidden(first) {
+            true => shown.push_str(part),
+            false => shown.push_str(&clean(part)),
+        }
+        rest = after;
+    }
+    shown
+}
+
+/// How long the colour is that the text begins with, if it begins with one.
+fn colour(text: &str) -> Option<usize> {
+    let numbers = text.strip_prefix("\u{1b}[")?;
+    let end = numbers.find(|c: char| !c.is_ascii_digit() && c != ';')?;
+    numbers.get(end..)?.starts_with('m').then_some(end + 3)
+}
+
 /// One paragraph: the first line begins with `first`, the others with as many blanks.
 pub(super) fn paragraph(first: &str, text: &str, width: usize) -> String {
     let blanks = " ".repeat(console::measure_text_width(first));
@@ -74,6 +97,16 @@ mod tests {
             "a\\u{1b}[31mb\\r\\n\\u{202e}c"
         );
         assert_eq!(clean("Größe → ok"), "Größe → ok");
+    }
+
+    #[test]
+    fn of_control_characters_only_ends_of_lines_and_colours_reach_a_terminal() {
+        assert_eq!(
+            harmless(
+                "\u{1b}[1;31ma\u{1b}[0m\nb\u{1b}[2K\u{1b}]0;x\u{7}\rc\u{9b}31md\u{202e}ö\u{1b}["
+            ),
+            "\u{1b}[1;31ma\u{1b}[0m\nb\\u{1b}[2K\\u{1b}]0;x\\u{7}\\rc\\u{9b}31md\\u{202e}ö\\u{1b}["
+        );
     }
 
     #[test]

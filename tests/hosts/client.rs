@@ -6,6 +6,7 @@ use runbook::fault::Fault;
 use runbook::inventory::Destination;
 use runbook::model::{HostRef, Identity, Method, Program, Ran};
 use runbook::transport::{Hosts, SshOptions};
+use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
@@ -66,11 +67,15 @@ impl Client {
 
     /// Kills its masters, as a crash or a network that is gone would.
     pub fn kill_masters(&self) -> Result<(), String> {
+        self.signal_masters(Signal::KILL)
+    }
+
+    pub fn signal_masters(&self, signal: Signal) -> Result<(), String> {
         let masters = self.masters();
         for master in &masters {
             let id = i32::try_from(*master).map_err(text)?;
-            let id = rustix::process::Pid::from_raw(id).ok_or("no process has the number 0")?;
-            rustix::process::kill_process(id, rustix::process::Signal::KILL).map_err(text)?;
+            let id = Pid::from_raw(id).ok_or("no process has the number 0")?;
+            kill_process(id, signal).map_err(text)?;
         }
         match masters.is_empty() {
             true => Err("it has no masters".to_owned()),

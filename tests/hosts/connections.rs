@@ -6,6 +6,7 @@ use super::machine::{Kind, Machine};
 use super::place::{Place, path, text};
 use runbook::model::Identity;
 use runbook::transport::{Hosts, SshOptions};
+use rustix::process::Signal;
 use std::fs;
 use std::net::TcpListener;
 
@@ -41,6 +42,10 @@ pub const CASES: &[Case] = &[
     Case {
         name: "a_server_that_says_nothing_is_unreachable",
         run: a_server_that_says_nothing_is_unreachable,
+    },
+    Case {
+        name: "a_client_that_ctrl_c_ended_as_it_connected_is_started_again",
+        run: a_client_that_ctrl_c_ended_as_it_connected_is_started_again,
     },
     Case {
         name: "where_nobody_listens_is_unreachable",
@@ -215,6 +220,29 @@ fn a_server_that_says_nothing_is_unreachable(place: &Place) -> Result<(), String
         same("how often it was tried", tried, 1)?;
         let left = client.masters();
         same("the clients that are left", left, Vec::new())
+    })
+}
+
+fn a_client_that_ctrl_c_ended_as_it_connected_is_started_again(
+    place: &Place,
+) -> Result<(), String> {
+    let machine = Machine::start(place)?;
+    let silent = TcpListener::bind((machine.address.as_str(), 2222)).map_err(text)?;
+    let client = Client::of(&[&machine])?;
+    block(async {
+        let mut at = login(&machine, "root");
+        at.port = Some(2222);
+        let hosts = client.hosts();
+        let meanwhile = tokio::task::spawn_blocking(move || -> Result<(), String> {
+            let _first = silent.accept().map_err(text)?;
+            client.signal_masters(Signal::INT)?;
+            // The next one is turned away: that it comes is enough.
+            silent.accept().map(drop).map_err(text)
+        });
+        let (answer, tried_again) =
+            tokio::join!(run(&hosts, &at, Identity::Login, "true"), meanwhile);
+        tried_again.map_err(text)??;
+        refused(answer, "host_unreachable").map(|_| ())
     })
 }
 

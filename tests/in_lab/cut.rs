@@ -40,14 +40,14 @@ pub const CASES: &[Case] = &[
 
 /// Where an effect is when the connection is cut, the lock that keeps it there, and how often the
 /// program has run once all is well.
-struct Point {
-    gate: &'static str,
+pub struct Point {
+    pub gate: &'static str,
     /// Shows on the host that it waits there.
     waits: &'static str,
     runs: &'static str,
 }
 
-const POINTS: [Point; 3] = [
+pub const POINTS: [Point; 3] = [
     Point {
         gate: "/run/runbook/lock",
         waits: "readlink /proc/[0-9]*/fd/9 | grep -qx /run/runbook/lock",
@@ -66,10 +66,10 @@ const POINTS: [Point; 3] = [
 ];
 
 /// Somebody who holds a lock on node03.
-struct Holder(Child);
+pub struct Holder(Child);
 
 impl Holder {
-    fn hold(lab: &Lab, gate: &str) -> Result<Self, String> {
+    pub fn hold(lab: &Lab, gate: &str) -> Result<Self, String> {
         let mut child = lab
             .ssh_command(node(3)?)
             .arg(format!(
@@ -88,7 +88,7 @@ impl Holder {
         Ok(Self(child))
     }
 
-    fn let_go(mut self) -> Result<(), String> {
+    pub fn let_go(mut self) -> Result<(), String> {
         drop(self.0.stdin.take());
         self.0.wait().map(|_| ()).map_err(|e| e.to_string())
     }
@@ -106,7 +106,7 @@ fn paused(lab: &Lab, program: &Program<'_>, point: &Point) -> Result<Child, Stri
     Ok(child)
 }
 
-fn waits(lab: &Lab, point: &Point) -> Result<bool, String> {
+pub fn waits(lab: &Lab, point: &Point) -> Result<bool, String> {
     let waits = lab.ssh(node(3)?, point.waits).map_err(|e| e.to_string())?;
     Ok(waits.status.success())
 }

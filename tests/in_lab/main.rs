@@ -17,8 +17,11 @@ mod language;
 mod program;
 mod programs;
 mod promises;
+#[path = "../pty/mod.rs"]
+mod pty;
 mod refusals;
 mod rights;
+mod signals;
 mod surroundings;
 mod sweep;
 
@@ -113,6 +116,7 @@ fn cases() -> Vec<Case> {
         promises::CASES,
         refusals::CASES,
         rights::CASES,
+        signals::CASES,
         sweep::CASES,
     ]
     .into_iter()

@@ -1,6 +1,8 @@
 //! Keys, one by one, from the terminal.
 
+use crate::cli::signals::touch_terminal;
 use console::{Key, Term};
+use rustix::process::{Signal, getpid, kill_process};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::io;
 
@@ -24,6 +26,7 @@ impl Terminal {
         raw.make_raw();
         // What is written still ends its lines as usual.
         raw.output_modes = before.output_modes;
+        touch_terminal();
         tcsetattr(std::io::stdin(), OptionalActions::Drain, &raw)?;
         Ok(Self {
             term: Term::stderr(),
@@ -41,7 +44,19 @@ impl Drop for Terminal {
 
 impl Keys for Terminal {
     fn next(&mut self) -> io::Result<Key> {
-        self.term.read_key_raw()
+        let key = self.term.read_key_raw()?;
+        if matches!(key, Key::CtrlC | Key::Char('\u{3}')) {
+            interrupt()?;
+        }
+        Ok(key)
+    }
+}
+
+/// Ctrl-C means here what it means everywhere, and what that is, the signals know.
+fn interrupt() -> io::Result<()> {
+    kill_process(getpid(), Signal::INT)?;
+    loop {
+        std::thread::park();
     }
 }
 

@@ -481,6 +481,7 @@ fn carry_through(
         disk.pending.push(Event::RunResumed {
             actor: plan_actor(),
             engine: "0".into(),
+            reason: None,
         });
         let mut machine = Machine::resume(&disk.record(dice));
         end = sit(&mut machine, world, &mut disk, weather, dice);

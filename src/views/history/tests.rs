@@ -114,6 +114,7 @@ fn a_run_that_was_resumed_failed_and_was_taken_back() {
             Event::RunResumed {
                 actor: plan().actor,
                 engine: "0".into(),
+                reason: None,
             },
         ),
         (100, began("two")),
