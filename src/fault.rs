@@ -26,6 +26,8 @@ pub const TIMEOUT: &str = "timeout";
 
 /// Code of the fault of a step at which somebody was asked, and said no.
 pub const DECLINED: &str = "declined";
+/// Code of the fault of an effect that its host has put back by itself, as nobody came back.
+pub const PUT_BACK: &str = "put_back";
 /// Code of the fault of a run that went on where steps of it failed.
 pub const PASSED_OVER: &str = "passed_over";
 

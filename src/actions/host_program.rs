@@ -16,6 +16,9 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
+use switch::{no_switch, put_back_after};
+
+mod switch;
 
 /// Seconds that a program may take where nothing is said.
 const USUAL_LIMIT: u64 = 60;
@@ -143,6 +146,12 @@ pub struct Args<P> {
     verify: Option<P>,
     /// Takes it back. Without it, the step is not taken back.
     undo: Option<P>,
+    /// For what may cut the host off: after this time, from 10s to 1h, the host runs `undo` by itself, also
+    /// after a reboot, unless it was reached again over a new connection by then and `check` or `verify`
+    /// says that it is done. What `apply` takes counts. It needs root, systemd, `undo`, and `check` or
+    /// `verify`.
+    #[schemars(extend("format" = DURATION_FORMAT))]
+    put_back_after: Option<String>,
     /// What scripts get as `$1`, `$2` and so on; a command is its own arguments.
     #[serde(default)]
     args: Vec<Scalar>,
@@ -161,6 +170,7 @@ pub struct Args<P> {
 pub struct HostProgram<F> {
     does: Does,
     limit: u64,
+    put_back_after: Option<u64>,
     sensitive: bool,
     form: PhantomData<F>,
 }
@@ -183,6 +193,8 @@ pub struct Seen {
     host: HostRef,
     /// What the program gave that only reads, or why it was not run.
     looked: Result<Option<Ran>, String>,
+    /// Why the host cannot put anything back by itself, where it is to, and what to do about it.
+    no_switch: Option<(String, String)>,
 }
 
 pub struct Change {
@@ -227,9 +239,14 @@ impl<F: Form> Action for HostProgram<F> {
                 );
             }
         };
+        let put_back_after = put_back_after(args.put_back_after.as_deref(), &does)?;
+        if put_back_after.is_some() && !values.secrets.is_empty() {
+            return Err("with `put_back_after`, the `undo` lies on the host's disk for a while: no secret can be given to it".to_owned());
+        }
         Ok(Self {
             does,
             limit: limit(args.timeout.as_deref())?,
+            put_back_after,
             // What it prints may be what it was given.
             sensitive: args.sensitive || !values.secrets.is_empty(),
             form: PhantomData,
@@ -272,7 +289,15 @@ impl<F: Form> Action for HostProgram<F> {
                 }
             }
         };
-        Ok(Seen { host, looked })
+        let no_switch = match self.put_back_after {
+            Some(_) => no_switch(look, &host).await?,
+            None => None,
+        };
+        Ok(Seen {
+            host,
+            looked,
+            no_switch,
+        })
     }
 
     fn decide(&self, seen: &Seen, _: Place<'_>, prior: Prior<'_>) -> Decision<Change> {
@@ -291,8 +316,19 @@ impl<F: Form> Action for HostProgram<F> {
                     sensitive: self.sensitive,
                     back: false,
                     blind: false,
+                    put_back_after: self.put_back_after,
                 };
-                decide_changes(programs, &seen.looked, earlier)
+                match (
+                    decide_changes(programs, &seen.looked, earlier),
+                    &seen.no_switch,
+                ) {
+                    (decision @ Decision::Refuse { .. }, _) => decision,
+                    (_, Some((why, next))) => Decision::Refuse {
+                        why: why.clone(),
+                        next: Some(next.clone()),
+                    },
+                    (decision, None) => decision,
+                }
             }
         }
     }
@@ -456,23 +492,30 @@ fn details(programs: &Programs) -> Vec<Detail> {
         format!("runs on {}, as {}", host.node, host.identity.user()),
         &programs.apply,
     )];
+    let undo = match programs.put_back_after {
+        None => "its `undo`, where it is taken back".to_owned(),
+        Some(seconds) => format!(
+            "its `undo`, where it is taken back; {} runs it by itself if it cannot be reached again within {seconds} s, also after a reboot",
+            host.node
+        ),
+    };
     for (what, program) in [
-        ("its `check`, before and after", &programs.check),
-        ("its `verify`, after", &programs.verify),
-        ("its `undo`, where it is taken back", &programs.undo),
+        ("its `check`, before and after".to_owned(), &programs.check),
+        ("its `verify`, after".to_owned(), &programs.verify),
+        (undo, &programs.undo),
     ] {
-        all.extend(
-            program
-                .iter()
-                .map(|program| detail(what.to_owned(), program)),
-        );
+        all.extend(program.iter().map(|program| detail(what.clone(), program)));
     }
     all
 }
 
 fn nothing() -> Program {
+    literal(":")
+}
+
+fn literal(script: &str) -> Program {
     Program {
-        script: Some(":".to_owned()),
+        script: Some(script.to_owned()),
         args: Vec::new(),
         env: BTreeMap::new(),
         secrets: BTreeMap::new(),

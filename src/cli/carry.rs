@@ -129,7 +129,11 @@ async fn take(
 ) -> Result<Option<Claim>, Fault> {
     let dead = claims.dead();
     let terms = claims.terms(&dead);
-    Claim::take(world, journal, machine.plan(), reason, &terms).await
+    let claim = Claim::take(world, journal, machine.plan(), reason, &terms).await?;
+    for run in claims.given_up() {
+        inform!("Takes over from run {run}, which is given up: what it did stays as it is.");
+    }
+    Ok(claim)
 }
 
 /// Opens the journal of a new run.

@@ -31,6 +31,7 @@ pub struct Claims<'s> {
     state: &'s StateDir,
     wait: Duration,
     over: Vec<RunId>,
+    given_up: Vec<RunId>,
     /// Sittings that have certainly ended, as their journals are held here.
     ended: Vec<(RunId, Sitting)>,
     _held: Vec<Held>,
@@ -51,6 +52,7 @@ impl OtherRuns {
             state,
             wait,
             over: Vec::new(),
+            given_up: Vec::new(),
             ended: Vec::new(),
             _held: Vec::new(),
         };
@@ -69,6 +71,7 @@ impl Claims<'_> {
             (Ok(run), _) => run,
             (Err(_), Some(run)) => {
                 self.over.push(run);
+                self.given_up.push(run);
                 return Ok(());
             }
             (Err(e), None) => return Err(e.into()),
@@ -77,7 +80,13 @@ impl Claims<'_> {
         self._held.push(self.state.hold(run)?);
         let record = self.state.read(run)?;
         self.give_way(&record);
+        self.given_up.push(run);
         Ok(())
+    }
+
+    /// The runs that are given up.
+    pub fn given_up(&self) -> &[RunId] {
+        &self.given_up
     }
 
     /// The claims of a run whose journal is held here give way, and those of the run that it takes back.

@@ -88,6 +88,7 @@ mod tests {
             fault,
             made,
             left,
+            put_back: 0,
         }) as u8
     }
 

@@ -14,6 +14,7 @@ use crate::plan::{Gate, decide_now, found_so_far, question};
 use crate::runbook::Runbook;
 use async_trait::async_trait;
 use serde_json::{Map, Value};
+use std::pin::pin;
 use std::sync::Mutex;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -157,10 +158,12 @@ async fn drive(
                 let who = format!("{who}, step {}", id.step);
                 let sensitive = matches!(permit.effect(),
                     Effect::RunProgram { programs } if programs.sensitive);
+                let waits = world.hosts.waits();
                 let (performed, printed) = match may_write(world, claim, permit.effect()).await {
                     Ok(()) => {
                         let now = now.as_ref();
-                        world.perform(*permit, now, &content, &key, &who).await
+                        let performing = world.perform(*permit, now, &content, &key, &who);
+                        telling(performing, waits, observer).await
                     }
                     Err(fault) => (Err(fault), Vec::new()),
                 };
@@ -263,6 +266,28 @@ async fn may_write(world: &World, claim: Option<&Claim>, effect: &Effect) -> Res
             "nothing was claimed, and {} was to be written",
             effect.subject()
         ))),
+    }
+}
+
+/// Tells what is waited for while something is done.
+async fn telling<T>(
+    doing: impl Future<Output = T>,
+    mut waits: watch::Receiver<String>,
+    observer: &mut dyn Observer,
+) -> T {
+    let mut doing = pin!(doing);
+    let mut since = None;
+    loop {
+        tokio::select! {
+            done = &mut doing => return done,
+            Ok(()) = waits.changed() => {}
+            () = tokio::time::sleep(Duration::from_secs(1)), if since.is_some() => {}
+        }
+        observer.waiting(&Waiting {
+            what: waits.borrow_and_update().clone(),
+            since: *since.get_or_insert_with(Instant::now),
+            holding: None,
+        });
     }
 }
 
@@ -457,6 +482,7 @@ fn written(effect: &Effect, now: &Now, ready: bool) -> Result<Settled, Fault> {
             format!("{object} was written, and something else wrote over it: {now}"),
         )
         .next(look)),
+        (Standing::PutBack { fault }, _) => Err(fault),
     }
 }
 

@@ -2,7 +2,7 @@
 //! next. The order of things is decided here and nowhere else: look again, make the intent durable,
 //! carry it out, write down what became of it, wait until the world agrees.
 
-use crate::fault::{API_SILENT, Class, DECLINED, Fault, NOT_VERIFIED, PASSED_OVER};
+use crate::fault::{API_SILENT, Class, DECLINED, Fault, NOT_VERIFIED, PASSED_OVER, PUT_BACK};
 use crate::journal::{
     EffectRecord, EffectState, Ending, Event, Outcome, Permit, RunRecord, StepResult,
 };
@@ -65,6 +65,8 @@ pub struct End {
     pub made: usize,
     /// Steps of an undo that were left alone.
     pub left: usize,
+    /// How many effects their hosts have put back.
+    pub put_back: usize,
 }
 
 impl End {
@@ -83,6 +85,7 @@ impl End {
                 true => record.plan.steps.iter().filter(refused).count(),
                 false => 0,
             },
+            put_back: record.put_back().count(),
         })
     }
 }
@@ -127,6 +130,8 @@ pub struct Machine {
     step_changed: bool,
     /// Effects that this run made or may have made, each once however often it was tried.
     made: Vec<EffectId>,
+    /// Effects that their hosts have put back, and that were not made since.
+    put_back: Vec<EffectId>,
     left: usize,
     stopping: bool,
     /// How often the step under way has failed.
@@ -160,6 +165,7 @@ impl Machine {
             attempt: 1,
             step_changed: false,
             made: Vec::new(),
+            put_back: Vec::new(),
             left: 0,
             stopping: false,
             failures: 0,
@@ -178,6 +184,7 @@ impl Machine {
     pub fn resume(record: &RunRecord) -> Self {
         Self {
             made: record.to_take_back().map(|e| e.id.clone()).collect(),
+            put_back: record.put_back().map(|e| e.id.clone()).collect(),
             ended: record.steps.clone(),
             begun: record.effects.clone(),
             ..Self::new(record.plan.clone(), record.allowed.clone())
@@ -223,6 +230,7 @@ impl Machine {
             fault: Some(fault),
             made: self.made.len(),
             left: self.left,
+            put_back: self.put_back.len(),
         }
     }
 
@@ -269,6 +277,11 @@ impl Machine {
                     self.blind = true;
                     self.intend()
                 }
+                // That is known already: it is why it is tried again.
+                Ok(Standing::PutBack { .. }) => {
+                    self.attempt += 1;
+                    self.intend()
+                }
                 Ok(Standing::Other { now }) => self.drifted(&now, records),
                 Err(fault) => self.fail(Ending::Failed, fault, records),
             },
@@ -283,7 +296,9 @@ impl Machine {
                 }
                 Ok(Standing::Other { now }) => self.drifted(&now, records),
                 Ok(Standing::Unclear { why }) => self.unclear(&why, records),
-                Err(fault) => self.fail(Ending::Failed, fault, records),
+                Ok(Standing::PutBack { fault }) | Err(fault) => {
+                    self.fail(Ending::Failed, fault, records)
+                }
             },
             (Doing::Intending, Input::Permitted(permit)) => {
                 self.intended = true;
@@ -294,6 +309,7 @@ impl Machine {
             (Doing::Performing, Input::Performed(Err(fault))) => self.not_done(fault, records),
             (Doing::Finding(fault), Input::Looked(looked)) => match looked {
                 Ok(Standing::After) => self.done(records),
+                Ok(Standing::PutBack { fault }) => self.not_done(fault, records),
                 // It was found under the host's lock, after which that attempt cannot begin any more.
                 Ok(Standing::Before) if self.may_begin_anew(&fault) => {
                     // A program may have done some of it.
@@ -526,6 +542,15 @@ impl Machine {
                 self.attempt += 1;
                 self.intend()
             }
+            Ok(Standing::PutBack { fault }) if state == EffectState::Open => {
+                self.not_ours(fault, records);
+                self.attempt += 1;
+                match self.current_effect() {
+                    Some(effect) => self.look(effect),
+                    None => self.lost(),
+                }
+            }
+            Ok(Standing::PutBack { fault }) => self.drifted(&fault.message, records),
             Ok(Standing::Before) => self.drifted("it was changed, and is as before again", records),
             Ok(Standing::Other { now }) => self.drifted(&now, records),
             Ok(Standing::Unclear { why }) => {
@@ -573,9 +598,11 @@ impl Machine {
 
     /// Counts the effect under way among those that may have to be taken back.
     fn count(&mut self) {
-        if let Some(id) = self.effect_id()
-            && !self.made.iter().any(|made| made.same_effect(&id))
-        {
+        let Some(id) = self.effect_id() else {
+            return;
+        };
+        self.put_back.retain(|back| !back.same_effect(&id));
+        if !self.made.iter().any(|made| made.same_effect(&id)) {
             self.made.push(id);
         }
     }
@@ -640,10 +667,7 @@ impl Machine {
                 _ => self.lost(),
             };
         }
-        let outcome = Outcome::NotDone {
-            fault: fault.clone(),
-        };
-        self.outcome(outcome, records);
+        self.not_ours(fault.clone(), records);
         let again = ["api_conflict", "drift", "gone"].contains(&fault.code.as_str());
         if again && self.attempt < ATTEMPTS {
             self.attempt += 1;
@@ -653,6 +677,18 @@ impl Machine {
             };
         }
         self.fail(Ending::Failed, fault, records)
+    }
+
+    /// The effect under way certainly did not happen, or its host has put it back.
+    fn not_ours(&mut self, fault: Fault, records: &mut Vec<Event>) {
+        if fault.code == PUT_BACK
+            && let Some(id) = self.effect_id()
+        {
+            self.made.retain(|made| !made.same_effect(&id));
+            self.put_back.retain(|back| !back.same_effect(&id));
+            self.put_back.push(id);
+        }
+        self.outcome(Outcome::NotDone { fault }, records);
     }
 
     fn verified(&mut self, records: &mut Vec<Event>) -> Ask {
@@ -809,6 +845,7 @@ impl Machine {
             fault,
             made: self.made.len(),
             left: self.left,
+            put_back: self.put_back.len(),
         })
     }
 

@@ -1,7 +1,7 @@
 //! What a run's events add up to.
 
 use super::event::{Ending, Entry, Event, Outcome, StepResult};
-use crate::fault::Fault;
+use crate::fault::{Fault, PUT_BACK};
 use crate::model::{Effect, EffectId, Plan, RunId, Scope, Sitting, StepId};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -25,6 +25,8 @@ pub struct EffectRecord {
     pub state: EffectState,
     /// An earlier attempt was never cleared up.
     unsure: bool,
+    /// An attempt was put back by its host.
+    pub put_back: bool,
 }
 
 /// A run as its journal tells it.
@@ -104,6 +106,7 @@ impl RunRecord {
                     effect,
                     state: EffectState::Open,
                     unsure: false,
+                    put_back: false,
                 }),
             },
             Event::Outcome { id, outcome } => {
@@ -162,6 +165,12 @@ impl RunRecord {
             .filter(|effect| effect.state != EffectState::NotOurs)
     }
 
+    /// The effects that their hosts have put back, and that were not made since.
+    pub fn put_back(&self) -> impl Iterator<Item = &EffectRecord> {
+        let gone = |effect: &&EffectRecord| effect.put_back && effect.state == EffectState::NotOurs;
+        self.effects.iter().filter(gone)
+    }
+
     /// Whether an effect may have happened of which nobody knows.
     pub fn has_open_intents(&self) -> bool {
         self.effects.iter().any(|e| e.state == EffectState::Open)
@@ -175,6 +184,11 @@ impl RunRecord {
 
 impl EffectRecord {
     fn on(&mut self, outcome: &Outcome) {
+        // Its host has run the undo after all that there was of it.
+        if matches!(outcome, Outcome::NotDone { fault } if fault.code == PUT_BACK) {
+            self.unsure = false;
+            self.put_back = true;
+        }
         self.state = match outcome {
             Outcome::Done => EffectState::Done,
             Outcome::Unknown { .. } => EffectState::Open,
@@ -217,6 +231,9 @@ mod tests {
                 'n' => Outcome::NotDone {
                     fault: Fault::definite("x", "x"),
                 },
+                'p' => Outcome::NotDone {
+                    fault: Fault::definite(PUT_BACK, "x"),
+                },
                 _ => Outcome::Unknown {
                     fault: Fault::indeterminate("x", "x"),
                 },
@@ -252,6 +269,13 @@ mod tests {
             ("iina", Done),
             ("iid", Done),
             ("iuin", Open),
+            // Its host has put it back, with whatever earlier attempts had done.
+            ("ip", NotOurs),
+            ("iip", NotOurs),
+            ("iuip", NotOurs),
+            ("iipi", Open),
+            ("iipid", Done),
+            ("iipin", NotOurs),
         ] {
             assert_eq!(story(letters), expected, "{letters}");
         }

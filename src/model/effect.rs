@@ -7,6 +7,7 @@ use super::fields::{FieldChange, FieldPath, Segment, with_changes};
 use super::file::{FileNow, FileRef, FileState, HostRef};
 use super::object::{bare, differing, restorable, tells_only_which};
 use super::program::{ProgramNow, Programs};
+use crate::fault::Fault;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
@@ -202,6 +203,8 @@ pub enum Standing {
     After,
     /// Neither; `now` says what is there.
     Other { now: String },
+    /// It happened, and its host has put it back by itself, as nobody came back.
+    PutBack { fault: Fault },
     /// Nobody can tell.
     Unclear { why: String },
 }
@@ -499,6 +502,10 @@ impl Effect {
                 ProgramNow::Begun => Standing::Before,
                 ProgramNow::Is { done } if *done != programs.back => Standing::After,
                 ProgramNow::Is { .. } => Standing::Before,
+                ProgramNow::PutBack(_) if programs.back => Standing::After,
+                ProgramNow::PutBack(fault) => Standing::PutBack {
+                    fault: fault.clone(),
+                },
                 ProgramNow::Unclear(why) => Standing::Unclear { why: why.clone() },
             },
             (_, Now::Object(now)) => self.standing_of(now.as_ref()),

@@ -2,6 +2,7 @@
 
 use super::file::HostRef;
 use super::secret::Secrets;
+use crate::fault::Fault;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -123,6 +124,9 @@ pub struct Programs {
     /// It is run even where its check says that it is done: some of what it puts back may be there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub blind: bool,
+    /// Seconds after which the host runs `undo` by itself, unless it was reached again by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub put_back_after: Option<u64>,
 }
 
 impl Programs {
@@ -146,16 +150,27 @@ impl Programs {
         }
     }
 
+    /// Its `undo`, and the seconds after which the host runs that by itself; `None` where nobody told it to.
+    pub fn switch(&self) -> Option<(&Program, u64)> {
+        self.undo.as_ref().zip(self.put_back_after)
+    }
+
+    /// Seconds that its `undo` may take.
+    pub fn undo_limit(&self) -> u64 {
+        self.undo_limit.unwrap_or(self.limit)
+    }
+
     /// What takes it back.
     pub fn inverse(&self) -> Option<Self> {
         let undo = self.undo.clone()?;
         Some(Self {
             apply: undo,
             undo: Some(self.apply.clone()),
-            limit: self.undo_limit.unwrap_or(self.limit),
+            limit: self.undo_limit(),
             undo_limit: self.undo_limit.map(|_| self.limit),
             back: !self.back,
             blind: false,
+            put_back_after: None,
             ..self.clone()
         })
     }
@@ -186,6 +201,7 @@ impl Programs {
             sensitive: false,
             back: false,
             blind: false,
+            put_back_after: None,
         }
     }
 }
@@ -203,6 +219,8 @@ pub enum ProgramNow {
     Is { done: bool },
     /// By its check it is not done; but it was begun, and some of it may be.
     Begun,
+    /// The host has put it back by itself; says when and why.
+    PutBack(Fault),
     /// Nobody can tell; says why.
     Unclear(String),
 }

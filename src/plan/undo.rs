@@ -281,6 +281,7 @@ pub(crate) fn take_back(
         (Standing::After, ..) => Verdict::NoChange {
             why: "it is already as it was before the run".to_owned(),
         },
+        (Standing::PutBack { fault }, ..) => Verdict::NoChange { why: fault.message },
         (Standing::Other { .. } | Standing::Unclear { .. }, Some(forced), _) => {
             change(forced, now, "as somebody left it")
         }

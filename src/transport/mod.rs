@@ -9,6 +9,7 @@ mod program;
 mod script;
 mod shell_loop;
 mod ssh;
+mod switch;
 
 pub use crate::model::Secret;
 pub use file::{FileReading, MAX_FILE, OwnerNames};

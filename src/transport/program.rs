@@ -3,6 +3,7 @@
 use super::script::{LOCK_PATIENCE, Said, Script, refusal};
 use super::shell_loop::Lost;
 use super::ssh::{Hosts, TIMEOUT};
+use super::switch::{Armed, put_back};
 use crate::fault::Fault;
 use crate::inventory::Destination;
 use crate::journal::Permit;
@@ -20,6 +21,14 @@ const FIND: &str = concat!(
     include_str!("host/guard.sh"),
     include_str!("host/marks.sh"),
     include_str!("host/program.sh"),
+    include_str!("host/find_program.sh")
+);
+const FIND_SWITCH: &str = concat!(
+    include_str!("host/end_all.sh"),
+    include_str!("host/guard.sh"),
+    include_str!("host/marks.sh"),
+    include_str!("host/program.sh"),
+    include_str!("host/switch.sh"),
     include_str!("host/find_program.sh")
 );
 const RUN: &str = concat!(
@@ -58,17 +67,45 @@ impl Hosts {
         programs: &Programs,
         key: &str,
     ) -> Result<ProgramNow, Fault> {
-        let check = self.text(programs.check.as_ref())?;
-        let verify = self.text(verify(programs))?;
-        let (patience, limit) = (patience(programs), programs.limit.to_string());
-        let seconds = patience.as_secs().to_string();
-        let args = [key, &seconds, &limit, done_code(programs), &check, &verify];
-        let mut script = Script::new(FIND, &args);
-        script.limit = TIMEOUT + patience + Duration::from_secs(2 * programs.limit);
-        let said = self.ask(host, &programs.host, &script).await?;
+        let args = self.find_args(programs, key, false)?;
+        let said = self
+            .ask(host, &programs.host, &find_script(programs, &args.each()))
+            .await?;
+        self.found(host, programs, &said)
+    }
+
+    /// Arguments of looking what became of the effect `key`; where it is `live`, it may be yet to begin.
+    pub(super) fn find_args(
+        &self,
+        programs: &Programs,
+        key: &str,
+        live: bool,
+    ) -> Result<FindArgs, Fault> {
+        let patience = patience(programs).as_secs().to_string();
+        let back = switch_patience(programs).map(|back| back.as_secs().to_string());
+        Ok(FindArgs([
+            key.to_owned(),
+            patience,
+            programs.limit.to_string(),
+            done_code(programs).to_owned(),
+            self.text(programs.check.as_ref())?,
+            self.text(verify(programs))?,
+            back.unwrap_or_default(),
+            if live { "live" } else { "" }.to_owned(),
+        ]))
+    }
+
+    /// What was found, by what the host says of it.
+    pub(super) fn found(
+        &self,
+        host: &Destination,
+        programs: &Programs,
+        said: &Said,
+    ) -> Result<ProgramNow, Fault> {
         let unclear = |why: &str| Ok(ProgramNow::Unclear(why.to_owned()));
         let (checked, mark) = said.rest.split_once(' ').unwrap_or((&said.rest, ""));
         match (said.word.as_str(), checked, mark) {
+            ("back", ..) => Ok(put_back(programs, &said.rest)),
             ("unverified", ..) => unclear("it was run, and its `verify` fails"),
             ("found", "0", _) => Ok(ProgramNow::Is { done: true }),
             // On the way back that is the end of it, unless it is to be run all the same.
@@ -92,8 +129,8 @@ impl Hosts {
                 )),
                 None => unclear("it was broken off in the middle, and has no `check`"),
             },
-            ("found", ..) => Err(no_check(programs, &said)),
-            _ => Err(refusal(host, &programs.host, &programs.to_string(), &said)),
+            ("found", ..) => Err(no_check(programs, said)),
+            _ => Err(refusal(host, &programs.host, &programs.to_string(), said)),
         }
     }
 
@@ -109,10 +146,21 @@ impl Hosts {
         let Effect::RunProgram { programs } = permit.effect() else {
             return (Err(Fault::internal("this is no program")), Vec::new());
         };
-        let (check, apply, verify) = match self.texts(programs) {
+        let texts = match self.texts(programs) {
             Ok(texts) => texts,
             Err(fault) => return (Err(fault), Vec::new()),
         };
+        if programs.switch().is_some() {
+            let armed = Armed {
+                host,
+                programs,
+                key,
+                holder,
+                texts,
+            };
+            return self.run_armed(&armed).await;
+        }
+        let (check, apply, verify) = texts;
         let (patience, limit) = (
             LOCK_PATIENCE.as_secs().to_string(),
             programs.limit.to_string(),
@@ -155,7 +203,7 @@ impl Hosts {
     }
 
     /// As a shell reads it, with what is secret; empty where there is none.
-    fn text(&self, program: Option<&Program>) -> Result<String, Fault> {
+    pub(super) fn text(&self, program: Option<&Program>) -> Result<String, Fault> {
         let Some(program) = program else {
             return Ok(String::new());
         };
@@ -168,7 +216,7 @@ impl Hosts {
         })
     }
 
-    fn outcome(
+    pub(super) fn outcome(
         &self,
         host: &Destination,
         programs: &Programs,
@@ -223,13 +271,40 @@ impl Hosts {
     }
 }
 
+/// Arguments of looking what became of an effect.
+pub(super) struct FindArgs([String; 8]);
+
+impl FindArgs {
+    pub fn each(&self) -> [&str; 8] {
+        self.0.each_ref().map(String::as_str)
+    }
+}
+
+/// What looks what became of programs.
+pub(super) fn find_script<'s>(programs: &Programs, args: &'s [&'s str]) -> Script<'s> {
+    let back = switch_patience(programs);
+    let text = if back.is_some() { FIND_SWITCH } else { FIND };
+    let mut script = Script::new(text, args);
+    script.limit = TIMEOUT
+        + patience(programs)
+        + Duration::from_secs(2 * programs.limit)
+        + 2 * back.unwrap_or_default();
+    script
+}
+
+/// How long a host may take until it has put everything back by itself; `None` where it does not.
+fn switch_patience(programs: &Programs) -> Option<Duration> {
+    programs.switch()?;
+    Some(Duration::from_secs(programs.undo_limit() + 45))
+}
+
 /// How long what was begun of it may go on by itself.
 fn patience(programs: &Programs) -> Duration {
     LOCK_PATIENCE + Duration::from_secs(programs.limit)
 }
 
 /// The exit code of its check once it is done.
-fn done_code(programs: &Programs) -> &'static str {
+pub(super) fn done_code(programs: &Programs) -> &'static str {
     match programs.back {
         true => "1",
         false => "0",
@@ -264,7 +339,7 @@ fn no_check(programs: &Programs, said: &Said) -> Fault {
 }
 
 /// The programs that a script ran, with what they printed.
-fn ran(said: &Said) -> Vec<Ran> {
+pub(super) fn ran(said: &Said) -> Vec<Ran> {
     let mut all: Vec<Ran> = Vec::new();
     for (line, body) in &said.parts {
         let text = String::from_utf8_lossy(body).into_owned();

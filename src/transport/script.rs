@@ -1,7 +1,7 @@
 //! Scripts of ours, and the lines by which they answer.
 
 use super::host_claim::HostHolder;
-use super::shell_loop::{Frame, Lost, find};
+use super::shell_loop::{Frame, Lost, Shell, find};
 use super::ssh::{Hosts, TIMEOUT};
 use crate::fault::{Fault, claim_lost};
 use crate::inventory::Destination;
@@ -116,6 +116,29 @@ impl Hosts {
         Said::parse(&output, &mark)
             .ok_or_else(|| Lost::During(format!("{} ended it without an answer", host.name)))
     }
+}
+
+/// Runs a script in a shell that was just made, once.
+pub(super) async fn ask_in(
+    shell: &mut Shell,
+    host: &Destination,
+    of: &HostRef,
+    script: &Script<'_>,
+) -> Result<Said, Fault> {
+    let mark = Ulid::generate().to_string();
+    let args = arguments(&mark, of, "", script.args);
+    let lost = |why: &str| {
+        Fault::unreachable(
+            "host_lost",
+            format!("the connection to {} is lost: {why}", host.name),
+        )
+    };
+    let answer = match shell.run(&frame(script, &args)).await {
+        Ok(answer) => answer,
+        Err(Lost::Before(fault)) => return Err(fault),
+        Err(Lost::During(why)) => return Err(lost(&why)),
+    };
+    Said::parse(&answer.stdout, &mark).ok_or_else(|| lost("it gave no answer"))
 }
 
 fn arguments<'a>(

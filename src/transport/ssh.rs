@@ -13,11 +13,13 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::{Mutex, OnceCell, watch};
 use tokio::time::Instant;
 
 /// A script of ours that has not answered by then will not.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
+/// After three times this without a word, a connection is given up.
+const ALIVE: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection that its process left behind closes itself after this many idle seconds.
 const IDLE_SECONDS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(59);
@@ -59,6 +61,7 @@ pub struct Hosts {
     secrets: OnceLock<Secrets>,
     /// For which sitting of a run things are done here, once its hosts are claimed.
     sitting: OnceLock<Sitting>,
+    waits: watch::Sender<String>,
 }
 
 impl Hosts {
@@ -70,6 +73,7 @@ impl Hosts {
             lines: Mutex::new(BTreeMap::new()),
             secrets: OnceLock::new(),
             sitting: OnceLock::new(),
+            waits: watch::Sender::default(),
         }
     }
 
@@ -92,6 +96,15 @@ impl Hosts {
 
     pub(super) fn secrets(&self) -> &Secrets {
         self.secrets.get_or_init(Secrets::new)
+    }
+
+    /// What is waited for while something is done on a host.
+    pub fn waits(&self) -> watch::Receiver<String> {
+        self.waits.subscribe()
+    }
+
+    pub(super) fn wait_for(&self, what: String) {
+        self.waits.send_replace(what);
     }
 
     /// Runs a script that only reads, as root, and returns what it printed. `script` is literal.
@@ -204,7 +217,7 @@ impl Hosts {
                 *line = Line::Failed(fault.clone(), when);
                 return Err((Lost::Before(fault), false));
             }
-            Line::Down | Line::Failed(..) => match self.open(host, identity).await {
+            Line::Down | Line::Failed(..) => match self.open(host, identity, ALIVE).await {
                 Ok(shell) => (Box::new(shell), false),
                 Err(fault) => {
                     *line = Line::Failed(fault.clone(), Instant::now());
@@ -226,10 +239,16 @@ impl Hosts {
     }
 
     /// Connects and starts the shell; a connection that breaks meanwhile is made anew once.
-    async fn open(&self, host: &Destination, identity: &Identity) -> Result<Shell, Fault> {
+    /// Without a word for three times `alive`, it is given up.
+    pub(super) async fn open(
+        &self,
+        host: &Destination,
+        identity: &Identity,
+        alive: Duration,
+    ) -> Result<Shell, Fault> {
         let mut again = true;
         loop {
-            let session = self.connect(host).await?;
+            let session = self.connect(host, alive).await?;
             match Shell::open(session, &host.name, identity, &self.password).await {
                 Ok(shell) => {
                     tracing::debug!(host = host.name, boot = shell.boot, "shell of {identity}");
@@ -242,7 +261,7 @@ impl Hosts {
         }
     }
 
-    async fn connect(&self, host: &Destination) -> Result<Session, Fault> {
+    async fn connect(&self, host: &Destination, alive: Duration) -> Result<Session, Fault> {
         let control = self
             .control
             .get_or_try_init(ControlDir::make)
@@ -261,7 +280,7 @@ impl Hosts {
                 KnownHosts::Strict
             })
             .connect_timeout(CONNECT_TIMEOUT)
-            .server_alive_interval(Duration::from_secs(10))
+            .server_alive_interval(alive)
             .control_persist(ControlPersist::IdleFor(IDLE_SECONDS))
             .control_directory(control.path());
         if let Some(user) = &host.user {

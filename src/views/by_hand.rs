@@ -16,6 +16,7 @@ pub fn render_by_hand(effect: &Effect, now: Result<&Now, &str>, blobs: &Path) ->
             Standing::Other { now } => {
                 format!("is neither as the run left it nor as before: {now}")
             }
+            Standing::PutBack { fault } => format!("is as it was before the run: {fault}"),
             Standing::Unclear { why } => format!("cannot be told: {why}"),
         },
     };

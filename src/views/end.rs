@@ -55,8 +55,9 @@ pub fn render_end(end: &End, took: Option<Duration>, words: Words<'_>) -> String
         fault,
         made,
         left,
+        put_back,
     } = end;
-    let changes = changes(*made);
+    let changes = changes(*made, *put_back);
     let (inside, after) = match took.map(seconds) {
         Some(took) => (format!(" in {took}"), format!(" after {took}")),
         None => (String::new(), String::new()),
@@ -78,6 +79,7 @@ pub fn render_end(end: &End, took: Option<Duration>, words: Words<'_>) -> String
                 _ => format!("Failed{after}"),
             };
             match made {
+                0 if *put_back > 0 => format!("{word}. What was changed, its host has put back."),
                 0 => format!("{word}. Nothing was written."),
                 _ if taken_back => format!("{word}. {changes} made."),
                 _ => format!("{word}. {changes} made, and not taken back."),
@@ -113,6 +115,7 @@ mod tests {
                 fault,
                 made,
                 left,
+                put_back: 0,
             };
             render_end(&end, Some(Duration::from_secs(65)), words)
         };
@@ -135,7 +138,15 @@ mod tests {
             fault: None,
             made: 1,
             left: 0,
+            put_back: 0,
         };
+        let end_put_back = End {
+            ending: Ending::Failed,
+            made: 0,
+            put_back: 1,
+            ..end.clone()
+        };
+        insta::assert_snapshot!(render_end(&end_put_back, None, words), @"Failed. What was changed, its host has put back.");
         insta::assert_snapshot!(render_end(&end, None, Words { done: "So.", ..words }), @"Done: 1 change, verified. So.");
     }
 }

@@ -46,7 +46,7 @@ pub fn render_run(run: RunId, record: Option<&RunRecord>, state: State) -> Strin
 /// A run's state in a few words.
 fn standing(record: &RunRecord, state: State) -> String {
     let open = record.has_open_intents();
-    let changes = changes(record.to_take_back().count());
+    let changes = changes(record.to_take_back().count(), record.put_back().count());
     let word = match (&record.ending, state) {
         (_, State::UnderWay) => "under way",
         (_, State::TakenBack { whole: true, .. }) => "taken back",

@@ -68,8 +68,9 @@ pub(super) fn width() -> usize {
 }
 
 /// How many changes were made.
-pub(super) fn changes(made: usize) -> String {
+pub(super) fn changes(made: usize, put_back: usize) -> String {
     match made {
+        0 if put_back > 0 => "all that was changed was put back by its host".to_owned(),
         0 => "nothing was written".to_owned(),
         1 => "1 change".to_owned(),
         n => format!("{n} changes"),

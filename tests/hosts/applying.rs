@@ -43,6 +43,10 @@ pub const CASES: &[Case] = &[
         name: "an_attempt_that_was_looked_for_does_not_begin_any_more",
         run: an_attempt_that_was_looked_for_does_not_begin_any_more,
     },
+    Case {
+        name: "what_cannot_be_put_back_by_its_host_is_not_begun",
+        run: what_cannot_be_put_back_by_its_host_is_not_begun,
+    },
 ];
 
 fn programs(apply: &str) -> Programs {
@@ -57,6 +61,7 @@ fn programs(apply: &str) -> Programs {
         sensitive: false,
         back: false,
         blind: false,
+        put_back_after: None,
     }
 }
 
@@ -288,5 +293,40 @@ fn an_attempt_that_was_looked_for_does_not_begin_any_more(place: &Place) -> Resu
         refused(result, "revoked")?;
         let begun = machine.inside("/run/begun").exists();
         same("whether it has begun", begun, false)
+    })
+}
+
+/// There is no systemd on these machines.
+fn what_cannot_be_put_back_by_its_host_is_not_begun(place: &Place) -> Result<(), String> {
+    let machine = Machine::start(place)?;
+    let client = Client::of(&[&machine])?;
+    block(async {
+        let hosts = client.hosts();
+        let ops = login(&machine, "ops");
+        let armed = Programs {
+            check: some("test -e /tmp/applied"),
+            undo: some("rm /tmp/applied"),
+            put_back_after: Some(60),
+            ..programs("touch /tmp/applied")
+        };
+        let (result, _, key) = apply(&hosts, &ops, &armed).await?;
+        let fault = refused(result, "host_failed")?;
+        same("its class", fault.class, Class::Definite)?;
+        let why = fault.message.contains("systemd does not run here");
+        same(&format!("the reason in `{fault}`"), why, true)?;
+        let there = |path: &str| machine.inside(path).exists();
+        same("whether it was run", there("/tmp/applied"), false)?;
+        let switch = format!("/var/lib/runbook/switch/{key}");
+        same("whether a switch is left", there(&switch), false)?;
+        let found = hosts.find_program(&ops, &armed, &key).await;
+        same(
+            "what is found",
+            found.map_err(text)?,
+            ProgramNow::Is { done: false },
+        )?;
+        // What is done already needs none.
+        std::fs::write(machine.inside("/tmp/applied"), "").map_err(text)?;
+        let (result, ..) = apply(&hosts, &ops, &armed).await?;
+        result.map_err(text)
     })
 }

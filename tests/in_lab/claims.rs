@@ -10,19 +10,19 @@ pub const CASES: &[Case] = &[
     Case {
         name: "claims::a_second_run_is_refused_or_waits",
         suite: Suite::Quick,
-        dirties: Dirties::Nothing,
+        dirties: Dirties::Mesh,
         run: refused_or_waits,
     },
     Case {
         name: "claims::what_a_killed_run_left_is_resumed_taken_back_or_given_up",
         suite: Suite::Quick,
-        dirties: Dirties::Nothing,
+        dirties: Dirties::Mesh,
         run: left_behind,
     },
     Case {
         name: "claims::a_run_that_sleeps_past_its_lease_writes_nothing_more",
         suite: Suite::Quick,
-        dirties: Dirties::Nothing,
+        dirties: Dirties::Mesh,
         run: asleep,
     },
 ];
@@ -38,7 +38,18 @@ pub struct UnderWay {
 impl UnderWay {
     /// Starts the runbook that takes its time, and waits until its first program runs.
     pub fn start(program: &Program<'_>, seconds: u32) -> Result<Self, String> {
-        script(program.lab, "rm -f /run/slow-begun")?;
+        script(program.lab, "rm -f /run/slow-*")?;
+        let annotate = [
+            "annotate",
+            "node",
+            NODE,
+            "example.org/slow-",
+            "example.org/last-",
+        ];
+        program
+            .lab
+            .kubectl_text(&annotate)
+            .map_err(|e| e.to_string())?;
         let seconds = format!("seconds={seconds}");
         let mut command = program.command(&[
             "apply", RUNBOOK, "--node", NODE, "--yes", "--param", &seconds, "--reason", "a page",

@@ -9,13 +9,13 @@ pub const CASES: &[Case] = &[
     Case {
         name: "cluster_down::a_host_is_healed_and_what_was_not_verified_is_verified_later",
         suite: Suite::Quick,
-        dirties: Dirties::Nothing,
+        dirties: Dirties::Mesh,
         run: healed,
     },
     Case {
         name: "cluster_down::an_api_server_that_comes_back_in_mid_run_is_used",
         suite: Suite::Quick,
-        dirties: Dirties::Nothing,
+        dirties: Dirties::Mesh,
         run: comes_back,
     },
 ];
@@ -31,13 +31,27 @@ fn without_api_server(lab: &Lab, test: impl FnOnce() -> Result<(), String>) -> R
     tested
 }
 
-/// The nodes are Ready once their kubelets have been heard again.
+/// When each kubelet was last heard of.
+fn heard(lab: &Lab) -> Result<Vec<String>, String> {
+    let leases = lab
+        .kubectl_json(&["-n", "kube-node-lease", "get", "leases"])
+        .map_err(|e| e.to_string())?;
+    let leases = leases["items"].as_array().cloned().unwrap_or_default();
+    let times = leases
+        .iter()
+        .map(|lease| lease["spec"]["renewTime"].to_string());
+    Ok(times.collect())
+}
+
+/// Waits until every kubelet is heard again, and its node Ready.
 fn all_ready(lab: &Lab) -> Result<(), String> {
+    let before = heard(lab)?;
     wait_until(120, "Ready nodes", || {
+        let again = heard(lab)?.iter().all(|time| !before.contains(time));
         let nodes = lab
             .kubectl_text(&["get", "nodes", "--no-headers"])
             .map_err(|e| e.to_string())?;
-        Ok(!nodes.is_empty() && nodes.lines().all(|line| line.contains(" Ready ")))
+        Ok(again && !nodes.is_empty() && nodes.lines().all(|line| line.contains(" Ready ")))
     })
 }
 

@@ -24,6 +24,7 @@ mod rights;
 mod signals;
 mod surroundings;
 mod sweep;
+mod switch;
 
 use lab::{Lab, Profile};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -118,6 +119,7 @@ fn cases() -> Vec<Case> {
         rights::CASES,
         signals::CASES,
         sweep::CASES,
+        switch::CASES,
     ]
     .into_iter()
     .flatten()

@@ -19,6 +19,7 @@ fn decided(args: Value, looked: Result<Option<Ran>, String>, earlier: &[PlannedS
     let seen = Seen {
         host: host(),
         looked,
+        no_switch: None,
     };
     let decision = step.decide(&seen, place, Prior { steps: earlier });
     let notes = step.notes(&seen, &decision);
@@ -122,6 +123,7 @@ fn a_check_in_a_run_holds_with_exit_code_0_alone() {
         let seen = Seen {
             host: host(),
             looked,
+            no_switch: None,
         };
         Action::verify(&step, &seen, Prior { steps: &[] }, &[])
     };
@@ -131,4 +133,61 @@ fn a_check_in_a_run_holds_with_exit_code_0_alone() {
         Settled::NotYet("exit code 1: no".into())
     );
     assert!(matches!(settled(Err("x".into())), Settled::NotYet(_)));
+}
+
+#[test]
+fn a_host_puts_back_only_what_it_can_and_what_can_be_seen() {
+    let armed = |more: Value| {
+        let mut args = json!({"apply": "a", "put_back_after": "60s"});
+        args.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        script(args).map(|step| step.put_back_after)
+    };
+    assert_eq!(armed(json!({"undo": "u", "check": "c"})), Ok(Some(60)));
+    assert_eq!(armed(json!({"undo": "u", "verify": "v"})), Ok(Some(60)));
+    for (more, why) in [
+        (json!({"check": "c"}), "needs `undo`"),
+        (json!({"undo": "u"}), "needs `check` or `verify`"),
+        (
+            json!({"undo": "u", "check": "c", "put_back_after": "9s"}),
+            "from 10s to 1h",
+        ),
+        (
+            json!({"undo": "u", "check": "c", "env": {"A": {"secret": "s"}}}),
+            "no secret",
+        ),
+    ] {
+        let refused = armed(more).unwrap_err();
+        assert!(refused.contains(why), "{refused}");
+    }
+    let reads = json!({"reads": "r", "put_back_after": "60s"});
+    assert!(script(reads).is_err());
+}
+
+#[test]
+fn where_a_host_cannot_put_it_back_nothing_is_planned() {
+    let args = json!({"apply": "a", "undo": "u", "check": "c", "put_back_after": "60s"});
+    let step = script(args).unwrap();
+    let place = Place::for_test(&Scope::Run, &[]);
+    let decide = |no_switch: Option<&str>, code| {
+        let seen = Seen {
+            host: host(),
+            looked: Ok(Some(ran(code, ""))),
+            no_switch: no_switch.map(|why| (why.to_owned(), "do".to_owned())),
+        };
+        step.decide(&seen, place, Prior { steps: &[] })
+    };
+    assert!(matches!(decide(Some("why"), 1), Decision::Refuse { why, .. } if why == "why"));
+    // Also where it is done: what is armed may take that back.
+    assert!(matches!(decide(Some("why"), 0), Decision::Refuse { .. }));
+    let Decision::Change(change) = decide(None, 1) else {
+        panic!()
+    };
+    assert_eq!(change.programs.put_back_after, Some(60));
+    let shown: Vec<String> = details(&change.programs)
+        .into_iter()
+        .map(|detail| detail.subject)
+        .collect();
+    insta::assert_snapshot!(shown.join("\n"));
 }

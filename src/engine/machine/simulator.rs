@@ -85,6 +85,9 @@ struct World {
     files: BTreeMap<String, FileState>,
     /// Whether what an author's program does is done, by the program's name.
     programs: BTreeMap<String, bool>,
+    /// The attempts whose switches are armed, each with its effect, and those whose switches have fired.
+    armed: Vec<(EffectId, Effect)>,
+    fired: Vec<EffectId>,
     /// The UID of each pod that there is, by name.
     pods: BTreeMap<String, String>,
     /// What is made and deleted as a whole, by name: what tells each from all that bore its name, and
@@ -131,6 +134,14 @@ fn program(name: &str) -> Programs {
         undo: all.undo.map(of),
         ..all
     }
+}
+
+fn put_back() -> Fault {
+    Fault::definite(PUT_BACK, "x")
+}
+
+fn has_switch(effect: &Effect) -> bool {
+    matches!(effect, Effect::RunProgram { programs } if programs.switch().is_some())
 }
 
 fn name_of(programs: &Programs) -> &str {
@@ -240,6 +251,44 @@ impl World {
         Ok(())
     }
 
+    /// The same on a host that puts back by itself what is armed there.
+    fn apply_armed(
+        &mut self,
+        id: &EffectId,
+        effect: &Effect,
+        version: Option<u64>,
+    ) -> Result<(), Fault> {
+        let begins = effect.standing(&self.now(effect)) == Standing::Before;
+        self.apply(effect, version)?;
+        if begins && has_switch(effect) {
+            self.armed.push((id.clone(), effect.clone()));
+        }
+        Ok(())
+    }
+
+    /// The host runs the undo of what is armed, by itself.
+    fn fire(&mut self, id: &EffectId) {
+        let Some(at) = self.armed.iter().position(|(armed, _)| armed == id) else {
+            return;
+        };
+        let (id, effect) = self.armed.remove(at);
+        let Effect::RunProgram { programs } = &effect else {
+            panic!()
+        };
+        self.programs.insert(name_of(programs).to_owned(), false);
+        self.applied.remove(&key(&effect));
+        self.fired.push(id);
+    }
+
+    /// Somebody comes back, and decides what is armed.
+    fn settle_switch(&mut self, id: &EffectId, stays: bool) -> Option<Fault> {
+        match stays {
+            true => self.armed.retain(|(armed, _)| armed != id),
+            false => self.fire(id),
+        }
+        self.fired.contains(id).then(put_back)
+    }
+
     /// Whoever looks on a host what became of an attempt keeps it from beginning still.
     fn fence(&mut self, id: &EffectId) {
         self.late
@@ -254,11 +303,15 @@ impl World {
         let late = self.late.remove(dice.below(self.late.len()));
         if dice.once_in(2) {
             // What it does not find as it was, it leaves.
-            let _ = self.apply(&late.effect, late.version);
+            let _ = self.apply_armed(&late.id, &late.effect, late.version);
         }
     }
 
     fn others(&mut self, weather: Weather, dice: &mut Dice) {
+        if !self.armed.is_empty() && dice.once_in(3) {
+            let (id, _) = self.armed[dice.below(self.armed.len())].clone();
+            self.fire(&id);
+        }
         if dice.once_in(weather.neighbour) {
             let at = dice.below(self.objects.len());
             self.objects.values_mut().nth(at).unwrap().0 += 1;
@@ -346,6 +399,13 @@ fn sit(
             return None;
         }
         let turn = machine.on(input);
+        for event in &turn.records {
+            if let Event::Outcome { id, outcome } = event {
+                let done = matches!(outcome, Outcome::Done | Outcome::AlreadySo);
+                let fired = world.fired.contains(id);
+                assert!(!(done && fired), "{id} was put back, and said to be done");
+            }
+        }
         disk.pending.extend(turn.records);
         world.others(weather, dice);
         if dice.once_in(4) {
@@ -362,7 +422,12 @@ fn sit(
             Ask::Find(id, effect) => {
                 world.fence(&id);
                 version = world.version(&effect);
-                Input::Looked(Ok(effect.standing(&world.now(&effect))))
+                let put_back = world.settle_switch(&id, !dice.once_in(4));
+                let now = put_back.map_or_else(
+                    || world.now(&effect),
+                    |fault| Now::Program(ProgramNow::PutBack(fault)),
+                );
+                Input::Looked(Ok(effect.standing(&now)))
             }
             Ask::Look(effect) => {
                 version = world.version(&effect);
@@ -396,7 +461,12 @@ fn sit(
                     match dice.below(3) {
                         0 => lost(),
                         1 => {
-                            let _ = world.apply(&effect, version);
+                            let _ = world.apply_armed(&id, &effect, version);
+                            // Killed while it waits for a host that is cut off.
+                            if has_switch(&effect) && dice.once_in(weather.crash) {
+                                disk.pending.clear();
+                                return None;
+                            }
                             lost()
                         }
                         _ => {
@@ -409,7 +479,10 @@ fn sit(
                         }
                     }
                 } else {
-                    world.apply(&effect, version)
+                    // Where it cuts the host off, that puts it back; else somebody comes back in time.
+                    let stays = !dice.once_in(weather.lost);
+                    let applied = world.apply_armed(&id, &effect, version);
+                    applied.and_then(|()| world.settle_switch(&id, stays).map_or(Ok(()), Err))
                 })
             }
             Ask::Settle(effect) => {
@@ -419,9 +492,9 @@ fn sit(
                     Standing::After if timeout => Err(Fault::definite("timeout", "x")),
                     Standing::After => Ok(()),
                     Standing::Before => Err(Fault::definite("taken_back", "x")),
-                    Standing::Other { .. } | Standing::Unclear { .. } => {
-                        Err(Fault::definite("overwritten", "x"))
-                    }
+                    Standing::Other { .. }
+                    | Standing::PutBack { .. }
+                    | Standing::Unclear { .. } => Err(Fault::definite("overwritten", "x")),
                 })
             }
             Ask::Watch(_) => {
@@ -506,6 +579,8 @@ fn begin(dice: &mut Dice) -> (World, Plan) {
         objects: BTreeMap::new(),
         files: BTreeMap::new(),
         programs: (0..3).map(|n| (format!("g{n}"), false)).collect(),
+        armed: vec![],
+        fired: vec![],
         pods: BTreeMap::new(),
         made: BTreeMap::new(),
         births: 10,
@@ -591,7 +666,10 @@ fn begin(dice: &mut Dice) -> (World, Plan) {
                 }
                 3 if programs < 3 => {
                     effects.push(Effect::RunProgram {
-                        programs: Box::new(program(&format!("g{programs}"))),
+                        programs: Box::new(Programs {
+                            put_back_after: dice.once_in(2).then_some(60),
+                            ..program(&format!("g{programs}"))
+                        }),
                     });
                     programs += 1;
                 }
@@ -736,6 +814,7 @@ fn simulate(seed: u64, weather: Weather) {
     // On a host there is no need to wait: who looks keeps away what is still on its way.
     for done in record.to_take_back() {
         world.fence(&done.id);
+        world.settle_switch(&done.id, false);
     }
     let on_hosts = |late: &Late| late.effect.on_host().is_some();
     let (hosts, requests) = world.late.drain(..).partition(on_hosts);

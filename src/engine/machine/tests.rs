@@ -1278,3 +1278,87 @@ fn a_resumed_run_looks_again_at_what_was_not_verified() {
     assert_eq!(script.run(&mut machine).ending, Ending::Done);
     assert_eq!(script.log[..2], ["start s1", "decide 1"]);
 }
+
+fn put_back() -> Fault {
+    Fault::definite(PUT_BACK, "x")
+}
+
+fn was_put_back() -> Standing {
+    Standing::PutBack { fault: put_back() }
+}
+
+#[test]
+fn what_its_host_has_put_back_fails_and_leaves_nothing() {
+    // Whether that is answered, or found when the answer is lost.
+    let lost = Fault::indeterminate("host_lost", "x");
+    for (answer, looks) in [
+        (put_back(), vec![Ok(Standing::Before)]),
+        (lost, vec![Ok(Standing::Before), Ok(was_put_back())]),
+    ] {
+        let mut script = Script::new();
+        script.writes = vec![Err(answer)];
+        script.looks = looks;
+        let end = script.run(&mut machine_with(vec![on_host()], |_| {}));
+        assert_eq!((end.ending, end.made), (Ending::Failed, 0));
+        assert_eq!(end.fault.unwrap().code, PUT_BACK);
+        assert!(script.log.contains(&"outcome s0@run#1 not done".to_owned()));
+    }
+}
+
+#[test]
+fn what_was_put_back_while_nobody_lived_is_recognised_and_done_anew() {
+    let plan = machine_with(vec![on_host()], |_| {}).plan;
+    let effect = plan.steps[0].verdict.effects()[0].clone();
+    let start = || test_events::start_of(RunId::generate(), plan.clone());
+    let id = id("s0", "", 1);
+    let intent = Event::Intent {
+        id: id.clone(),
+        effect,
+    };
+    let record = |more: Vec<Event>| {
+        let events = [vec![start(), intent.clone()], more].concat();
+        RunRecord::fold(test_events::entries(events)).unwrap()
+    };
+    let mut script = Script::new();
+    script.looks = vec![Ok(was_put_back()), Ok(Standing::Before)];
+    let end = script.run(&mut Machine::resume(&record(vec![])));
+    assert_eq!((end.ending, end.made), (Ending::Done, 1));
+    insta::assert_snapshot!(script.log.join("\n"), @"
+    start s0
+    find
+    outcome s0@run#1 not done
+    look
+    intend s0@run#2
+    write s0@run#2
+    outcome s0@run#2 done
+    settle
+    end s0 verified changed=true
+    over Done
+    ");
+
+    // It fails again: nothing is left of it.
+    let mut script = Script::new();
+    script.looks = vec![Ok(was_put_back()), Ok(Standing::Before)];
+    script.writes = vec![Err(put_back())];
+    let end = script.run(&mut Machine::resume(&record(vec![])));
+    assert_eq!((end.ending, end.made), (Ending::Failed, 0));
+
+    // What the journal says is done was not to be put back any more: that is no longer as it was.
+    let done = Event::Outcome {
+        id,
+        outcome: Outcome::Done,
+    };
+    let mut script = Script::new();
+    script.looks = vec![Ok(was_put_back())];
+    let end = script.run(&mut Machine::resume(&record(vec![done])));
+    assert_eq!(end.ending, Ending::Drifted);
+}
+
+#[test]
+fn what_was_put_back_is_tried_again_where_its_runbook_says_so() {
+    let mut script = Script::new();
+    script.writes = vec![Err(put_back()), Ok(())];
+    script.looks = vec![Ok(Standing::Before), Ok(was_put_back())];
+    let end = script.run(&mut machine_with(vec![on_host()], three_times));
+    assert_eq!((end.ending, end.made), (Ending::Done, 1));
+}

@@ -102,6 +102,18 @@ fn a_program_is_told_by_its_check() {
         effect.standing(&Now::Program(ProgramNow::Begun)),
         Standing::Before
     );
+    let put_back = Now::Program(ProgramNow::PutBack(Fault::definite("put_back", "x")));
+    assert!(matches!(
+        effect.standing(&put_back),
+        Standing::PutBack { .. }
+    ));
+    assert_eq!(back.standing(&put_back), Standing::After);
+    // Nobody puts back by himself what an undo does.
+    let armed = run(Programs {
+        put_back_after: Some(60),
+        ..programs()
+    });
+    assert_eq!(armed.inverse().unwrap(), back);
     assert_eq!(effect.over(&Now::Object(None)), None);
     assert_eq!(effect.subject().to_string(), "`apply` on node02");
 
@@ -262,6 +274,7 @@ fn an_object_is_made_or_deleted_as_its_uid_and_its_fields_tell() {
         Standing::Before => "before",
         Standing::After => "after",
         Standing::Other { .. } => "other",
+        Standing::PutBack { .. } => "put back",
         Standing::Unclear { .. } => "unclear",
     };
     for (now, created, deleted, taken_back) in [

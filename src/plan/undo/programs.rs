@@ -35,6 +35,8 @@ fn judged(programs: &Programs, done: &EffectRecord, found: ProgramNow) -> Progra
         (true, ProgramNow::Begun) => ProgramNow::Is {
             done: programs.back,
         },
+        // Its host has run its `undo`, whatever earlier attempts had done.
+        (_, ProgramNow::PutBack(_)) => ProgramNow::Is { done: false },
         // The latest attempt may not have begun, and an earlier one was broken off.
         (false, ProgramNow::Is { done: false }) if !programs.back && done.id.attempt > 1 => {
             ProgramNow::Begun

@@ -1,8 +1,9 @@
 # Arguments: key of the effect, who does it, seconds to wait for the lock, seconds for each program,
 # exit code of the check once it is done (0 or 1), `look` or `blind` (it is run whatever the check says
 # before), then check, apply and verify; check and verify may be empty. Checks, applies and checks again
-# under the lock.
-key=$1 who=$2 patience=$3 limit=$4 done=$5 first=$6 check=$7 verify=$9
+# under the lock. Where it is to be put back if nobody comes back: after how many seconds, what runs
+# then, and the undo; whether it is done is then looked at over another connection.
+key=$1 who=$2 patience=$3 limit=$4 done=$5 first=$6 check=$7 verify=$9 after=${10}
 take_in check "$7"
 take_in apply "$8"
 take_in verify "$9"
@@ -18,10 +19,15 @@ if [ -n "$check" ] && [ "$first" = look ]; then
 fi
 marks
 find "$marks" -type f -mtime +365 -exec rm -f {} + 2>/dev/null
+[ -z "$after" ] || arm "$key" "$after" "${11}" "${12}"
 mark_as "$key" begun
 trouble=broken
 run apply "$limit"
 mark_as "$key" "ended $code"
+if [ -n "$after" ]; then
+    [ "$code" = 0 ] || fire_now "apply $code"
+    say applied "$code"
+fi
 [ "$code" = 0 ] || say applied "$code"
 if [ -n "$verify" ]; then
     run verify "$limit"
