@@ -8,8 +8,8 @@ mod permit;
 mod tests {
     use runbook::fault::{Class, Fault};
     use runbook::journal::Permit;
-    use runbook::model::{Effect, FieldChange, FieldPath, ObjectRef, Propagation};
-    use runbook::transport::{Cluster, ClusterOptions, Trial, Tried};
+    use runbook::model::{Effect, FieldChange, FieldPath, Holder, ObjectRef, Propagation, Sitting};
+    use runbook::transport::{Claimable, Claimed, Cluster, ClusterOptions, Renewed, Trial, Tried};
     use serde_json::{Value, json};
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
@@ -398,5 +398,134 @@ mod tests {
             (Class::Definite, "drift")
         );
         assert_eq!(requests.try_iter().count(), 0);
+    }
+
+    /// A node that points to a Lease, or to none.
+    fn pointing(version: &str, lease: Option<&str>) -> Answer {
+        let annotations = match lease {
+            Some(lease) => json!({"runbook/claim": lease}),
+            None => json!({}),
+        };
+        Answer::Is(
+            200,
+            json!({"metadata": {"uid": "u-2", "resourceVersion": version, "annotations": annotations}}),
+        )
+    }
+
+    fn claimable() -> Claimable {
+        Claimable::node("node02", "u-2")
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_claim_is_written_where_nobody_else_has_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (claim, _) = crate::permit::claim_permit().unwrap();
+        // Kubelet wrote to the node at the same moment.
+        let answers = vec![
+            pointing("5", None),
+            status(409, "Conflict"),
+            pointing("6", None),
+            pointing("7", Some("own")),
+        ];
+        let (server, requests) = serve(answers);
+        let at = cluster(folder.path(), &server).await;
+        let put = at.put_claim(claim, &claimable(), "own", &[]).await;
+        assert_eq!(put, Ok(Claimed::Done));
+        let last = requests.try_iter().last().unwrap();
+        assert!(last.starts_with("PATCH /api/v1/nodes/node02"), "{last}");
+        assert!(last.contains("\"resourceVersion\":\"6\""), "{last}");
+        // Somebody else's is only looked at, unless it gives way.
+        for (over, wanted, asked) in [
+            (vec![], Claimed::By("theirs".to_owned()), 1),
+            (vec!["theirs".to_owned()], Claimed::Done, 2),
+        ] {
+            let answers = vec![pointing("5", Some("theirs")), pointing("6", Some("own"))];
+            let (server, requests) = serve(answers);
+            let at = cluster(folder.path(), &server).await;
+            let put = at.put_claim(claim, &claimable(), "own", &over).await;
+            assert_eq!(put, Ok(wanted));
+            assert_eq!(requests.try_iter().count(), asked);
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn only_ones_own_claim_is_taken_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let (claim, _) = crate::permit::claim_permit().unwrap();
+        for (answer, asked) in [
+            (pointing("5", Some("theirs")), 1),
+            (pointing("5", None), 1),
+            (status(404, "NotFound"), 1),
+            (pointing("5", Some("own")), 2),
+        ] {
+            let (server, requests) = serve(vec![answer, pointing("6", None)]);
+            let at = cluster(folder.path(), &server).await;
+            assert_eq!(at.drop_claim(claim, &claimable(), "own").await, Ok(()));
+            assert_eq!(requests.try_iter().count(), asked);
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_lease_is_that_of_one_sitting() {
+        let folder = tempfile::tempdir().unwrap();
+        let (claim, plan) = crate::permit::claim_permit().unwrap();
+        let lease = |sitting, version: &str| {
+            let now = "2026-01-02T03:04:05Z".parse().unwrap();
+            let holder = Holder::of(claim.run(), sitting, &plan, None);
+            Answer::Is(200, holder.lease(Some(version), now))
+        };
+        let holder = Holder::of(claim.run(), claim.sitting(), &plan, None);
+        // The answer to the first write is lost; it is found to have been written.
+        let (server, _requests) = serve(vec![Answer::Cut, lease(claim.sitting(), "3")]);
+        let at = cluster(folder.path(), &server).await;
+        let held = at.hold_lease(claim, &holder, None).await;
+        assert_eq!(held, Ok(Some("3".to_owned())));
+        // Somebody was faster.
+        let (server, _requests) = serve(vec![status(409, "AlreadyExists")]);
+        let at = cluster(folder.path(), &server).await;
+        assert_eq!(at.hold_lease(claim, &holder, None).await, Ok(None));
+        // It is renewed as long as it is its own, whoever else wrote to it.
+        let other = Sitting::generate();
+        for (answers, renewed) in [
+            (vec![lease(claim.sitting(), "4")], true),
+            (
+                vec![
+                    status(409, "Conflict"),
+                    lease(claim.sitting(), "5"),
+                    lease(claim.sitting(), "6"),
+                ],
+                true,
+            ),
+            (vec![status(409, "Conflict"), lease(other, "5")], false),
+            (vec![status(404, "NotFound")], false),
+        ] {
+            let (server, _requests) = serve(answers);
+            let at = cluster(folder.path(), &server).await;
+            let found = at.renew_lease(claim, "runbook-x", "3").await.unwrap();
+            assert_eq!(matches!(found, Renewed::Yes { .. }), renewed, "{found:?}");
+        }
+        // What is another sitting's by now is not deleted.
+        let (server, requests) = serve(vec![lease(other, "5")]);
+        let at = cluster(folder.path(), &server).await;
+        assert_eq!(at.drop_lease(claim, "runbook-x").await, Ok(()));
+        assert_eq!(requests.try_iter().count(), 1);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_api_server_that_is_away_is_told_from_one_that_refuses() {
+        let folder = tempfile::tempdir().unwrap();
+        for (answer, code) in [
+            (status(503, "ServiceUnavailable"), "api_unreachable"),
+            (status(500, "InternalError"), "api_unreachable"),
+            (status(429, "TooManyRequests"), "api_unreachable"),
+            (Answer::Cut, "api_unreachable"),
+            (status(401, "Unauthorized"), "api_unauthorized"),
+            (status(403, "Forbidden"), "api_forbidden"),
+        ] {
+            let (server, _requests) = serve(vec![answer]);
+            let at = cluster(folder.path(), &server).await;
+            let fault = at.get("/api/v1/nodes/x").await.unwrap_err();
+            assert_eq!(fault.code, code);
+        }
     }
 }

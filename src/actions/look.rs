@@ -351,6 +351,12 @@ impl<'w> Look<'w> {
         })
     }
 
+    /// The host that was reached is not that of the node.
+    pub fn another_host(&self, node: &str, found: &str, wanted: &str) -> Fault {
+        let host = self.world.inventory.destination(node);
+        another_host(&host, node, found, wanted)
+    }
+
     async fn machine_id(&self, node: &str, identity: &Identity) -> Result<String, Fault> {
         let mut known = self.machine_ids.lock().await;
         if let Some(id) = known.get(node) {

@@ -439,6 +439,12 @@ pub fn literal(uses: &str) -> &'static [&'static str] {
     kind.map_or(&[], |kind| kind.literal)
 }
 
+/// Whether a step changes nothing, neither on a host nor in the cluster. Of what is no kind, such as a
+/// runbook that is included, nobody knows.
+pub fn only_reads(uses: &str, with: &Value) -> bool {
+    KINDS.iter().any(|kind| kind.uses == uses) && !needs(uses, with).writes
+}
+
 /// What a step needs in the cluster; `with` is not rendered.
 pub fn needs(uses: &str, with: &Value) -> Needs {
     let kind = KINDS.iter().find(|kind| kind.uses == uses);

@@ -158,7 +158,8 @@ impl Apply {
             )));
         }
         let idle = |v: &Verdict| matches!(v, Verdict::NoChange { .. });
-        if plan.steps.iter().all(|step| idle(&step.verdict)) {
+        let given_up = !claims.given_up().is_empty();
+        if plan.steps.iter().all(|step| idle(&step.verdict)) && !given_up {
             inform!("Nothing to do. Nothing was written.");
             return Ok(Exit::Done);
         }
@@ -170,7 +171,7 @@ impl Apply {
             inform!("Dry run: nothing was written.");
             return Ok(Exit::Done);
         }
-        if !self.confirmation.ask(&plan)? {
+        if !self.confirmation.ask(&plan, allowed)? {
             return Err(Fault::refused(
                 "declined",
                 "not confirmed: nothing was done",

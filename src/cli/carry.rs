@@ -3,7 +3,7 @@
 use super::claims::Claims;
 use super::confirm::Gates;
 use super::exit::Exit;
-use super::signals::{run_begins, stop};
+use super::signals::{run_begins, run_is_over, stop};
 use super::undo::say_what_is_left;
 use crate::actions::{World, kinds};
 use crate::engine::{Claim, End, Machine, Observer, Question, Waiting, run};
@@ -47,37 +47,21 @@ pub struct Holding {
     journal: Journal,
     /// Nobody else works on its targets.
     claim: Option<Claim>,
-    /// The runs that wrote by it: the sitting's own, and one that takes it back.
-    runs: Vec<RunId>,
 }
 
 impl Holding {
-    /// Lets all go, but where it is not known what was done: then the targets wait for somebody who finds
-    /// out.
-    pub async fn close(mut self, world: &World, state: &StateDir) {
+    pub async fn close(mut self, world: &World) {
         let Some(claim) = self.claim.take() else {
             return;
         };
-        let open = |run: &RunId| {
-            let record = state.read(*run);
-            record.map_or(true, |record| record.has_open_intents())
-        };
-        let unclear = self.runs.iter().any(open);
-        let closed = match unclear {
-            true => claim.leave(world).await,
-            false => claim.let_go(world, &mut self.journal).await,
-        };
         let run = self.journal.run();
-        match closed {
-            Ok(()) if unclear => inform!(
-                "Its targets stay claimed, as it is not known of all that was done whether it happened: \
-                 others are refused there until you resume it or take it back."
-            ),
+        run_is_over(run);
+        match claim.let_go(world, &mut self.journal).await {
             Ok(()) => {}
             // It has said so itself.
             Err(fault) if fault.code == CLAIM_LOST => {}
             Err(fault) => inform!(
-                "Its targets stay claimed: {}. To let them go: runbook resume {run}",
+                "Its targets stay claimed: {}. `runbook resume {run}` and `runbook undo {run}` let them go.",
                 clean(&fault.message)
             ),
         }
@@ -108,15 +92,7 @@ pub async fn begin(
     };
     let work = (world, claim.as_ref());
     let carried = carry(work, &mut journal, machine, start.runbook, start.gates).await;
-    let runs = vec![carried.run];
-    Ok((
-        carried,
-        Holding {
-            journal,
-            claim,
-            runs,
-        },
-    ))
+    Ok((carried, Holding { journal, claim }))
 }
 
 /// Claims what a run works on.
@@ -173,15 +149,7 @@ pub async fn go_on(
     });
     let work = (world, claim.as_ref());
     let carried = carry(work, &mut journal, machine, runbook.as_ref(), gates).await;
-    let runs = vec![carried.run];
-    Ok((
-        carried,
-        Holding {
-            journal,
-            claim,
-            runs,
-        },
-    ))
+    Ok((carried, Holding { journal, claim }))
 }
 
 /// The runbook of a run that is gone on with, where something is yet to be decided by it.
@@ -275,10 +243,10 @@ impl Carried {
 pub async fn conclude(
     world: &World,
     state: &StateDir,
-    (carried, mut holding): (Carried, Holding),
+    (carried, holding): (Carried, Holding),
 ) -> Result<Exit, Fault> {
-    let exit = end(world, state, &carried, &mut holding).await;
-    holding.close(world, state).await;
+    let exit = end(world, state, &carried, &holding).await;
+    holding.close(world).await;
     exit
 }
 
@@ -286,7 +254,7 @@ async fn end(
     world: &World,
     state: &StateDir,
     carried: &Carried,
-    holding: &mut Holding,
+    holding: &Holding,
 ) -> Result<Exit, Fault> {
     let plan = &carried.plan;
     let mut done = Vec::new();
@@ -384,13 +352,14 @@ async fn take_back(
     state: &StateDir,
     record: &RunRecord,
     extent: &Extent,
-    holding: &mut Holding,
+    holding: &Holding,
 ) -> Result<TakenBack, Fault> {
     let UndoPlan { plan, blobs, .. } = undo_plan(world, state, record, extent, false).await?;
-    if let Some(step) = plan.steps.iter().find(|step| step.verdict.is_refused()) {
+    if let Some((step, why, _)) = plan.refusal() {
         inform!(
-            "It is not taken back by itself: what `{}` did is no longer as it left it.",
-            step.id
+            "It is not taken back by itself: what `{}` did: {}.",
+            step.id,
+            clean(why)
         );
         return Ok(TakenBack::NotBegun);
     }
@@ -412,7 +381,6 @@ async fn take_back(
         gates: &Gates::default(),
     };
     let mut journal = open(state, &start)?;
-    holding.runs.push(journal.run());
     let machine = Machine::new(start.plan, start.allowed);
     let work = (world, holding.claim.as_ref());
     let carried = carry(work, &mut journal, machine, None, start.gates).await;

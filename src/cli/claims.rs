@@ -2,7 +2,7 @@
 
 use super::carry::Undos;
 use crate::actions::World;
-use crate::engine::{Claim, Taken, Terms, wait_until_free, who_has};
+use crate::engine::{Claim, Silent, Taken, Terms, wait_until_free, who_has};
 use crate::fault::Fault;
 use crate::journal::{Held, Journal, RunRecord, StateDir};
 use crate::model::{Plan, PlanKind, RunId, Sitting};
@@ -32,6 +32,8 @@ pub struct Claims<'s> {
     wait: Duration,
     over: Vec<RunId>,
     given_up: Vec<RunId>,
+    /// Leases that were watched, and not renewed.
+    silent: Silent,
     /// Sittings that have certainly ended, as their journals are held here.
     ended: Vec<(RunId, Sitting)>,
     _held: Vec<Held>,
@@ -53,6 +55,9 @@ impl OtherRuns {
             wait,
             over: Vec::new(),
             given_up: Vec::new(),
+            silent: Silent::new(|| {
+                inform!("Watching for half a minute whether it is really gone.")
+            }),
             ended: Vec::new(),
             _held: Vec::new(),
         };
@@ -92,7 +97,8 @@ impl Claims<'_> {
     /// The claims of a run whose journal is held here give way, and those of the run that it takes back.
     pub fn give_way(&mut self, record: &RunRecord) {
         self.over.push(record.run);
-        if let Some(sitting) = record.claim {
+        // The journal of another machine tells nothing about whether that sitting has ended.
+        if let Some(sitting) = record.claim.filter(|_| record.place == self.state.place()) {
             self.ended.push((record.run, sitting));
         }
         if let PlanKind::Undo { of, .. } = record.plan.kind {
@@ -111,15 +117,22 @@ impl Claims<'_> {
             return true;
         }
         // Its journal is here, it wrote this sitting down last, and nobody writes to it any more.
-        let last = self.state.read(run).ok().and_then(|record| record.claim);
-        last == Some(sitting) && !self.state.is_under_way(run)
+        self.state.read(run).is_ok_and(|record| {
+            let here = record.claim == Some(sitting) && record.place == self.state.place();
+            here && !self.state.is_under_way(run)
+        })
     }
 
     /// Runs `what` with whose claims give way.
-    pub fn terms<'t>(&self, dead: &'t (dyn Fn(RunId, Sitting) -> bool + Send + Sync)) -> Terms<'t> {
+    pub fn terms<'t>(
+        &'t self,
+        dead: &'t (dyn Fn(RunId, Sitting) -> bool + Send + Sync),
+    ) -> Terms<'t> {
         Terms {
             over: self.over.clone(),
+            given_up: self.given_up.clone(),
             dead,
+            silent: &self.silent,
         }
     }
 

@@ -4,10 +4,10 @@ use super::signals::touch_terminal;
 use crate::engine::{Question, stopped};
 use crate::fault::Fault;
 use crate::model::{Plan, PlanKind, Risk, Secret, StepId, shell_word};
-use crate::plan::digest;
+use crate::plan::approval;
 use crate::views::{clean, inform, render_confirmation, render_question, to_people};
 use clap::Args;
-use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, QueueSelector, tcflush, tcgetattr, tcsetattr};
 use std::io::{IsTerminal, stdin};
 use tokio::sync::watch;
 
@@ -65,7 +65,7 @@ impl Gates {
 
 impl Confirmation {
     /// Whether the operator wants the plan carried out.
-    pub fn ask(&self, plan: &Plan) -> Result<bool, Fault> {
+    pub fn ask(&self, plan: &Plan, allowed: &[StepId]) -> Result<bool, Fault> {
         let phrase = phrase(plan);
         if let Some(given) = self.confirm.as_ref().filter(|given| **given != phrase) {
             return Err(Fault::refused(
@@ -73,7 +73,7 @@ impl Confirmation {
                 format!("--confirm is `{given}`, and this plan is confirmed with `{phrase}`"),
             ));
         }
-        let digest = digest(plan);
+        let digest = approval(plan, allowed);
         if let Some(given) = self
             .approve
             .as_ref()
@@ -135,6 +135,8 @@ pub fn yes(question: &str) -> bool {
 /// is gone. The terminal's own line editing is used, so that Ctrl-D and Ctrl-C mean what they always
 /// mean.
 fn answer(question: &str) -> Option<String> {
+    // What was typed before it was asked answers nothing.
+    let _ = tcflush(stdin(), QueueSelector::IFlush);
     to_people(question);
     let mut line = String::new();
     let read = stdin().read_line(&mut line);
@@ -225,17 +227,17 @@ mod tests {
     }
 
     fn code(confirmation: Confirmation, plan: &Plan) -> String {
-        confirmation.ask(plan).unwrap_err().code
+        confirmation.ask(plan, &[]).unwrap_err().code
     }
 
     #[test]
     fn what_answers_a_risk() {
         for risk in [Risk::Low, Risk::Medium, Risk::High] {
             let plan = of_risk(risk);
-            let own = digest(&plan).to_string();
-            let others = digest(&of_risk_elsewhere(risk)).to_string();
-            assert!(given(false, Some("prod"), None).ask(&plan).unwrap());
-            assert!(given(false, None, Some(&own)).ask(&plan).unwrap());
+            let own = approval(&plan, &[]).to_string();
+            let others = approval(&of_risk_elsewhere(risk), &[]).to_string();
+            assert!(given(false, Some("prod"), None).ask(&plan, &[]).unwrap());
+            assert!(given(false, None, Some(&own)).ask(&plan, &[]).unwrap());
             // What is wrong outweighs what is right.
             assert_eq!(
                 code(given(true, Some("prod"), Some(&others)), &plan),
@@ -252,7 +254,11 @@ mod tests {
                 );
             }
         }
-        assert!(given(true, None, None).ask(&of_risk(Risk::Medium)).unwrap());
+        assert!(
+            given(true, None, None)
+                .ask(&of_risk(Risk::Medium), &[])
+                .unwrap()
+        );
     }
 
     fn of_risk_elsewhere(risk: Risk) -> Plan {

@@ -289,6 +289,11 @@ fn stays(
             "it is not known of all of its changes whether they happened; resume it or undo it first",
         ));
     }
+    if record.claim.is_some() {
+        return Some(Stays::Because(
+            "its targets may still be claimed by it; resume it or undo it first",
+        ));
+    }
     (record.ending.is_none() && !taken_back).then_some(Stays::Because(
         "it was cut short; resume it or undo it first",
     ))

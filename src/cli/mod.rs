@@ -172,7 +172,8 @@ async fn run(cli: Cli) -> Result<Exit, Fault> {
 
 fn log(verbose: u8) {
     let level = match verbose {
-        0 => "warn",
+        // What an API server that does not answer means is said by those who asked it.
+        0 => "warn,kube_client=off",
         1 => "runbook=debug",
         _ => "debug",
     };

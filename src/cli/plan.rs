@@ -9,7 +9,7 @@ use crate::actions::World;
 use crate::fault::{API_SILENT, Fault};
 use crate::journal::StateDir;
 use crate::model::{Plan, StepId};
-use crate::plan::{SavedPlan, digest, missing_rights, plan};
+use crate::plan::{SavedPlan, approval, missing_rights, plan};
 use crate::runbook::Runbook;
 use crate::views::{clean, render_plan};
 use clap::Args;
@@ -97,7 +97,7 @@ impl PlanCommand {
                 "Saved. To do exactly this: runbook apply {}\n\
                  Whoever has read it may approve of it: --approve {}\n",
                 clean(&out.display().to_string()),
-                digest(&plan)
+                approval(&plan, &saved.allowed)
             ));
         }
         say("Nothing was written.\n");

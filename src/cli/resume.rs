@@ -7,6 +7,7 @@ use super::claims::{Claims, OtherRuns, settle};
 use super::confirm::Gates;
 use super::exit::Exit;
 use super::plan::lacking;
+use super::signals::run_begins;
 use super::undo::conclude_undo;
 use crate::actions::World;
 use crate::fault::Fault;
@@ -41,6 +42,7 @@ impl Resume {
             inform!("Run {run} has come to its end: there is nothing to go on with.");
             if record.claim.is_some() {
                 let world = global.world().await?;
+                run_begins(run);
                 let settled = settle(&world, &state, run).await;
                 world.hosts.close().await;
                 settled?;

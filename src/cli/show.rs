@@ -5,7 +5,7 @@ use super::exit::Exit;
 use super::plan::saved_path;
 use crate::actions::{Look, Of};
 use crate::fault::Fault;
-use crate::plan::{SavedPlan, digest, rights};
+use crate::plan::{SavedPlan, approval, rights};
 use crate::views::{Subject, clean, render_plan, render_rbac, render_runbook};
 use clap::Args;
 use tokio::sync::OnceCell;
@@ -65,7 +65,10 @@ impl Show {
         }
         console::set_colors_enabled_stderr(console::colors_enabled());
         super::say(&render_plan(&saved.plan));
-        let (digest, path) = (digest(&saved.plan), clean(&path.display().to_string()));
+        let (digest, path) = (
+            approval(&saved.plan, &saved.allowed),
+            clean(&path.display().to_string()),
+        );
         super::say(&format!(
             "Saved by {}, digest {digest}. It is applied as it is, or not at all: runbook apply {path}\n\
              Whoever has read it approves of it with: runbook apply {path} --approve {digest}\n",

@@ -34,6 +34,8 @@ enum Phase {
     Before(&'static str),
     /// A run is under way, and this signal was the latest.
     Run(RunId, Option<(SignalKind, Instant)>),
+    /// It is over, and lets its targets go.
+    After(RunId),
 }
 
 static SITTING: OnceLock<Sitting> = OnceLock::new();
@@ -76,7 +78,7 @@ pub fn run_begins(run: RunId) {
         .lock()
         .unwrap_or_else(PoisonError::into_inner);
     let latest = match *phase {
-        Phase::Before(_) => None,
+        Phase::Before(_) | Phase::After(_) => None,
         Phase::Run(_, latest) => latest,
     };
     *phase = Phase::Run(run, latest);
@@ -86,6 +88,11 @@ pub fn run_begins(run: RunId) {
         quiet.local_modes.remove(LocalModes::ECHOCTL);
         let _ = tcsetattr(stdin(), OptionalActions::Now, &quiet);
     }
+}
+
+/// All was said; what is left is to let the targets go.
+pub fn run_is_over(run: RunId) {
+    set(Phase::After(run));
 }
 
 /// Whether the terminal is set otherwise than it was found. A pager beside this program sets it, too, and
@@ -135,6 +142,10 @@ fn came(kind: SignalKind) {
             beside("Stopping: no further change is begun. Ctrl-C again ends the program at once.");
             sitting.stop.send_replace(true);
         }
+        Phase::After(run) => end(&format!(
+            "The run is over, and its targets may stay claimed.\n\
+             Let them go:    runbook resume {run}"
+        )),
         Phase::Run(_, Some((earlier, at))) if is_same(kind, earlier, at.elapsed()) => {}
         Phase::Run(run, Some(_)) => end(&format!(
             "Ended at once. Whether the step under way came to its end is not known here.\n\

@@ -11,7 +11,7 @@ use crate::actions::World;
 use crate::fault::Fault;
 use crate::journal::{RunRecord, StateDir, StepResult};
 use crate::model::{Effect, Now, Plan, PlanKind, ProgramNow, RunId, Verdict};
-use crate::plan::{Extent, UndoPlan, undo_plan};
+use crate::plan::{Extent, NOBODY_KNOWS, UndoPlan, undo_plan};
 use crate::views::{clean, inform, render_by_hand, render_plan, to_people};
 use clap::Args;
 
@@ -55,8 +55,15 @@ impl Undo {
         let outcome = self.undo(&world, &state, &record, &claims).await;
         drop(held);
         // Nothing of it is left that somebody would have to look after.
-        if matches!(outcome, Ok(Exit::Done)) && record.claim.is_some() && !self.dry_run {
-            settle(&world, &state, run).await?;
+        if matches!(outcome, Ok(Exit::Done))
+            && record.claim.is_some()
+            && !self.dry_run
+            && let Err(fault) = settle(&world, &state, run).await
+        {
+            inform!(
+                "What it had claimed is not let go yet: {}.",
+                clean(&fault.message)
+            );
         }
         world.hosts.close().await;
         outcome
@@ -85,6 +92,17 @@ impl Undo {
         to_people(&render_plan(&plan));
         let refused = plan.steps.iter().filter(|s| s.verdict.is_refused()).count();
         if plan.changes() == 0 {
+            let silent = |why: &str| why.starts_with(NOBODY_KNOWS);
+            if let Some((_, why, next)) = plan.refusal().filter(|(_, why, _)| silent(why)) {
+                let fault = Fault::unreachable(
+                    "undo_unanswered",
+                    format!("nothing can be taken back now: {why}"),
+                );
+                return Err(match next {
+                    Some(next) => fault.next(next),
+                    None => fault.next("try again once it answers"),
+                });
+            }
             if refused > 0 {
                 return Err(Fault::refused(
                     "undo_left",
@@ -108,7 +126,7 @@ impl Undo {
             inform!("Dry run: nothing was written.");
             return Ok(Exit::Done);
         }
-        if !self.confirmation.ask(&plan)? {
+        if !self.confirmation.ask(&plan, &[])? {
             return Err(Fault::refused(
                 "declined",
                 "not confirmed: nothing was done",
@@ -163,7 +181,7 @@ pub async fn conclude_undo(
         say_what_is_left(world, state, carried.run, of, plan).await;
     }
     carried.ways();
-    holding.close(world, state).await;
+    holding.close(world).await;
     Ok(Exit::of_run(&carried.end))
 }
 

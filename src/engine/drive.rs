@@ -5,7 +5,7 @@ use super::claim::Claim;
 use super::machine::{Ask, End, Input, Machine};
 use crate::actions::{Look, Patience, Place, World, step};
 use crate::fault::{API_SILENT, Class, Fault, TIMEOUT};
-use crate::journal::{Event, Journal, JournalError};
+use crate::journal::{Event, Journal, JournalError, StepResult};
 use crate::model::{
     Blobs, Effect, Now, Plan, PlanKind, PlannedStep, Prior, Settled, Standing, StepId, Subject,
     gone, rolled_out, seen_by_controller, succeeded,
@@ -102,6 +102,8 @@ async fn drive(
     // The subject of the effect under way, as it was last read: what a write rests on.
     let mut now: Option<Now> = None;
     let mut input = Input::Begin;
+    // How long an API server that does not answer is waited for at most.
+    let mut patience = Duration::MAX;
     let who = format!("run {} of {}", journal.run(), machine.plan().actor);
     loop {
         if *stop.borrow() {
@@ -114,7 +116,13 @@ async fn drive(
                     let step = machine.plan().step(step, scope);
                     until = step.and_then(|step| step.timeout).map(Until::within);
                 }
-                Event::StepEnded { .. } => until = None,
+                Event::StepEnded { result, .. } => {
+                    until = None;
+                    // It was waited for long enough: the next one only looks whether it is back.
+                    if let StepResult::Unverified { .. } = result {
+                        patience = Duration::from_secs(5);
+                    }
+                }
                 _ => {}
             }
             take_down(event, observer, journal);
@@ -215,11 +223,13 @@ async fn drive(
                     None => Err(no_runbook()),
                     Some(runbook) => {
                         let stop = stop.clone();
-                        decide(world, runbook, machine, at, (until, stop), observer).await
+                        let limits = (until, patience, stop);
+                        decide(world, runbook, machine, at, limits, observer).await
                     }
                 };
                 Input::Decided(match decided {
                     Ok((steps, blobs)) => {
+                        patience = Duration::MAX;
                         journal.keep(&blobs)?;
                         Ok(steps)
                     }
@@ -304,14 +314,17 @@ async fn decide(
     runbook: &Runbook,
     machine: &Machine,
     at: usize,
-    (until, stop): (Option<Until>, Stop),
+    (until, most, stop): (Option<Until>, Duration, Stop),
     observer: &mut dyn Observer,
 ) -> Result<(Vec<PlannedStep>, Blobs), Fault> {
     let planned = machine.plan().steps.get(at);
     let made = planned.and_then(|planned| step(&planned.uses, &planned.with).ok());
+    let unanswered = planned.is_some_and(|planned| planned.only_reads);
     let limits = Limits {
         until,
-        within: made.map_or(API_PATIENCE, |made| made.patience().within),
+        within: made
+            .map_or(API_PATIENCE, |made| made.patience().within)
+            .min(most),
         settle: Duration::ZERO,
         while_it_moves: false,
         every: Duration::from_secs(2),
@@ -321,6 +334,8 @@ async fn decide(
         let now = decide_now(world, runbook, machine.plan(), at, machine.ended()).await;
         match now {
             Err(fault) if fault.code == API_SILENT => Err(fault),
+            // One that has just started does not know all rights yet.
+            Err(fault) if unanswered && fault.code == "api_forbidden" => Err(fault),
             now => {
                 if let Ok(mut decided) = decided.lock() {
                     *decided = Some(now);
@@ -567,14 +582,11 @@ async fn wait(
         silent = None;
         let settled = match looked {
             Ok(settled) => settled,
-            Err(fault) if fault.code == API_SILENT => {
-                let what = fault.message.clone();
-                silent = Some(fault);
-                Settled::NotYet(what)
-            }
             // An API server that has just started does not know all rights yet.
             Err(fault) if fault.class == Class::Unreachable || fault.code == "api_forbidden" => {
-                Settled::NotYet(fault.message)
+                let what = fault.message.clone();
+                silent = Some(fault).filter(|fault| fault.code != "host_lost");
+                Settled::NotYet(what)
             }
             Err(fault) => return Err(fault),
         };
@@ -590,7 +602,7 @@ async fn wait(
                 if let Some(begun) = holds_since.take() {
                     longest = longest.max(begun.elapsed());
                 }
-                if limits.while_it_moves && what != last {
+                if limits.while_it_moves && silent.is_none() && what != last {
                     counts_from = Instant::now();
                 }
                 if counts_from.elapsed() >= limits.within {

@@ -399,7 +399,14 @@ impl Machine {
         loop {
             let Some(step) = self.plan.steps.get(self.step) else {
                 return match (self.passed_over(), self.was_not_verified()) {
-                    (Some(fault), _) => self.end(Ending::Failed, Some(fault)),
+                    (Some(fault), Some(other)) => {
+                        let message = format!("{}; {}", fault.message, other.message);
+                        let fault = Fault::definite(PASSED_OVER, message);
+                        let next =
+                            "`runbook resume` tries again what failed, and verifies the rest";
+                        self.end(Ending::Failed, Some(fault.next(next)))
+                    }
+                    (Some(fault), None) => self.end(Ending::Failed, Some(fault)),
                     (None, Some(fault)) => self.end(Ending::Unverified, Some(fault)),
                     (None, None) => self.end(Ending::Done, None),
                 };
@@ -443,7 +450,9 @@ impl Machine {
                     return Ask::Decide(self.step);
                 }
                 Verdict::Unanswered { .. } => {
-                    records.push(started(step));
+                    if self.failures == 0 && !self.announced {
+                        records.push(started(step));
+                    }
                     self.announced = true;
                     self.doing = Doing::Deciding;
                     return Ask::Decide(self.step);
@@ -456,7 +465,7 @@ impl Machine {
                 Verdict::NoChange { why } => {
                     let why = why.clone();
                     records.push(ended(step, StepResult::Unchanged { why }));
-                    self.step += 1;
+                    self.after_step();
                 }
                 Verdict::Refused { why, .. } | Verdict::Unknown { why, .. } => {
                     let fault = Fault::refused("refused", why.clone());

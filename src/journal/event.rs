@@ -97,6 +97,10 @@ pub enum Event {
     /// Durable before its targets are claimed, so that nobody else works on them meanwhile.
     Claiming {
         sitting: Sitting,
+        /// The state directory in which it is written: the journal of another one tells nothing about
+        /// whether this sitting has ended.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        place: String,
         /// Runs that had them and were cut short, and whose claims this one takes over.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         over: Vec<RunId>,

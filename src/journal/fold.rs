@@ -48,6 +48,8 @@ pub struct RunRecord {
     pub steps: Vec<(StepId, Scope, StepResult)>,
     /// The sitting whose claims on its targets may still be there.
     pub claim: Option<Sitting>,
+    /// Where that sitting was.
+    pub place: String,
     /// `None`: it is under way, or was cut short.
     pub ending: Option<(Ending, Option<Fault>)>,
 }
@@ -84,6 +86,7 @@ impl RunRecord {
             effects: Vec::new(),
             steps: Vec::new(),
             claim: None,
+            place: String::new(),
             ending: None,
         };
         for entry in entries {
@@ -128,7 +131,10 @@ impl RunRecord {
             }
             Event::RunEnded { ending, fault } => self.ending = Some((ending, fault)),
             Event::RunResumed { .. } => self.ending = None,
-            Event::Claiming { sitting, .. } => self.claim = Some(sitting),
+            Event::Claiming { sitting, place, .. } => {
+                self.claim = Some(sitting);
+                self.place = place;
+            }
             Event::Released { .. } => self.claim = None,
             Event::Decided { step, scope, steps } => self.plan.decided(&step, &scope, steps),
             Event::Found {
@@ -293,6 +299,26 @@ mod tests {
         ]))
         .unwrap();
         assert_eq!(record.to_take_back().count(), 0);
+    }
+
+    #[test]
+    fn a_claim_is_kept_in_mind_until_it_is_let_go() {
+        let (first, second) = (Sitting::generate(), Sitting::generate());
+        let claiming = |sitting| Event::Claiming {
+            sitting,
+            place: "here".into(),
+            over: vec![],
+        };
+        let of = |events: Vec<Event>| {
+            let mut all = vec![start(RunId::generate())];
+            all.extend(events);
+            RunRecord::fold(entries(all)).unwrap().claim
+        };
+        assert_eq!(of(vec![]), None);
+        let events = vec![claiming(first), claiming(second)];
+        assert_eq!(of(events), Some(second));
+        let released = Event::Released { sitting: first };
+        assert_eq!(of(vec![claiming(first), released]), None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::model::{Digest, RunId};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -39,6 +39,14 @@ impl StateDir {
 
     pub(super) fn database(&self, run: RunId) -> PathBuf {
         self.folder(run).join(DATABASE)
+    }
+
+    /// Tells this state directory from copies of it: by this machine, and by the folder itself.
+    pub fn place(&self) -> String {
+        let machine = fs::read_to_string("/etc/machine-id").unwrap_or_default();
+        let inode = fs::metadata(&self.0).map_or(0, |found| found.ino());
+        let place = format!("{} {} {inode}", machine.trim(), self.0.display());
+        Digest::of(place.as_bytes()).short().to_owned()
     }
 
     /// The runs there are, newest first.

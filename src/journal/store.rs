@@ -39,6 +39,8 @@ pub struct Journal {
     db: Connection,
     folder: PathBuf,
     path: PathBuf,
+    /// Tells this state directory from copies of it on other machines.
+    place: String,
     /// Events that ride in the next commit.
     pending: Vec<(Timestamp, Event)>,
     /// Nobody else writes to it meanwhile.
@@ -93,6 +95,7 @@ impl Journal {
             db,
             path,
             folder,
+            place: state.place(),
             pending: Vec::new(),
             _held: held,
         })
@@ -134,7 +137,12 @@ impl Journal {
     /// over from.
     pub fn claim(&mut self, over: Vec<RunId>) -> Result<ClaimPermit, JournalError> {
         let sitting = Sitting::generate();
-        self.record(Event::Claiming { sitting, over });
+        let place = self.place.clone();
+        self.record(Event::Claiming {
+            sitting,
+            place,
+            over,
+        });
         self.flush()?;
         Ok(ClaimPermit::new(self.run, sitting))
     }

@@ -13,8 +13,6 @@ pub const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-system/le
 /// How long a run that does not renew its Lease counts as one that is there, in seconds.
 pub const LEASE_SECONDS: u64 = 30;
 
-/// On the Lease of a run that has ended without knowing what it did.
-pub const ENDED: &str = "runbook/ended";
 const RUN: &str = "runbook/run";
 const SITTING: &str = "runbook/sitting";
 const RUNBOOK: &str = "runbook/runbook";
@@ -125,8 +123,6 @@ pub struct Lease {
     /// By the holder's clock.
     pub renewed: Timestamp,
     pub lasts: Duration,
-    /// Nobody holds it any more: its run has ended, and left behind what is not known.
-    pub ended: bool,
     /// The API server's version of it.
     pub version: String,
 }
@@ -161,7 +157,6 @@ impl Lease {
                     .and_then(Value::as_u64)
                     .unwrap_or(LEASE_SECONDS),
             ),
-            ended: annotation(ENDED).is_some(),
             version: text("/metadata/resourceVersion")?.to_owned(),
         })
     }
@@ -174,30 +169,25 @@ impl Lease {
 
     /// Whether it has run out, by this machine's clock.
     pub fn is_over(&self, now: Timestamp) -> bool {
-        self.ended || self.silence(now) > self.lasts
+        self.silence(now) > self.lasts
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::test_events::plan;
-
     fn holder() -> Holder {
-        let mut plan = plan();
-        plan.actor = Actor {
-            user: "ann".into(),
-            host: "ops1".into(),
-        };
-        plan.targets = vec![crate::model::Target::node("node02", "u")];
         Holder {
+            run: RunId::generate(),
+            sitting: Sitting::generate(),
+            actor: Actor {
+                user: "ann".into(),
+                host: "ops1".into(),
+            },
+            what: "x".into(),
+            targets: "node02".into(),
+            reason: Some("a page".into()),
             since: "2026-01-02T03:04:05.25Z".parse().unwrap(),
-            ..Holder::of(
-                RunId::generate(),
-                Sitting::generate(),
-                &plan,
-                Some("a page"),
-            )
         }
     }
 
@@ -213,13 +203,11 @@ mod tests {
         );
         let read = Lease::read(&written).unwrap();
         assert_eq!(read.holder, holder);
-        assert_eq!((read.version.as_str(), read.ended), ("7", false));
+        assert_eq!(read.version, "7");
         insta::assert_snapshot!(
             holder.to_string().replace(&holder.run.to_string(), "RUN"),
             @"run RUN (x on node02: a page) of ann@ops1"
         );
-        written["metadata"]["annotations"][ENDED] = "x".into();
-        assert!(Lease::read(&written).unwrap().is_over(now));
         // Somebody else's Lease.
         written["metadata"]["annotations"] = json!({});
         assert_eq!(Lease::read(&written), None);

@@ -215,6 +215,11 @@ impl Target {
         }
     }
 
+    /// Whether it is known by its host alone.
+    pub fn is_host(&self) -> bool {
+        self.id.starts_with("host/")
+    }
+
     /// The host of a node, while the cluster does not say which node that is.
     pub fn host(name: &str) -> Self {
         Self {

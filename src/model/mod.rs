@@ -15,7 +15,7 @@ mod rollout;
 mod secret;
 
 pub use blob::{Blobs, Digest};
-pub use claim::{CLAIM, ENDED, Holder, LEASE_SECONDS, LEASES, Lease, lease_name, micro};
+pub use claim::{CLAIM, Holder, LEASE_SECONDS, LEASES, Lease, lease_name, micro};
 pub use difference::difference;
 pub use effect::{Effect, Now, ObjectRef, Propagation, Settled, Standing, Subject};
 pub(crate) use effect::{gone, is_ready, owned_by, succeeded, value_text};

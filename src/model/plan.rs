@@ -273,6 +273,9 @@ pub struct PlannedStep {
     /// The steps that it names: what it is was decided by what they do.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rests_on: Vec<StepId>,
+    /// Whatever it turns out to be, it changes nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_reads: bool,
 }
 
 impl PlannedStep {
@@ -293,7 +296,13 @@ impl PlannedStep {
             on_failure: OnFailure::default(),
             keep: None,
             rests_on: Vec::new(),
+            only_reads: false,
         }
+    }
+
+    /// Whether it changes something, or may turn out to.
+    pub fn may_change(&self) -> bool {
+        self.verdict.changes() || self.is_late() && !self.only_reads
     }
 
     /// Whether it is decided only when its turn comes, if the operator allows it.
@@ -439,13 +448,12 @@ impl Plan {
 
     /// Whether anything may be changed by it, as far as that is known.
     pub fn may_change(&self) -> bool {
-        self.changes() > 0 || self.steps.iter().any(PlannedStep::is_late)
+        self.steps.iter().any(PlannedStep::may_change)
     }
 
     /// Whether a step after the one with the position `at` may change something.
     pub fn may_change_after(&self, at: usize) -> bool {
-        let may = |step: &PlannedStep| step.verdict.changes() || step.is_late();
-        self.steps.iter().skip(at + 1).any(may)
+        self.steps.iter().skip(at + 1).any(PlannedStep::may_change)
     }
 
     pub fn changes(&self) -> usize {

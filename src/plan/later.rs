@@ -5,7 +5,7 @@ use super::step::Planner;
 use crate::actions::{Look, World};
 use crate::fault::{Class, Fault};
 use crate::journal::StepResult;
-use crate::model::{Blobs, Plan, PlannedStep, Scope, StepId, Verdict};
+use crate::model::{Blobs, Effect, Plan, PlannedStep, Scope, StepId, Verdict};
 use crate::runbook::Runbook;
 
 /// The last word on each step that has ended.
@@ -22,6 +22,11 @@ pub async fn decide_now(
 ) -> Result<(Vec<PlannedStep>, Blobs), Fault> {
     let late = plan.steps.get(at).ok_or_else(gone)?;
     let look = Look::new(world);
+    if let Scope::Target(target) = &late.scope
+        && target.is_host()
+    {
+        same_host(&look, plan, &target.name).await?;
+    }
     let mut planner = Planner {
         done: plan.steps.get(..at).unwrap_or_default(),
         ended,
@@ -66,6 +71,21 @@ pub async fn decide_now(
     match steps.is_empty() {
         true => Err(gone()),
         false => Ok((steps, blobs)),
+    }
+}
+
+/// Holds that the host on which something was done is that of the node, now that the cluster says which
+/// that is.
+async fn same_host(look: &Look<'_>, plan: &Plan, name: &str) -> Result<(), Fault> {
+    let hosts = plan.effects().filter_map(Effect::on_host);
+    let Some(host) = hosts.into_iter().find(|host| host.node == name) else {
+        return Ok(());
+    };
+    let node = look.node(name).await?;
+    let unknown = node.machine_id.is_empty() || host.machine_id.is_empty();
+    match unknown || node.machine_id == host.machine_id {
+        true => Ok(()),
+        false => Err(look.another_host(name, &host.machine_id, &node.machine_id)),
     }
 }
 

@@ -17,8 +17,8 @@ pub use apply::{Planned, Request, plan};
 pub use automatic::{Automatic, automatic};
 pub use later::{Gate, decide_now, found_so_far, question};
 pub use rights::{Grant, Rights, Why, rights};
-pub use saved::{Difference, SavedPlan, differences, digest};
-pub use undo::{Extent, UndoPlan, undo_plan};
+pub use saved::{Difference, SavedPlan, approval, differences, digest};
+pub use undo::{Extent, NOBODY_KNOWS, UndoPlan, undo_plan};
 #[cfg(test)]
 pub(crate) use undo::{after, take_back};
 
@@ -41,7 +41,8 @@ pub async fn same_cluster(cluster: &Cluster, record: &RunRecord) -> Result<Clust
         Err(fault) if fault.code == API_SILENT => {
             let now = cluster.unanswered_identity();
             let same = now.server == then.server;
-            (now, same)
+            let uid = then.uid.clone();
+            (ClusterId { uid, ..now }, same)
         }
         Err(fault) => return Err(fault),
     };

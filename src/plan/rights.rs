@@ -73,7 +73,7 @@ fn of_keeping_apart(nodes: &[Option<String>], whole: bool) -> Vec<Right> {
         namespace: Some(NAMESPACE.to_owned()),
         ..right(verb, "coordination.k8s.io", "leases")
     };
-    let mut rights = ["get", "create", "update", "delete"].map(lease).to_vec();
+    let mut rights = ["get", "create", "patch", "delete"].map(lease).to_vec();
     for name in nodes {
         rights.extend(["get", "patch"].map(|verb| Right {
             name: name.clone(),

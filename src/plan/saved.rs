@@ -153,13 +153,33 @@ pub fn digest(plan: &Plan) -> Digest {
         "schema": plan.schema,
         "engine": plan.engine,
         "kind": plan.kind,
-        "cluster": plan.cluster.uid,
+        "cluster": cluster(plan),
         "runbook": plan.runbook_digest,
         "params": plan.params,
         "targets": plan.targets,
         "steps": steps,
     });
     Digest::of(canonical(&value).as_bytes())
+}
+
+/// Which cluster it is: where it did not say so, it is known by its address.
+fn cluster(plan: &Plan) -> &str {
+    match plan.cluster.uid.as_str() {
+        "" => &plan.cluster.server,
+        uid => uid,
+    }
+}
+
+/// What somebody approves of who has read a plan: that, and which unknown steps are done all the same.
+pub fn approval(plan: &Plan, allowed: &[StepId]) -> Digest {
+    let digest = digest(plan);
+    if allowed.is_empty() {
+        return digest;
+    }
+    let mut allowed: Vec<&str> = allowed.iter().map(StepId::as_str).collect();
+    allowed.sort_unstable();
+    allowed.dedup();
+    Digest::of(canonical(&json!({"plan": digest, "allowed": allowed})).as_bytes())
 }
 
 fn meaning(step: &PlannedStep) -> Value {
@@ -232,7 +252,7 @@ pub fn differences(saved: &Plan, fresh: &Plan) -> Vec<Difference> {
         now: None,
         what: Some(what),
     };
-    if saved.cluster.uid != fresh.cluster.uid {
+    if cluster(saved) != cluster(fresh) {
         return vec![whole(format!(
             "it was made for the cluster with uid {} ({}), and this is {} ({})",
             saved.cluster.uid, saved.cluster.server, fresh.cluster.uid, fresh.cluster.server

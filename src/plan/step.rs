@@ -3,7 +3,7 @@
 
 use super::names::{Context, Earlier, Known, Resolved, items, steps_named};
 use super::order::Entry;
-use crate::actions::{Look, Made, Place, needs, step};
+use crate::actions::{Look, Made, Place, needs, only_reads, step};
 use crate::fault::Fault;
 use crate::journal::StepResult;
 use crate::model::{
@@ -363,6 +363,7 @@ impl<'a, 'w> Planner<'a, 'w> {
             timeout: text.timeout.map(|timeout| timeout.as_secs()),
             on_failure: text.on_failure,
             keep: text.keep.clone(),
+            only_reads: only_reads(&text.uses, &text.with),
             rests_on: steps_named(
                 &[&text.with, text.for_each.as_ref().unwrap_or(&Value::Null)],
                 text.when.as_ref(),

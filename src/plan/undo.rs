@@ -14,6 +14,9 @@ use crate::transport::OwnerNames;
 use programs::{Earlier, left_by};
 use serde_json::Value;
 
+/// How the reason begins where what a run did cannot be looked at.
+pub const NOBODY_KNOWS: &str = "nobody knows how it stands";
+
 /// The plan of taking a run back.
 #[derive(Debug)]
 pub struct UndoPlan {
@@ -99,7 +102,7 @@ pub async fn undo_plan(
             // rest.
             Err(fault) if fault.class == Class::Unreachable || inverse.on_host().is_some() => {
                 vec![Verdict::Refused {
-                    why: format!("nobody knows how it stands: {}", fault.message),
+                    why: format!("{NOBODY_KNOWS}: {}", fault.message),
                     next: fault.next,
                 }]
             }

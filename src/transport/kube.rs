@@ -355,6 +355,7 @@ impl Cluster {
         body: Option<(&str, &Value)>,
     ) -> Result<Value, Answer> {
         tracing::debug!(%method, path, "API");
+        let reads = method == Method::GET;
         let mut request = Request::builder().method(method).uri(path);
         let bytes = match body {
             Some((kind, body)) => {
@@ -375,6 +376,11 @@ impl Cluster {
                 message: status.message.clone(),
                 conflicts: trial::conflicts(&status),
             }),
+            // Nothing was sent without credentials, or over a connection that is not trusted.
+            Err(e @ kube::Error::Auth(_)) => Err(Answer::Unusable(chain(&e))),
+            Err(e) if chain(&e).contains("certificate") => Err(Answer::Unusable(chain(&e))),
+            // Something else answered; a write may have been done behind it.
+            Err(e @ kube::Error::SerdeError(_)) if reads => Err(Answer::Unusable(chain(&e))),
             Err(e) => {
                 let text = chain(&e);
                 // Nothing left this machine if not even the connection came to be.
@@ -406,6 +412,7 @@ impl Cluster {
     fn read_fault(&self, path: &str, answer: Answer) -> Fault {
         match answer {
             Answer::NotSent(why) | Answer::Lost(why) => self.unreachable(&why),
+            Answer::Unusable(why) => self.unusable(&why),
             Answer::Status { code, message, .. } => match code {
                 StatusCode::UNAUTHORIZED => Fault::refused(
                     "api_unauthorized",
@@ -420,6 +427,10 @@ impl Cluster {
                     format!("this identity lacks a right that is needed: {message}"),
                 )
                 .next("ask for the right, or use another identity with --context"),
+                // Something before it answers in its place, or it cannot reach its own store.
+                code if code.is_server_error() || code == StatusCode::TOO_MANY_REQUESTS => {
+                    self.unreachable(&format!("it answers with {code}: {message}"))
+                }
                 _ => Fault::unreachable(
                     "api_error",
                     format!("the API server answered {path} with {code}: {message}"),
@@ -428,10 +439,22 @@ impl Cluster {
         }
     }
 
+    fn unusable(&self, why: &str) -> Fault {
+        Fault::refused(
+            "api_unusable",
+            format!(
+                "the API server {} (context {}) cannot be used from here: {why}",
+                self.server, self.context
+            ),
+        )
+        .next("look at the credentials and the certificates in the kubeconfig, and at what is between")
+    }
+
     /// What a failed write means. A 5xx, or no answer, leaves open whether it was done.
     fn write_fault(&self, object: &ObjectRef, answer: Answer) -> Fault {
         match answer {
             Answer::NotSent(why) => self.unreachable(&why),
+            Answer::Unusable(why) => self.unusable(&why),
             Answer::Lost(why) => Fault::indeterminate(
                 "api_lost",
                 format!("writing {object}: the connection to the API server broke: {why}"),
@@ -489,6 +512,8 @@ enum Answer {
     NotSent(String),
     /// It may have.
     Lost(String),
+    /// It was not sent, or not answered by an API server, and will not be.
+    Unusable(String),
 }
 
 fn chain(e: &dyn std::error::Error) -> String {

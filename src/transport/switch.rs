@@ -232,7 +232,7 @@ fn fire(programs: &Programs, key: &str) -> String {
     let value = |name: &str, value: &str| format!("{name}={}\n", shell_quote(value));
     // It lies on that very machine: which one it is need not be looked at.
     format!(
-        "{}{}set -- undo ''\n{FIRE}",
+        "{}{}set -- undo '' ''\n{FIRE}",
         value("key", key),
         value("limit", &programs.undo_limit().to_string()),
     )
@@ -359,5 +359,18 @@ mod tests {
         assert_eq!(wrong, "0", "{said}");
         // Neither always wins, or this was no race.
         assert!((1..200).contains(&fired.parse::<u32>().unwrap()), "{said}");
+    }
+
+    /// What systemd runs has all that the scripts before it take for themselves.
+    #[test]
+    fn what_fires_is_a_script_that_runs() {
+        let guard = include_str!("host/guard.sh");
+        let taken = guard.lines().find_map(|line| line.strip_prefix("shift "));
+        let text = fire(&Programs::for_test(), "key");
+        let given = text.lines().find_map(|line| line.strip_prefix("set -- "));
+        let given = given.unwrap().split(' ').count();
+        assert_eq!(taken.unwrap().parse(), Ok(given));
+        let read = Command::new("/bin/sh").args(["-n", "-c", &text]).status();
+        assert!(read.unwrap().success());
     }
 }

@@ -101,6 +101,8 @@ impl Live {
         for told in self.telling.on(Timestamp::now(), event) {
             match told {
                 Told::Begun(name) if self.terminal => {
+                    // It may have made room for a question.
+                    self.bar.reset();
                     self.bar.set_message(name);
                     self.bar.enable_steady_tick(Duration::from_millis(120));
                 }

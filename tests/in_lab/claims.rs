@@ -3,6 +3,7 @@
 use crate::program::{Program, Ran, expect, finish, node, wait_until};
 use crate::{Case, Dirties, Suite};
 use lab::Lab;
+use lab::machine::NODES;
 use rustix::process::{Pid, Signal, kill_process};
 use std::process::{Child, Stdio};
 
@@ -14,7 +15,7 @@ pub const CASES: &[Case] = &[
         run: refused_or_waits,
     },
     Case {
-        name: "claims::what_a_killed_run_left_is_resumed_taken_back_or_given_up",
+        name: "claims::what_a_killed_run_left_is_resumed_or_taken_back",
         suite: Suite::Quick,
         dirties: Dirties::Mesh,
         run: left_behind,
@@ -103,6 +104,20 @@ pub fn claimed(lab: &Lab) -> Result<(Option<String>, Vec<String>), String> {
     Ok((claim, names))
 }
 
+/// Takes away what runs of a test that failed, or that were killed, still claim.
+pub fn clear(lab: &Lab) -> Result<(), String> {
+    let kubectl = |args: &[&str]| lab.kubectl_text(args).map_err(|e| e.to_string());
+    let label = "app.kubernetes.io/managed-by=runbook";
+    kubectl(&["-n", "kube-system", "delete", "leases", "-l", label])?;
+    kubectl(&["annotate", "nodes", "--all", "runbook/claim-"])?;
+    kubectl(&["annotate", "namespace", "kube-system", "runbook/claim-"])?;
+    lab.on_each(&NODES, |node| {
+        lab.ssh_text(node, "rm -f /var/lib/runbook/claim")
+    })
+    .map_err(|e| e.to_string())?;
+    Ok(())
+}
+
 /// Holds that nothing is claimed any more, neither in the cluster nor on the host.
 pub fn nothing_is_claimed(lab: &Lab) -> Result<(), String> {
     expect("the claims", &claimed(lab)?, &(None, Vec::new()))?;
@@ -146,7 +161,7 @@ fn refused_or_waits(lab: &Lab) -> Result<(), String> {
 }
 
 fn left_behind(lab: &Lab) -> Result<(), String> {
-    let (first, second) = (Program::new(lab)?, Program::new(lab)?);
+    let program = Program::new(lab)?;
     let apply = ["apply", RUNBOOK, "--node", NODE, "--yes"];
     let ways = |program: &Program<'_>| -> Result<String, String> {
         let run = UnderWay::start(program, 3)?;
@@ -161,32 +176,20 @@ fn left_behind(lab: &Lab) -> Result<(), String> {
         ])?;
         Ok(run)
     };
-    let run = ways(&first)?;
-    second.run(&apply)?.exits(3)?.says(&["[busy]"])?;
     // Resumed, and then taken back: both let go.
-    first.run(&["resume", &run])?.exits(0)?.says(&["Done in"])?;
-    nothing_is_claimed(lab)?;
-    first.run(&["undo", &run, "--yes"])?.exits(0)?;
-    nothing_is_claimed(lab)?;
-    // Taken back at once.
-    let run = ways(&first)?;
-    first.run(&["undo", &run, "--yes"])?.exits(0)?;
-    nothing_is_claimed(lab)?;
-    // Given up: what it did stays, and its run can still be taken back.
-    let run = ways(&first)?;
-    let other = first.run(&[&apply[..], &["--abandon", &run]].concat())?;
-    let other = other
+    let run = ways(&program)?;
+    program
+        .run(&["resume", &run])?
         .exits(0)?
-        .says(&[&format!("Takes over from run {run}")])?
-        .run()?;
+        .says(&["Done in"])?;
     nothing_is_claimed(lab)?;
-    first.run(&["undo", &other, "--yes"])?.exits(0)?;
-    first.run(&["undo", &run, "--yes"])?.exits(0)?;
-    expect(
-        "what is left",
-        &annotation(lab, "example.org/slow")?,
-        &false,
-    )?;
+    program.run(&["undo", &run, "--yes"])?.exits(0)?;
+    nothing_is_claimed(lab)?;
+    // Taken back without having been gone on with.
+    let run = ways(&program)?;
+    program.run(&["undo", &run, "--yes"])?.exits(0)?;
+    let left = annotation(lab, "example.org/slow")?;
+    expect("what is left", &left, &false)?;
     nothing_is_claimed(lab)
 }
 
@@ -202,6 +205,7 @@ fn asleep(lab: &Lab) -> Result<(), String> {
     })?;
     // Another takes its place, and the first wakes up beside it.
     let abandon = [&apply[..], &["--abandon", &id, "--param", "seconds=3"]].concat();
+    let takes_over = format!("Takes over from run {id}");
     let mut command = second.command(&abandon);
     script(lab, "rm -f /run/slow-one /run/slow-begun")?;
     let other = std::thread::spawn(move || finish(&mut command));
@@ -220,7 +224,7 @@ fn asleep(lab: &Lab) -> Result<(), String> {
         &false,
     )?;
     let other = other.join().map_err(|_| "the other panicked")??;
-    let other = other.exits(0)?.run()?;
+    let other = other.exits(0)?.says(&[&takes_over])?.run()?;
     second.run(&["undo", &other, "--yes"])?.exits(0)?;
     first.run(&["undo", &id, "--yes"])?.exits(0)?;
     nothing_is_claimed(lab)

@@ -57,6 +57,7 @@ fn all_ready(lab: &Lab) -> Result<(), String> {
 
 fn healed(lab: &Lab) -> Result<(), String> {
     let program = Program::new(lab)?;
+    script(lab, "rm -f /etc/healed.conf")?;
     let apply = ["apply", RUNBOOK, "--node", NODE, "--yes"];
     let mut id = String::new();
     without_api_server(lab, || {
@@ -106,6 +107,7 @@ fn healed(lab: &Lab) -> Result<(), String> {
 
 fn comes_back(lab: &Lab) -> Result<(), String> {
     let program = Program::new(lab)?;
+    script(lab, "rm -f /etc/healed.conf")?;
     let mut command = program.command(&["apply", RUNBOOK, "--node", NODE, "--yes"]);
     let mut run = None;
     without_api_server(lab, || {

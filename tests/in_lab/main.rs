@@ -134,6 +134,7 @@ fn run(lab: &Lab, dirt: &Mutex<Dirties>, case: &Case) -> Result<(), String> {
         lab.heal()
             .map_err(|e| format!("cleaning before the test: {e}"))?;
         five::clear(lab)?;
+        claims::clear(lab)?;
     }
     // Until the test has ended well, the worst is assumed.
     *dirt = Dirties::Mesh;

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 pub const CASES: &[Case] = &[
     Case {
         name: "rights::of_the_shipped_runbook_heal_and_take_back",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: shipped,
     },

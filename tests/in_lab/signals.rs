@@ -34,7 +34,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "signals::only_a_whole_answer_confirms",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: confirmed,
     },

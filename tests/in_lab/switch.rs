@@ -26,13 +26,13 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "switch::what_fails_is_put_back_at_once",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: fails,
     },
     Case {
         name: "switch::what_takes_too_long_is_put_back_and_an_undo_that_fails_is_said",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: too_long_or_not_undone,
     },
@@ -44,7 +44,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "switch::where_it_has_fired_an_undo_finds_nothing_left",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: nothing_left,
     },

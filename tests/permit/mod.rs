@@ -1,9 +1,20 @@
 //! The right to write, as the journal gives it: by a durable intent, which is the only way there is.
 
-use runbook::journal::{Event, Journal, Permit, StateDir};
+use runbook::journal::{ClaimPermit, Event, Journal, Permit, StateDir};
 use runbook::model::{
     Actor, Blobs, ClusterId, Effect, EffectId, Plan, PlanKind, Risk, RunId, Scope, StepId,
 };
+use std::path::Path;
+
+/// The right to claim for a sitting of a run.
+#[allow(dead_code, reason = "not every suite claims something")]
+pub fn claim_permit() -> Result<(ClaimPermit, Plan), String> {
+    let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let run = RunId::generate();
+    let mut journal = begin(folder.path(), run, &Blobs::default())?;
+    let permit = journal.claim(Vec::new()).map_err(|e| e.to_string())?;
+    Ok((permit, plan()))
+}
 
 /// A permit for an effect whose contents are among `contents`, and the key of the attempt.
 pub fn permit(effect: Effect, contents: &[&[u8]]) -> Result<(Permit, String), String> {
@@ -13,16 +24,7 @@ pub fn permit(effect: Effect, contents: &[&[u8]]) -> Result<(Permit, String), St
         blobs.insert(content.to_vec());
     }
     let run = RunId::generate();
-    let start = Event::RunStarted {
-        run,
-        plan: Box::new(plan()),
-        reason: None,
-        runbook_text: String::new(),
-        included: Default::default(),
-        allowed: Vec::new(),
-    };
-    let state = StateDir::new(folder.path().join("state"));
-    let mut journal = Journal::create(&state, run, start, &blobs).map_err(|e| e.to_string())?;
+    let mut journal = begin(folder.path(), run, &blobs)?;
     let id = EffectId {
         step: StepId::new("step").ok_or("no id of a step")?,
         scope: Scope::Run,
@@ -32,6 +34,19 @@ pub fn permit(effect: Effect, contents: &[&[u8]]) -> Result<(Permit, String), St
     let key = id.key(run);
     let permit = journal.intend(id, effect).map_err(|e| e.to_string())?;
     Ok((permit, key))
+}
+
+fn begin(folder: &Path, run: RunId, blobs: &Blobs) -> Result<Journal, String> {
+    let start = Event::RunStarted {
+        run,
+        plan: Box::new(plan()),
+        reason: None,
+        runbook_text: String::new(),
+        included: Default::default(),
+        allowed: Vec::new(),
+    };
+    let state = StateDir::new(folder.join("state"));
+    Journal::create(&state, run, start, blobs).map_err(|e| e.to_string())
 }
 
 fn plan() -> Plan {

@@ -9,7 +9,7 @@ take_lock 10 "$home/claim.lock" || say failed "$home/claim.lock is held"
 marks
 held='' by=
 { read -r held by rest <"$marks/claim"; } 2>/dev/null
-if [ -n "$held" ] && [ "$by" != "$run" ]; then
+if [ -n "$held" ] && [ "$held" != "$sitting" ]; then
     case " $* " in
         *" $by "*) ;;
         *) say held "$by" "$held" "$rest" ;;

@@ -3,10 +3,11 @@
 use super::{Answer, Cluster, FIELD_MANAGER};
 use crate::fault::Fault;
 use crate::journal::ClaimPermit;
-use crate::model::{CLAIM, ENDED, Holder, LEASES, Lease, micro};
+use crate::model::{CLAIM, Holder, LEASES, Lease, micro};
 use http::{Method, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 const MERGE: &str = "application/merge-patch+json";
 /// How often a claim is tried where its object changes at the same moment: kubelet writes its node's
@@ -96,21 +97,32 @@ impl Cluster {
     ) -> Result<Option<String>, Fault> {
         let body = holder.lease(over.map(|l| l.version.as_str()), Timestamp::now());
         let own = path(&holder.lease_name());
-        let (method, at) = match over {
-            Some(_) => (Method::PUT, own.as_str()),
-            None => (Method::POST, LEASES),
+        let (method, at, kind) = match over {
+            Some(_) => (Method::PATCH, own.as_str(), MERGE),
+            None => (Method::POST, LEASES, "application/json"),
         };
-        let written = self.write_claim(method, at, "application/json", &body);
+        let written = self.write_claim(method, at, kind, &body);
         match written.await {
             Ok(lease) => Ok(Lease::read(&lease).map(|lease| lease.version)),
             Err(Answer::Status {
                 code: StatusCode::CONFLICT,
                 ..
             }) => Ok(None),
-            Err(Answer::Lost(_)) => {
-                let now = self.lease(&holder.lease_name()).await?;
-                let own = now.filter(|lease| lease.holder.sitting == holder.sitting);
-                Ok(own.map(|lease| lease.version))
+            // It may still be on its way.
+            Err(Answer::Lost(why)) => {
+                for _ in 0..5 {
+                    match self.lease(&holder.lease_name()).await? {
+                        Some(now) if now.holder.sitting == holder.sitting => {
+                            return Ok(Some(now.version));
+                        }
+                        None => tokio::time::sleep(Duration::from_secs(1)).await,
+                        Some(now) if over.is_some_and(|over| over.version == now.version) => {
+                            tokio::time::sleep(Duration::from_secs(1)).await;
+                        }
+                        Some(_) => return Ok(None),
+                    }
+                }
+                Err(self.unreachable(&why))
             }
             Err(answer) => Err(self.claim_fault("the run's Lease", answer)),
         }
@@ -153,21 +165,6 @@ impl Cluster {
         Ok(Renewed::Yes { version })
     }
 
-    /// Says on the run's Lease that nobody is at it any more, and that it is not done.
-    pub async fn end_lease(&self, permit: ClaimPermit, name: &str) -> Result<(), Fault> {
-        let Some(lease) = self.own_lease(permit, name).await? else {
-            return Ok(());
-        };
-        let body = json!({"metadata": {
-            "resourceVersion": lease.version,
-            "annotations": {ENDED: micro(Timestamp::now())},
-        }});
-        self.write_claim(Method::PATCH, &path(name), MERGE, &body)
-            .await
-            .map(|_| ())
-            .map_err(|answer| self.claim_fault("the run's Lease", answer))
-    }
-
     /// Deletes a Lease: the run's own, or one that it took over, as it was read then.
     pub async fn drop_lease(&self, permit: ClaimPermit, name: &str) -> Result<(), Fault> {
         match self.own_lease(permit, name).await? {
@@ -199,7 +196,8 @@ impl Cluster {
         }
     }
 
-    async fn own_lease(&self, permit: ClaimPermit, name: &str) -> Result<Option<Lease>, Fault> {
+    /// The Lease of a sitting, if it is still its own.
+    pub async fn own_lease(&self, permit: ClaimPermit, name: &str) -> Result<Option<Lease>, Fault> {
         let lease = self.lease(name).await?;
         Ok(lease.filter(|lease| lease.holder.sitting == permit.sitting()))
     }
@@ -230,9 +228,11 @@ impl Cluster {
             Some(now) if now == lease => None,
             other => Some(other.unwrap_or_default()),
         };
-        self.write_annotation(object, None, others)
-            .await
-            .map(|_| ())
+        match self.write_annotation(object, None, others).await {
+            // What is gone points to nothing.
+            Err(fault) if fault.code != "node_gone" => Err(fault),
+            _ => Ok(()),
+        }
     }
 
     /// Writes the annotation, unless `by` says that it is somebody else's.

@@ -137,7 +137,11 @@ impl Lab {
     /// A command that will run on a node, as root.
     pub fn ssh_command(&self, node: Node) -> Command {
         let mut ssh = self.command("ssh");
-        ssh.arg("-F").arg(self.ssh_config()).arg(node.name());
+        // A link that goes down in the middle must not hold anybody for ever.
+        ssh.args(["-o", "ServerAliveInterval=5"])
+            .arg("-F")
+            .arg(self.ssh_config())
+            .arg(node.name());
         ssh
     }
 
