@@ -50,16 +50,24 @@ pub struct Holding {
 }
 
 impl Holding {
-    pub async fn close(mut self, world: &World) {
+    pub async fn close(mut self, world: &World, carried: &Carried) {
         let Some(claim) = self.claim.take() else {
             return;
         };
         let run = self.journal.run();
+        let end = carried.end.fault.as_ref();
+        let said = end.is_some_and(|fault| fault.code == CLAIM_LOST);
         run_is_over(run);
         match claim.let_go(world, &mut self.journal).await {
             Ok(()) => {}
-            // It has said so itself.
-            Err(fault) if fault.code == CLAIM_LOST => {}
+            // Its end has said so.
+            Err(fault) if fault.code == CLAIM_LOST && said => {}
+            Err(fault) if fault.code == CLAIM_LOST => {
+                inform!(
+                    "After its last change others have taken its targets: {}.",
+                    clean(&fault.message)
+                );
+            }
             Err(fault) => inform!(
                 "Its targets stay claimed: {}. `runbook resume {run}` and `runbook undo {run}` let them go.",
                 clean(&fault.message)
@@ -246,7 +254,7 @@ pub async fn conclude(
     (carried, holding): (Carried, Holding),
 ) -> Result<Exit, Fault> {
     let exit = end(world, state, &carried, &holding).await;
-    holding.close(world).await;
+    holding.close(world, &carried).await;
     exit
 }
 

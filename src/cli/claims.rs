@@ -131,6 +131,7 @@ impl Claims<'_> {
         Terms {
             over: self.over.clone(),
             given_up: self.given_up.clone(),
+            ended: self.ended.clone(),
             dead,
             silent: &self.silent,
         }

@@ -181,7 +181,7 @@ pub async fn conclude_undo(
         say_what_is_left(world, state, carried.run, of, plan).await;
     }
     carried.ways();
-    holding.close(world).await;
+    holding.close(world, &carried).await;
     Ok(Exit::of_run(&carried.end))
 }
 

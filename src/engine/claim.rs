@@ -12,7 +12,7 @@ pub use taken::Taken;
 use crate::actions::World;
 use crate::fault::{API_SILENT, Fault, claim_lost};
 use crate::journal::{ClaimPermit, Journal};
-use crate::model::{Effect, Holder, HostRef, Plan, RunId, lease_name};
+use crate::model::{Effect, Holder, HostRef, Plan, RunId, Sitting, lease_name};
 use crate::transport::{Claimable, Claimed};
 use futures::{StreamExt, TryStreamExt, stream};
 use others::{Stands, hosts, objects, stands};
@@ -29,6 +29,7 @@ pub struct Claim {
     holder: Holder,
     over: Vec<RunId>,
     given_up: Vec<RunId>,
+    ended: Vec<(RunId, Sitting)>,
     objects: Vec<Claimable>,
     /// Whether all of them are.
     held: AtomicBool,
@@ -59,6 +60,7 @@ impl Claim {
             holder: Holder::of(permit.run(), permit.sitting(), plan, reason),
             over: terms.over.clone(),
             given_up: terms.given_up.clone(),
+            ended: terms.ended.clone(),
             objects: objects(plan),
             held: AtomicBool::new(false),
             refused: AtomicBool::new(false),
@@ -223,12 +225,8 @@ impl Claim {
     /// Holds that an effect may be begun: that this run still has what it is done to.
     pub async fn may_write(&self, world: &World, effect: &Effect) -> Result<(), Fault> {
         let silent = Silent::new(|| {});
-        let terms = Terms {
-            over: self.over.clone(),
-            given_up: self.given_up.clone(),
-            dead: &|_, _| false,
-            silent: &silent,
-        };
+        let dead = |run, sitting| self.ended.contains(&(run, sitting));
+        let terms = self.terms(&dead, &silent);
         let in_cluster = effect.on_object().is_some();
         let beating = match self.pulse.lock().await.as_ref() {
             Some(pulse) => pulse.may_write(in_cluster).await,
@@ -251,6 +249,21 @@ impl Claim {
         Ok(())
     }
 
+    /// What it was claimed on, for what is claimed later.
+    fn terms<'t>(
+        &self,
+        dead: &'t (dyn Fn(RunId, Sitting) -> bool + Send + Sync),
+        silent: &'t Silent,
+    ) -> Terms<'t> {
+        Terms {
+            over: self.over.clone(),
+            given_up: self.given_up.clone(),
+            ended: self.ended.clone(),
+            dead,
+            silent,
+        }
+    }
+
     /// Whether only hosts are claimed, as the API server does not answer.
     async fn is_alone(&self) -> bool {
         self.pulse.lock().await.is_none()
@@ -267,29 +280,29 @@ impl Claim {
 
     async fn give_up(&self, world: &World) -> Result<(), Fault> {
         let silent = Silent::new(|| {});
-        let terms = Terms {
-            over: self.over.clone(),
-            given_up: Vec::new(),
-            dead: &|_, _| true,
-            silent: &silent,
-        };
+        let dead = |run, sitting| self.ended.contains(&(run, sitting));
+        let terms = self.terms(&dead, &silent);
         // An earlier sitting may have had a Lease, although this one has none.
         if self.is_alone().await && !self.over.is_empty() {
             self.take_in_cluster(world, &terms).await?;
             self.clear(world, &terms).await?;
         }
-        let pulse = self.pulse.lock().await.take();
-        let leased = pulse.is_some();
-        if let Some(pulse) = pulse {
-            let lost = pulse.end().await;
-            let name = self.holder.lease_name();
-            // Whoever slept, and wrote nothing since, may still let go what nobody has taken.
-            let ours = world.cluster.own_lease(self.permit, &name).await?.is_some();
-            let refused = self.refused.load(Ordering::Relaxed);
-            if !ours || refused {
-                return Err(lost.unwrap_or_else(|| claim_lost("its Lease is not its own any more")));
+        let name = self.holder.lease_name();
+        let leased = match self.pulse.lock().await.take() {
+            None => Ok(false),
+            Some(pulse) => {
+                let lost = pulse.end().await;
+                let refused = self.refused.load(Ordering::Relaxed);
+                let lost = || lost.unwrap_or_else(|| claim_lost("its Lease is another's by now"));
+                // Whoever slept, and wrote nothing since, may still let go what nobody has taken.
+                match world.cluster.own_lease(self.permit, &name).await {
+                    Ok(Some(_)) if !refused => Ok(true),
+                    Ok(_) => return Err(lost()),
+                    Err(fault) => Err(fault),
+                }
             }
-        }
+        };
+        // A host lets go only whom it knows.
         let hosts = std::mem::take(&mut *self.hosts.lock().await);
         let released: Vec<Result<(), Fault>> = stream::iter(&hosts)
             .map(|host| async {
@@ -300,10 +313,9 @@ impl Claim {
             .collect()
             .await;
         let left = released.into_iter().collect::<Result<(), Fault>>();
-        if !leased {
+        if !leased? {
             return left;
         }
-        let name = self.holder.lease_name();
         let dropped: Vec<Result<(), Fault>> = stream::iter(&self.objects)
             .map(|object| world.cluster.drop_claim(self.permit, object, &name))
             .buffer_unordered(AT_ONCE)

@@ -25,6 +25,8 @@ pub struct Terms<'t> {
     pub over: Vec<RunId>,
     /// Those of them that the operator has given up by name.
     pub given_up: Vec<RunId>,
+    /// Sittings of theirs that have certainly ended, as their journals are held.
+    pub ended: Vec<(RunId, Sitting)>,
     /// Whether a sitting of a run has certainly ended.
     pub dead: &'t (dyn Fn(RunId, Sitting) -> bool + Send + Sync),
     pub silent: &'t Silent,
