@@ -69,7 +69,7 @@ impl Holding {
                 );
             }
             Err(fault) => inform!(
-                "Its targets stay claimed: {}. `runbook resume {run}` and `runbook undo {run}` let them go.",
+                "Its targets may stay claimed: {}. `runbook resume {run}` and `runbook undo {run}` let them go.",
                 clean(&fault.message)
             ),
         }

@@ -85,6 +85,9 @@ impl Claims<'_> {
         self._held.push(self.state.hold(run)?);
         let record = self.state.read(run)?;
         self.give_way(&record);
+        if !self.over.contains(&run) {
+            self.over.push(run);
+        }
         self.given_up.push(run);
         Ok(())
     }
@@ -94,22 +97,38 @@ impl Claims<'_> {
         &self.given_up
     }
 
-    /// The claims of a run whose journal is held here give way, and those of the run that it takes back.
+    /// What a run still claims gives way whose journal is held here, and what the run claims that it takes
+    /// back.
     pub fn give_way(&mut self, record: &RunRecord) {
-        self.over.push(record.run);
-        // The journal of another machine tells nothing about whether that sitting has ended.
-        if let Some(sitting) = record.claim.filter(|_| record.place == self.state.place()) {
-            self.ended.push((record.run, sitting));
+        if let Some(sitting) = record.claim {
+            self.over.push(record.run);
+            // The journal of another machine tells nothing about whether that sitting has ended.
+            if record.place == self.state.place() {
+                self.ended.push((record.run, sitting));
+            }
         }
         if let PlanKind::Undo { of, .. } = record.plan.kind {
-            self.over.push(of);
+            self.give_way_too(of);
         }
     }
 
     /// A run that is taken back gives way, with the runs that took it back in part.
     pub fn take_back(&mut self, record: &RunRecord, undos: &Undos) {
         self.give_way(record);
-        self.over.extend(undos.all_of(record.run));
+        undos
+            .all_of(record.run)
+            .for_each(|run| self.give_way_too(run));
+    }
+
+    /// What another run still claims gives way, as far as anybody knows.
+    fn give_way_too(&mut self, run: RunId) {
+        if self
+            .state
+            .read(run)
+            .map_or(true, |record| record.claim.is_some())
+        {
+            self.over.push(run);
+        }
     }
 
     fn is_dead(&self, run: RunId, sitting: Sitting) -> bool {

@@ -171,8 +171,11 @@ fn end(words: &str) -> ! {
         inform!();
     }
     inform!("{words}");
-    // Whoever was just about to read a key has set it once more.
-    leave_terminal();
+    // Whoever was just about to read a key sets it once more, and then waits for a key.
+    for _ in 0..20 {
+        std::thread::sleep(Duration::from_millis(5));
+        leave_terminal();
+    }
     std::process::exit(Exit::Interrupted as i32)
 }
 

@@ -283,9 +283,12 @@ impl Claim {
         let dead = |run, sitting| self.ended.contains(&(run, sitting));
         let terms = self.terms(&dead, &silent);
         // An earlier sitting may have had a Lease, although this one has none.
+        let mut earlier = Ok(());
         if self.is_alone().await && !self.over.is_empty() {
-            self.take_in_cluster(world, &terms).await?;
-            self.clear(world, &terms).await?;
+            earlier = match self.take_in_cluster(world, &terms).await {
+                Ok(()) => self.clear(world, &terms).await,
+                Err(fault) => Err(fault),
+            };
         }
         let name = self.holder.lease_name();
         let leased = match self.pulse.lock().await.take() {
@@ -314,7 +317,7 @@ impl Claim {
             .await;
         let left = released.into_iter().collect::<Result<(), Fault>>();
         if !leased? {
-            return left;
+            return earlier.and(left);
         }
         let dropped: Vec<Result<(), Fault>> = stream::iter(&self.objects)
             .map(|object| world.cluster.drop_claim(self.permit, object, &name))

@@ -203,7 +203,7 @@ fn previews_write_nothing(lab: &Lab) -> Result<(), String> {
     // No, nothing, and the end of the input.
     for typed in ["n\n", "\n", ""] {
         program
-            .on_terminal(&["apply", NAME, "--node", "node02"], typed)?
+            .at_the_prompt(&["apply", NAME, "--node", "node02"], typed, || Ok(()))?
             .exits(3)?
             .says(&["Apply this?", "not confirmed: nothing was done"])?;
     }

@@ -143,6 +143,8 @@ impl<'l> Program<'l> {
         stdin
             .write_all(typed.as_bytes())
             .map_err(|e| e.to_string())?;
+        // Nothing more is typed.
+        drop(stdin);
         stdout.read_to_end(&mut said).map_err(|e| e.to_string())?;
         let status = child.wait().map_err(|e| e.to_string())?;
         Ok(Ran {
@@ -157,25 +159,6 @@ impl<'l> Program<'l> {
         let list = self.run(&["history"])?.exits(0)?.stdout;
         let run = list.split_whitespace().next().map(str::to_owned);
         run.ok_or_else(|| "there are no runs".to_owned())
-    }
-
-    /// On a pseudo-terminal, with `typed` typed into it.
-    pub fn on_terminal(&self, args: &[&str], typed: &str) -> Result<Ran, String> {
-        use std::io::Write;
-        let line = [&[env!("CARGO_BIN_EXE_runbook")], args].concat().join(" ");
-        let mut command = self.command_of("script");
-        command
-            .args(["-qec", &line, "/dev/null"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(|e| e.to_string())?;
-        if let Some(mut stdin) = child.stdin.take() {
-            stdin
-                .write_all(typed.as_bytes())
-                .map_err(|e| e.to_string())?;
-        }
-        collect(child.wait_with_output())
     }
 
     /// The runs that have a journal.
