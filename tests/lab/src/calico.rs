@@ -62,9 +62,11 @@ pub(crate) fn items(list: &Value) -> impl Iterator<Item = &Value> {
 }
 
 impl Lab {
-    /// The sessions of one node, as its own `calicoctl node status` shows them.
+    /// The sessions of one node, as its own `calicoctl node status` shows them; none while calico-node is
+    /// being started there.
     pub fn peers(&self, node: Node) -> Result<Vec<Peer>> {
-        Ok(parse_status(&self.ssh_text(node, "calicoctl node status")?))
+        let status = "calicoctl node status 2>&1 || true";
+        Ok(parse_status(&self.ssh_text(node, status)?))
     }
 
     /// The address that each node advertises, with its prefix length, by the annotations.
