@@ -39,6 +39,11 @@ const RUN: &str = concat!(
     include_str!("host/run_program.sh")
 );
 
+const AWAIT: &str = concat!(
+    include_str!("host/guard.sh"),
+    include_str!("host/await_program.sh")
+);
+
 impl Hosts {
     /// Runs a program that only reads, for at most `limit` seconds.
     pub async fn read_program(
@@ -67,6 +72,12 @@ impl Hosts {
         programs: &Programs,
         key: &str,
     ) -> Result<ProgramNow, Fault> {
+        // What decides about a switch is sent only once the host was heard after the program had ended.
+        if programs.switch().is_some() {
+            let args = [key, &patience(programs).as_secs().to_string()];
+            let script = await_script(programs, &args);
+            self.ask(host, &programs.host, &script).await?;
+        }
         let args = self.find_args(programs, key, false)?;
         let said = self
             .ask(host, &programs.host, &find_script(programs, &args.each()))
@@ -292,6 +303,13 @@ pub(super) fn find_script<'s>(programs: &Programs, args: &'s [&'s str]) -> Scrip
     script
 }
 
+/// What answers once that is over which was begun of an attempt.
+pub(super) fn await_script<'s>(programs: &Programs, args: &'s [&'s str]) -> Script<'s> {
+    let mut script = Script::new(AWAIT, args);
+    script.limit = TIMEOUT + patience(programs);
+    script
+}
+
 /// How long a host may take until it has put everything back by itself; `None` where it does not.
 fn switch_patience(programs: &Programs) -> Option<Duration> {
     programs.switch()?;
@@ -299,7 +317,7 @@ fn switch_patience(programs: &Programs) -> Option<Duration> {
 }
 
 /// How long what was begun of it may go on by itself.
-fn patience(programs: &Programs) -> Duration {
+pub(super) fn patience(programs: &Programs) -> Duration {
     LOCK_PATIENCE + Duration::from_secs(programs.limit)
 }
 

@@ -2,9 +2,9 @@
 //! unless somebody comes back over a new connection in time. What decides is on the host, in
 //! `host/switch.sh`; what is answered here only tells of it.
 
-use super::program::{done_code, find_script, ran};
+use super::program::{await_script, done_code, find_script, patience, ran};
 use super::script::{LOCK_PATIENCE, Said, Script, ask_in};
-use super::shell_loop::Lost;
+use super::shell_loop::{Lost, Shell};
 use super::ssh::{Hosts, TIMEOUT};
 use crate::fault::{Fault, PUT_BACK};
 use crate::inventory::Destination;
@@ -181,20 +181,29 @@ impl Hosts {
         let Armed { host, programs, .. } = armed;
         let identity = &programs.host.identity;
         let mut shell = self.open(host, identity, ALIVE).await?;
-        let args = self.find_args(programs, armed.key, true)?;
-        let said = ask_in(
-            &mut shell,
-            host,
-            &programs.host,
-            &find_script(programs, &args.each()),
-        )
-        .await;
+        let said = self.settled_in(&mut shell, armed).await;
         shell.close().await;
         let said = said?;
         match said.word.as_str() {
             "waiting" => Ok(Found::Waiting),
             _ => Ok(Found::Now(self.found(host, programs, &said)?, ran(&said))),
         }
+    }
+
+    /// What decides is sent only once the host was heard after the programs had ended: what it received
+    /// before would be done there, also where nobody can reach it any more.
+    async fn settled_in(&self, shell: &mut Shell, armed: &Armed<'_>) -> Result<Said, Fault> {
+        let Armed { host, programs, .. } = armed;
+        let args = [armed.key, &patience(programs).as_secs().to_string()];
+        let script = await_script(programs, &args);
+        let said = ask_in(shell, host, &programs.host, &script).await?;
+        if said.word == "waiting" {
+            return Ok(said);
+        }
+        let args = self.find_args(programs, armed.key, true)?;
+        let args = args.each();
+        let script = find_script(programs, &args);
+        ask_in(shell, host, &programs.host, &script).await
     }
 
     /// How the run of programs has ended, by what was found of them.
