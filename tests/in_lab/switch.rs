@@ -103,6 +103,12 @@ fn answers(lab: &Lab) -> Result<bool, String> {
     Ok(ran.status.success())
 }
 
+/// Whether nobody reaches the host.
+fn is_cut_off(lab: &Lab) -> Result<bool, String> {
+    let ran = lab.ssh(node(3)?, "true").map_err(|e| e.to_string())?;
+    Ok(!ran.status.success())
+}
+
 /// Starts it, and kills it once it waits for a host that is cut off.
 fn killed(program: &Program<'_>, steps: &str) -> Result<String, String> {
     let mut child = program
@@ -115,6 +121,7 @@ fn killed(program: &Program<'_>, steps: &str) -> Result<String, String> {
         said.push_str(&line.map_err(|e| e.to_string())?);
         said.push('\n');
         if said.contains("over a new connection") {
+            wait_until(60, "the end of the link", || is_cut_off(program.lab))?;
             let pid = Pid::from_raw(i32::try_from(child.id()).map_err(|e| e.to_string())?);
             kill_process(pid.ok_or("no process")?, Signal::KILL).map_err(|e| e.to_string())?;
             child.wait().map_err(|e| e.to_string())?;
