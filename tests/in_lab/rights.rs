@@ -330,8 +330,12 @@ fn table(lab: &Lab) -> Result<(), String> {
             return Err(format!("{entry:?} is not served so"));
         }
     }
-    // What is no object, but a question or an answer.
-    let asked = ["authentication.k8s.io", "authorization.k8s.io"];
+    // What is no object, but a question or an answer; and what Calico brings along.
+    let asked = [
+        "authentication.k8s.io",
+        "authorization.k8s.io",
+        "policy.networking.k8s.io",
+    ];
     let missing: Vec<_> = served
         .iter()
         .filter(|(group, ..)| !asked.contains(&group.as_str()) && !group.contains("projectcalico"))
