@@ -108,7 +108,15 @@ fn healed(lab: &Lab) -> Result<(), String> {
 fn comes_back(lab: &Lab) -> Result<(), String> {
     let program = Program::new(lab)?;
     script(lab, "rm -f /etc/healed.conf")?;
-    let mut command = program.command(&["apply", RUNBOOK, "--node", NODE, "--yes"]);
+    let mut command = program.command(&[
+        "apply",
+        RUNBOOK,
+        "--node",
+        NODE,
+        "--yes",
+        "--param",
+        "within=2m",
+    ]);
     let mut run = None;
     without_api_server(lab, || {
         run = Some(std::thread::spawn(move || finish(&mut command)));
