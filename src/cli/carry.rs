@@ -111,9 +111,7 @@ async fn take(
     reason: Option<&str>,
     claims: &Claims<'_>,
 ) -> Result<Option<Claim>, Fault> {
-    let dead = claims.dead();
-    let terms = claims.terms(&dead);
-    let claim = Claim::take(world, journal, machine.plan(), reason, &terms).await?;
+    let claim = Claim::take(world, journal, machine.plan(), reason, &claims.terms()).await?;
     for run in claims.given_up() {
         inform!("Takes over from run {run}, which is given up: what it did stays as it is.");
     }

@@ -2,7 +2,7 @@
 
 use super::carry::Undos;
 use crate::actions::World;
-use crate::engine::{Claim, Silent, Taken, Terms, wait_until_free, who_has};
+use crate::engine::{Claim, GivingWay, Silent, Taken, Terms, wait_until_free, who_has};
 use crate::fault::Fault;
 use crate::journal::{Held, Journal, RunRecord, StateDir};
 use crate::model::{Plan, PlanKind, RunId, Sitting};
@@ -30,12 +30,9 @@ pub struct OtherRuns {
 pub struct Claims<'s> {
     state: &'s StateDir,
     wait: Duration,
-    over: Vec<RunId>,
-    given_up: Vec<RunId>,
+    who: GivingWay,
     /// Leases that were watched, and not renewed.
     silent: Silent,
-    /// Sittings that have certainly ended, as their journals are held here.
-    ended: Vec<(RunId, Sitting)>,
     _held: Vec<Held>,
 }
 
@@ -53,12 +50,10 @@ impl OtherRuns {
         let mut claims = Claims {
             state,
             wait,
-            over: Vec::new(),
-            given_up: Vec::new(),
+            who: GivingWay::default(),
             silent: Silent::new(|| {
                 inform!("Watching for half a minute whether it is really gone.")
             }),
-            ended: Vec::new(),
             _held: Vec::new(),
         };
         for name in &self.abandon {
@@ -75,8 +70,8 @@ impl Claims<'_> {
         let run = match (self.state.find(name), elsewhere) {
             (Ok(run), _) => run,
             (Err(_), Some(run)) => {
-                self.over.push(run);
-                self.given_up.push(run);
+                self.who.over.push(run);
+                self.who.given_up.push(run);
                 return Ok(());
             }
             (Err(e), None) => return Err(e.into()),
@@ -85,26 +80,26 @@ impl Claims<'_> {
         self._held.push(self.state.hold(run)?);
         let record = self.state.read(run)?;
         self.give_way(&record);
-        if !self.over.contains(&run) {
-            self.over.push(run);
+        if !self.who.over.contains(&run) {
+            self.who.over.push(run);
         }
-        self.given_up.push(run);
+        self.who.given_up.push(run);
         Ok(())
     }
 
     /// The runs that are given up.
     pub fn given_up(&self) -> &[RunId] {
-        &self.given_up
+        &self.who.given_up
     }
 
     /// What a run still claims gives way whose journal is held here, and what the run claims that it takes
     /// back.
     pub fn give_way(&mut self, record: &RunRecord) {
         if let Some(sitting) = record.claim {
-            self.over.push(record.run);
+            self.who.over.push(record.run);
             // The journal of another machine tells nothing about whether that sitting has ended.
             if record.place == self.state.place() {
-                self.ended.push((record.run, sitting));
+                self.who.ended.push((record.run, sitting));
             }
         }
         if let PlanKind::Undo { of, .. } = record.plan.kind {
@@ -127,14 +122,11 @@ impl Claims<'_> {
             .read(run)
             .map_or(true, |record| record.claim.is_some())
         {
-            self.over.push(run);
+            self.who.over.push(run);
         }
     }
 
     fn is_dead(&self, run: RunId, sitting: Sitting) -> bool {
-        if self.ended.contains(&(run, sitting)) {
-            return true;
-        }
         // Its journal is here, it wrote this sitting down last, and nobody writes to it any more.
         self.state.read(run).is_ok_and(|record| {
             let here = record.claim == Some(sitting) && record.place == self.state.place();
@@ -142,23 +134,13 @@ impl Claims<'_> {
         })
     }
 
-    /// Runs `what` with whose claims give way.
-    pub fn terms<'t>(
-        &'t self,
-        dead: &'t (dyn Fn(RunId, Sitting) -> bool + Send + Sync),
-    ) -> Terms<'t> {
+    /// On what this run claims its targets.
+    pub fn terms(&self) -> Terms<'_> {
         Terms {
-            over: self.over.clone(),
-            given_up: self.given_up.clone(),
-            ended: self.ended.clone(),
-            dead,
+            who: &self.who,
+            dead: Box::new(|run, sitting| self.is_dead(run, sitting)),
             silent: &self.silent,
         }
-    }
-
-    /// Whether a sitting has certainly ended.
-    pub fn dead(&self) -> impl Fn(RunId, Sitting) -> bool + Send + Sync {
-        |run, sitting| self.is_dead(run, sitting)
     }
 
     /// Waits until nobody else has the targets. Whether it had to.
@@ -168,8 +150,6 @@ impl Claims<'_> {
         plan: &Plan,
         own: Option<RunId>,
     ) -> Result<bool, Fault> {
-        let dead = self.dead();
-        let terms = self.terms(&dead);
         let mut said: Option<Instant> = None;
         let mut tell = |taken: &Taken, waited: Duration| {
             if said.is_none_or(|at| at.elapsed() >= SAY_AGAIN) {
@@ -181,7 +161,7 @@ impl Claims<'_> {
                 inform!("Waiting{so_far}: {}", clean(&taken.to_string()));
             }
         };
-        wait_until_free(world, plan, own, &terms, self.wait, &mut tell).await
+        wait_until_free(world, plan, own, &self.terms(), self.wait, &mut tell).await
     }
 
     /// Says who works on a plan's targets, where it is not carried out.
@@ -194,8 +174,7 @@ impl Claims<'_> {
 
     /// What a plan says of those who work on its targets.
     pub async fn warning(&self, world: &World, plan: &Plan) -> Result<Option<Fault>, Fault> {
-        let dead = self.dead();
-        let taken = who_has(world, plan, None, &self.terms(&dead)).await?;
+        let taken = who_has(world, plan, None, &self.terms()).await?;
         Ok(taken.map(|taken| taken.fault(Duration::ZERO)))
     }
 }
@@ -205,9 +184,7 @@ pub async fn settle(world: &World, state: &StateDir, run: RunId) -> Result<(), F
     let (mut journal, record) = Journal::reopen(state, run)?;
     let mut claims = OtherRuns::default().claims(state)?;
     claims.give_way(&record);
-    let dead = claims.dead();
-    let terms = claims.terms(&dead);
-    let claim = Claim::take(world, &mut journal, &record.plan, None, &terms).await?;
+    let claim = Claim::take(world, &mut journal, &record.plan, None, &claims.terms()).await?;
     if let Some(claim) = claim {
         claim.let_go(world, &mut journal).await?;
     }

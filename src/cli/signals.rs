@@ -9,7 +9,7 @@ use rustix::process::getpgrp;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 use std::io::{IsTerminal, stdin};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -50,7 +50,7 @@ fn sitting() -> &'static Sitting {
 
 /// From here on, signals do what they mean here. `nothing` is said where one comes before a run.
 pub fn heed(nothing: &'static str) -> Result<(), Fault> {
-    set(Phase::Before(nothing));
+    *phase() = Phase::Before(nothing);
     for (kind, number) in [
         (SignalKind::interrupt(), 2),
         (SignalKind::terminate(), 15),
@@ -73,10 +73,7 @@ pub fn heed(nothing: &'static str) -> Result<(), Fault> {
 
 /// A run begins: what a signal ends is no longer the program.
 pub fn run_begins(run: RunId) {
-    let mut phase = sitting()
-        .phase
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let mut phase = phase();
     let latest = match *phase {
         Phase::Before(_) | Phase::After(_) => None,
         Phase::Run(_, latest) => latest,
@@ -92,7 +89,7 @@ pub fn run_begins(run: RunId) {
 
 /// All was said; what is left is to let the targets go.
 pub fn run_is_over(run: RunId) {
-    set(Phase::After(run));
+    *phase() = Phase::After(run);
 }
 
 /// Whether the terminal is set otherwise than it was found. A pager beside this program sets it, too, and
@@ -125,22 +122,19 @@ pub fn stop() -> watch::Receiver<bool> {
     sitting().stop.subscribe()
 }
 
-fn set(phase: Phase) {
-    *sitting()
-        .phase
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner) = phase;
+fn phase() -> MutexGuard<'static, Phase> {
+    let phase = &sitting().phase;
+    phase.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn came(kind: SignalKind) {
-    let sitting = sitting();
-    let mut phase = sitting.phase.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut phase = phase();
     match *phase {
         Phase::Before(nothing) => end(&format!("Interrupted. {nothing}")),
         Phase::Run(run, None) => {
             *phase = Phase::Run(run, Some((kind, Instant::now())));
             beside("Stopping: no further change is begun. Ctrl-C again ends the program at once.");
-            sitting.stop.send_replace(true);
+            sitting().stop.send_replace(true);
         }
         Phase::After(run) => end(&format!(
             "The run is over, and its targets may stay claimed.\n\

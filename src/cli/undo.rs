@@ -8,10 +8,10 @@ use super::confirm::{Confirmation, Gates};
 use super::exit::Exit;
 use super::plan::lacking;
 use crate::actions::World;
-use crate::fault::Fault;
+use crate::fault::{Class, Fault};
 use crate::journal::{RunRecord, StateDir, StepResult};
 use crate::model::{Effect, Now, Plan, PlanKind, ProgramNow, RunId, Verdict};
-use crate::plan::{Extent, NOBODY_KNOWS, UndoPlan, undo_plan};
+use crate::plan::{Extent, UndoPlan, undo_plan};
 use crate::views::{clean, inform, render_by_hand, render_plan, to_people};
 use clap::Args;
 
@@ -80,6 +80,7 @@ impl Undo {
             plan,
             blobs,
             faults,
+            unanswered,
         } = undo_plan(world, state, record, &Extent::All, self.force).await?;
         if plan.steps.is_empty() {
             let did = match record.to_take_back().count() {
@@ -92,16 +93,14 @@ impl Undo {
         to_people(&render_plan(&plan));
         let refused = plan.steps.iter().filter(|s| s.verdict.is_refused()).count();
         if plan.changes() == 0 {
-            let silent = |why: &str| why.starts_with(NOBODY_KNOWS);
-            if let Some((_, why, next)) = plan.refusal().filter(|(_, why, _)| silent(why)) {
-                let fault = Fault::unreachable(
-                    "undo_unanswered",
-                    format!("nothing can be taken back now: {why}"),
-                );
-                return Err(match next {
-                    Some(next) => fault.next(next),
-                    None => fault.next("try again once it answers"),
-                });
+            if let Some(fault) = unanswered {
+                let message = format!("nothing can be taken back now: {}", fault.message);
+                let left = match fault.class {
+                    Class::Unreachable => Fault::unreachable("undo_unanswered", message),
+                    _ => Fault::refused("undo_left", message),
+                };
+                let next = fault.next;
+                return Err(left.next(next.as_deref().unwrap_or("try again once it answers")));
             }
             if refused > 0 {
                 return Err(Fault::refused(

@@ -6,13 +6,13 @@ mod others;
 mod pulse;
 mod taken;
 
-pub use others::{Silent, Terms, wait_until_free, who_has};
+pub use others::{GivingWay, Silent, Terms, wait_until_free, who_has};
 pub use taken::Taken;
 
 use crate::actions::World;
 use crate::fault::{API_SILENT, Fault, claim_lost};
 use crate::journal::{ClaimPermit, Journal};
-use crate::model::{Effect, Holder, HostRef, Plan, RunId, Sitting, lease_name};
+use crate::model::{Effect, Holder, HostRef, Plan, RunId, lease_name};
 use crate::transport::{Claimable, Claimed};
 use futures::{StreamExt, TryStreamExt, stream};
 use others::{Stands, hosts, objects, stands};
@@ -23,13 +23,12 @@ use tokio::sync::Mutex;
 
 /// How many targets are claimed at a time.
 const AT_ONCE: usize = 16;
+
 /// What a run holds while it works. Dropped without a word, it stays as one of a run that was cut short.
 pub struct Claim {
     permit: ClaimPermit,
     holder: Holder,
-    over: Vec<RunId>,
-    given_up: Vec<RunId>,
-    ended: Vec<(RunId, Sitting)>,
+    who: GivingWay,
     objects: Vec<Claimable>,
     /// Whether all of them are.
     held: AtomicBool,
@@ -51,16 +50,14 @@ impl Claim {
         terms: &Terms<'_>,
     ) -> Result<Option<Self>, Fault> {
         // Whoever gives a run up takes its place, also where there is nothing to do.
-        if !plan.may_change() && terms.given_up.is_empty() {
+        if !plan.may_change() && terms.who.given_up.is_empty() {
             return Ok(None);
         }
-        let permit = journal.claim(terms.over.clone())?;
+        let permit = journal.claim(terms.who.over.clone())?;
         let claim = Self {
             permit,
             holder: Holder::of(permit.run(), permit.sitting(), plan, reason),
-            over: terms.over.clone(),
-            given_up: terms.given_up.clone(),
-            ended: terms.ended.clone(),
+            who: terms.who.clone(),
             objects: objects(plan),
             held: AtomicBool::new(false),
             refused: AtomicBool::new(false),
@@ -72,7 +69,7 @@ impl Claim {
             Err(fault) => {
                 // What somebody left in the middle stays as it was found. Why it could not be claimed is
                 // what is to be said.
-                if claim.over.is_empty() {
+                if claim.who.over.is_empty() {
                     let _ = claim.let_go(world, journal).await;
                 }
                 Err(fault)
@@ -100,7 +97,7 @@ impl Claim {
             return Ok(());
         }
         let own = Some(self.permit.run());
-        for run in &self.over {
+        for run in &self.who.over {
             let name = lease_name(*run);
             if Some(*run) != own
                 && let Stands::GivesWay(lease) = stands(world, "", &name, own, terms).await?
@@ -157,7 +154,9 @@ impl Claim {
             let put = world.cluster.put_claim(self.permit, object, name, &over);
             let by = match put.await {
                 // What is gone needs no claim; what was to be done to it will say so.
-                Err(fault) if fault.code == "node_gone" && !self.over.is_empty() => return Ok(()),
+                Err(fault) if fault.code == "node_gone" && !self.who.over.is_empty() => {
+                    return Ok(());
+                }
                 Err(fault) => return Err(fault),
                 Ok(Claimed::Done) => return Ok(()),
                 Ok(Claimed::By(by)) => by,
@@ -197,20 +196,20 @@ impl Claim {
                 }
                 return Ok(());
             };
-            let dead = (terms.dead)(by.run, by.sitting);
+            let dead = terms.dead(by.run, by.sitting);
             let own = by.run == self.permit.run();
             let stands = match by.leased && leased && !own {
                 true => Some(stands(world, &host.node, &lease_name(by.run), None, terms).await?),
                 false => None,
             };
-            let yields = own || terms.over.contains(&by.run);
+            let yields = own || terms.who.over.contains(&by.run);
             let gives_way = match &stands {
                 // It let its targets go, and could not reach this host any more.
                 Some(Stands::Gone) => true,
                 Some(Stands::GivesWay(_)) => yields,
                 Some(Stands::Taken(_)) => false,
                 // Its own Lease was taken over, or nothing can be known but by whoever gives it up.
-                None => dead && yields || own && leased || terms.given_up.contains(&by.run),
+                None => dead && yields || own && leased || terms.who.given_up.contains(&by.run),
             };
             if gives_way && !over.contains(&by.run) {
                 over.push(by.run);
@@ -225,8 +224,7 @@ impl Claim {
     /// Holds that an effect may be begun: that this run still has what it is done to.
     pub async fn may_write(&self, world: &World, effect: &Effect) -> Result<(), Fault> {
         let silent = Silent::new(|| {});
-        let dead = |run, sitting| self.ended.contains(&(run, sitting));
-        let terms = self.terms(&dead, &silent);
+        let terms = self.terms(&silent);
         let in_cluster = effect.on_object().is_some();
         let beating = match self.pulse.lock().await.as_ref() {
             Some(pulse) => pulse.may_write(in_cluster).await,
@@ -250,16 +248,10 @@ impl Claim {
     }
 
     /// What it was claimed on, for what is claimed later.
-    fn terms<'t>(
-        &self,
-        dead: &'t (dyn Fn(RunId, Sitting) -> bool + Send + Sync),
-        silent: &'t Silent,
-    ) -> Terms<'t> {
+    fn terms<'t>(&'t self, silent: &'t Silent) -> Terms<'t> {
         Terms {
-            over: self.over.clone(),
-            given_up: self.given_up.clone(),
-            ended: self.ended.clone(),
-            dead,
+            who: &self.who,
+            dead: Box::new(|_, _| false),
             silent,
         }
     }
@@ -280,11 +272,10 @@ impl Claim {
 
     async fn give_up(&self, world: &World) -> Result<(), Fault> {
         let silent = Silent::new(|| {});
-        let dead = |run, sitting| self.ended.contains(&(run, sitting));
-        let terms = self.terms(&dead, &silent);
+        let terms = self.terms(&silent);
         // An earlier sitting may have had a Lease, although this one has none.
         let mut earlier = Ok(());
-        if self.is_alone().await && !self.over.is_empty() {
+        if self.is_alone().await && !self.who.over.is_empty() {
             earlier = match self.take_in_cluster(world, &terms).await {
                 Ok(()) => self.clear(world, &terms).await,
                 Err(fault) => Err(fault),

@@ -4,6 +4,6 @@ mod claim;
 mod drive;
 mod machine;
 
-pub use claim::{Claim, Silent, Taken, Terms, wait_until_free, who_has};
+pub use claim::{Claim, GivingWay, Silent, Taken, Terms, wait_until_free, who_has};
 pub use drive::{Observer, Question, Stop, Waiting, run, stopped};
 pub use machine::{Ask, End, Input, Machine, Turn};

@@ -215,9 +215,9 @@ impl Target {
         }
     }
 
-    /// Whether it is known by its host alone.
-    pub fn is_host(&self) -> bool {
-        self.id.starts_with("host/")
+    /// The node's UID; `None` where it is known by its host alone.
+    pub fn uid(&self) -> Option<&str> {
+        self.id.strip_prefix("node/")
     }
 
     /// The host of a node, while the cluster does not say which node that is.

@@ -183,6 +183,20 @@ impl Verdict {
         }
     }
 
+    /// The same, of which the change is taken back as `undo` says.
+    #[must_use]
+    pub fn with_undo(mut self, class: &UndoClass) -> Self {
+        match &mut self {
+            Self::Change { undo, .. } => *undo = class.clone(),
+            Self::Unknown {
+                otherwise: Some(otherwise),
+                ..
+            } => **otherwise = otherwise.as_ref().clone().with_undo(class),
+            _ => {}
+        }
+        self
+    }
+
     pub fn changes(&self) -> bool {
         !self.effects().is_empty()
     }

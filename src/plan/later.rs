@@ -23,7 +23,7 @@ pub async fn decide_now(
     let late = plan.steps.get(at).ok_or_else(gone)?;
     let look = Look::new(world);
     if let Scope::Target(target) = &late.scope
-        && target.is_host()
+        && target.uid().is_none()
     {
         same_host(&look, plan, &target.name).await?;
     }

@@ -1,6 +1,7 @@
 //! What the arguments of a step may be, before anybody gives values to parameters: a template stays
 //! where it may give anything, and becomes each of its values where these are known.
 
+use super::names::is_within;
 use crate::runbook::{ParamType, Runbook, Step, names_in_templates, render_arguments};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -83,11 +84,7 @@ impl Meant {
             known.insert("item".to_owned(), items);
         }
         let used = names_in_templates(&step.with);
-        let is_used = |name: &String| {
-            let below = format!("{name}.");
-            used.iter()
-                .any(|used| used == name || used.starts_with(&below))
-        };
+        let is_used = |name: &String| used.iter().any(|used| is_within(used, name));
         known.retain(|name, _| is_used(name));
         let count = known.values().map(Vec::len).try_fold(1, usize::checked_mul);
         if count.is_none_or(|count| count > MOST) {

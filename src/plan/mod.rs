@@ -18,7 +18,7 @@ pub use automatic::{Automatic, automatic};
 pub use later::{Gate, decide_now, found_so_far, question};
 pub use rights::{Grant, Rights, Why, rights};
 pub use saved::{Difference, SavedPlan, approval, differences, digest};
-pub use undo::{Extent, NOBODY_KNOWS, UndoPlan, undo_plan};
+pub use undo::{Extent, UndoPlan, undo_plan};
 #[cfg(test)]
 pub(crate) use undo::{after, take_back};
 

@@ -195,7 +195,7 @@ impl Known {
 }
 
 /// Whether a dotted name is another, or stands below it.
-fn is_within(name: &str, other: &str) -> bool {
+pub(super) fn is_within(name: &str, other: &str) -> bool {
     match name.strip_prefix(other) {
         Some(rest) => rest.is_empty() || rest.starts_with('.'),
         None => false,

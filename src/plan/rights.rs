@@ -268,7 +268,7 @@ pub(super) fn of_plan(plan: &Plan) -> Vec<Right> {
     for step in plan.steps.iter().filter(|step| step.is_late()) {
         rights_of_late(step).for_each(&mut add);
     }
-    let writes: Vec<&PlannedStep> = plan.steps.iter().filter(|step| writes(step)).collect();
+    let writes: Vec<&PlannedStep> = plan.steps.iter().filter(|step| step.may_change()).collect();
     if !writes.is_empty() {
         let nodes: Vec<Option<String>> =
             plan.targets.iter().map(|t| Some(t.name.clone())).collect();
@@ -276,11 +276,6 @@ pub(super) fn of_plan(plan: &Plan) -> Vec<Right> {
         of_keeping_apart(&nodes, whole).into_iter().for_each(add);
     }
     rights
-}
-
-/// Whether a step changes something, or may when its turn comes.
-fn writes(step: &PlannedStep) -> bool {
-    !step.verdict.effects().is_empty() || step.is_late() && needs(&step.uses, &step.with).writes
 }
 
 /// What a step needs that is decided only when its turn comes, as far as it is known by then what it is

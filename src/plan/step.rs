@@ -421,32 +421,9 @@ fn kept(verdict: Verdict, keep: Option<&str>) -> Verdict {
     let Some(why) = keep else {
         return verdict;
     };
-    let why = format!("it stays, as its runbook says: {why}");
-    match verdict {
-        Verdict::Change {
-            effects,
-            details,
-            follows,
-            predicted,
-            heals,
-            ..
-        } => Verdict::Change {
-            effects,
-            details,
-            follows,
-            predicted,
-            heals,
-            undo: UndoClass::None { why },
-        },
-        Verdict::Unknown {
-            why: unknown,
-            otherwise,
-        } => Verdict::Unknown {
-            why: unknown,
-            otherwise: otherwise.map(|verdict| Box::new(kept(*verdict, keep))),
-        },
-        other => other,
-    }
+    verdict.with_undo(&UndoClass::None {
+        why: format!("it stays, as its runbook says: {why}"),
+    })
 }
 
 /// No program of the step takes longer than the step may.

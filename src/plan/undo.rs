@@ -14,9 +14,6 @@ use crate::transport::OwnerNames;
 use programs::{Earlier, left_by};
 use serde_json::Value;
 
-/// How the reason begins where what a run did cannot be looked at.
-pub const NOBODY_KNOWS: &str = "nobody knows how it stands";
-
 /// The plan of taking a run back.
 #[derive(Debug)]
 pub struct UndoPlan {
@@ -24,6 +21,8 @@ pub struct UndoPlan {
     pub blobs: Blobs,
     /// The faults that come back with what is put back.
     pub faults: Vec<String>,
+    /// What is first left alone is so as it cannot be looked at now: why.
+    pub unanswered: Option<Fault>,
 }
 
 /// How much of a run is taken back.
@@ -57,6 +56,7 @@ pub async fn undo_plan(
     let mut steps: Vec<PlannedStep> = Vec::new();
     let mut blobs = Blobs::default();
     let mut faults: Vec<String> = Vec::new();
+    let mut unanswered = None;
     let earlier = Earlier::of(state, record);
     for done in record.to_take_back().filter(|e| extent.has(&e.id.scope)) {
         let planned = record.plan.step(&done.id.step, &done.id.scope);
@@ -101,10 +101,14 @@ pub async fn undo_plan(
             // One host that is away, or that is not as it should be, keeps nobody from taking back the
             // rest.
             Err(fault) if fault.class == Class::Unreachable || inverse.on_host().is_some() => {
-                vec![Verdict::Refused {
-                    why: format!("{NOBODY_KNOWS}: {}", fault.message),
-                    next: fault.next,
-                }]
+                let refused = Verdict::Refused {
+                    why: format!("nobody knows how it stands: {}", fault.message),
+                    next: fault.next.clone(),
+                };
+                if !steps.iter().any(|step| step.verdict.is_refused()) {
+                    unanswered = Some(fault);
+                }
+                vec![refused]
             }
             Err(fault) => return Err(fault),
             Ok(Now::Program(ProgramNow::Begun)) => {
@@ -166,6 +170,7 @@ pub async fn undo_plan(
         plan,
         blobs,
         faults,
+        unanswered,
     })
 }
 

@@ -1,7 +1,6 @@
 //! Claims on hosts: for which sitting of a run things may begin there.
 
 use super::script::{Script, refusal};
-use super::shell_loop::Lost;
 use super::ssh::Hosts;
 use crate::fault::Fault;
 use crate::inventory::Destination;
@@ -95,11 +94,8 @@ impl Hosts {
         ];
         let over: Vec<String> = over.iter().map(ToString::to_string).collect();
         let args: Vec<&str> = text.iter().chain(&over).map(String::as_str).collect();
-        let said = match self.tell(host, of, &Script::new(CLAIM, &args)).await {
-            Ok(said) => said,
-            Err(Lost::Before(fault)) => return Err(fault),
-            Err(Lost::During(why)) => return Err(lost(host, &why)),
-        };
+        let told = self.tell(host, of, &Script::new(CLAIM, &args)).await;
+        let said = told.map_err(|lost| lost.fault(&host.name))?;
         match said.word.as_str() {
             "claimed" => Ok(None),
             "held" => HostHolder::parse(&said.rest)
@@ -118,18 +114,11 @@ impl Hosts {
     ) -> Result<(), Fault> {
         let sitting = permit.sitting().to_string();
         let args = [sitting.as_str()];
-        match self.tell(host, of, &Script::new(RELEASE, &args)).await {
-            Ok(said) if said.word == "released" => Ok(()),
-            Ok(said) => Err(refusal(host, of, "its claim", &said)),
-            Err(Lost::Before(fault)) => Err(fault),
-            Err(Lost::During(why)) => Err(lost(host, &why)),
+        let told = self.tell(host, of, &Script::new(RELEASE, &args)).await;
+        let said = told.map_err(|lost| lost.fault(&host.name))?;
+        match said.word.as_str() {
+            "released" => Ok(()),
+            _ => Err(refusal(host, of, "its claim", &said)),
         }
     }
-}
-
-fn lost(host: &Destination, why: &str) -> Fault {
-    Fault::unreachable(
-        "host_lost",
-        format!("the connection to {} is lost: {why}", host.name),
-    )
 }

@@ -376,24 +376,22 @@ impl Cluster {
                 message: status.message.clone(),
                 conflicts: trial::conflicts(&status),
             }),
-            // Nothing was sent without credentials, or over a connection that is not trusted.
-            Err(e @ kube::Error::Auth(_)) => Err(Answer::Unusable(chain(&e))),
-            Err(e) if chain(&e).contains("certificate") => Err(Answer::Unusable(chain(&e))),
-            // Something else answered; a write may have been done behind it.
-            Err(e @ kube::Error::SerdeError(_)) if reads => Err(Answer::Unusable(chain(&e))),
             Err(e) => {
                 let text = chain(&e);
                 // Nothing left this machine if not even the connection came to be.
-                if text.contains("(Connect)")
-                    || text.contains("connect error")
-                    || text.contains("tcp connect")
-                    || text.contains("dns error")
-                    || text.contains("deadline has elapsed") && text.contains("connect")
-                {
-                    Err(Answer::NotSent(text))
-                } else {
-                    Err(Answer::Lost(text))
-                }
+                let not_sent = ["(Connect)", "connect error", "tcp connect", "dns error"]
+                    .iter()
+                    .any(|sign| text.contains(sign))
+                    || text.contains("deadline has elapsed") && text.contains("connect");
+                Err(match e {
+                    // Nothing was sent without credentials, or over a connection that is not trusted.
+                    kube::Error::Auth(_) => Answer::Unusable(text),
+                    _ if text.contains("certificate") => Answer::Unusable(text),
+                    // Something else answered; a write may have been done behind it.
+                    kube::Error::SerdeError(_) if reads => Answer::Unusable(text),
+                    _ if not_sent => Answer::NotSent(text),
+                    _ => Answer::Lost(text),
+                })
             }
         }
     }

@@ -127,18 +127,10 @@ pub(super) async fn ask_in(
 ) -> Result<Said, Fault> {
     let mark = Ulid::generate().to_string();
     let args = arguments(&mark, of, "", script.args);
-    let lost = |why: &str| {
-        Fault::unreachable(
-            "host_lost",
-            format!("the connection to {} is lost: {why}", host.name),
-        )
-    };
-    let answer = match shell.run(&frame(script, &args)).await {
-        Ok(answer) => answer,
-        Err(Lost::Before(fault)) => return Err(fault),
-        Err(Lost::During(why)) => return Err(lost(&why)),
-    };
-    Said::parse(&answer.stdout, &mark).ok_or_else(|| lost("it gave no answer"))
+    let ran = shell.run(&frame(script, &args)).await;
+    let answer = ran.map_err(|lost| lost.fault(&host.name))?;
+    Said::parse(&answer.stdout, &mark)
+        .ok_or_else(|| Lost::During("it gave no answer".to_owned()).fault(&host.name))
 }
 
 fn arguments<'a>(

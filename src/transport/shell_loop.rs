@@ -53,6 +53,19 @@ pub(super) enum Lost {
     During(String),
 }
 
+impl Lost {
+    /// What it means for whoever may simply try again.
+    pub fn fault(self, host: &str) -> Fault {
+        match self {
+            Self::Before(fault) => fault,
+            Self::During(why) => Fault::unreachable(
+                "host_lost",
+                format!("the connection to {host} is lost: {why}"),
+            ),
+        }
+    }
+}
+
 pub(super) struct Shell {
     session: Arc<Session>,
     child: Child<Arc<Session>>,

@@ -109,14 +109,7 @@ impl Hosts {
 
     /// Runs a script that only reads, as root, and returns what it printed. `script` is literal.
     pub async fn read_as_root(&self, host: &Destination, script: &str) -> Result<String, Fault> {
-        let frame = Frame {
-            script,
-            args: &[],
-            input: &[],
-            limit: TIMEOUT,
-        };
-        let output = self.read(host, &Identity::root(), frame).await?;
-        Ok(String::from_utf8_lossy(&output).into_owned())
+        self.read_text(host, &Identity::root(), script).await
     }
 
     /// What a host says that it is.
@@ -125,14 +118,25 @@ impl Hosts {
         host: &Destination,
         identity: &Identity,
     ) -> Result<String, Fault> {
+        let script = "id=; read -r id </etc/machine-id; echo \"$id\"";
+        let text = self.read_text(host, identity, script).await?;
+        Ok(text.trim().to_owned())
+    }
+
+    async fn read_text(
+        &self,
+        host: &Destination,
+        identity: &Identity,
+        script: &str,
+    ) -> Result<String, Fault> {
         let frame = Frame {
-            script: "id=; read -r id </etc/machine-id; echo \"$id\"",
+            script,
             args: &[],
             input: &[],
             limit: TIMEOUT,
         };
         let output = self.read(host, identity, frame).await?;
-        Ok(String::from_utf8_lossy(&output).trim().to_owned())
+        Ok(String::from_utf8_lossy(&output).into_owned())
     }
 
     /// Runs a script that only reads, and returns what it printed. A connection that broke since its
@@ -163,11 +167,9 @@ impl Hosts {
                 ),
             )),
             Err(Lost::Before(fault)) => Err(fault),
-            Err(Lost::During(why)) => Err(Fault::unreachable(
-                "host_lost",
-                format!("the connection to {} is lost: {why}", host.name),
-            )
-            .next(format!("try `ssh {} true`", host.address))),
+            Err(lost @ Lost::During(_)) => Err(lost
+                .fault(&host.name)
+                .next(format!("try `ssh {} true`", host.address))),
         }
     }
 

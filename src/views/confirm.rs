@@ -102,26 +102,9 @@ mod tests {
     use crate::model::{Scope, Target, Verdict};
 
     fn losing(why: &str) -> Verdict {
-        match change(vec![effect("x").1]) {
-            Verdict::Change {
-                effects,
-                details,
-                follows,
-                predicted,
-                heals,
-                ..
-            } => Verdict::Change {
-                effects,
-                details,
-                follows,
-                undo: UndoClass::None {
-                    why: why.to_owned(),
-                },
-                predicted,
-                heals,
-            },
-            other => other,
-        }
+        change(vec![effect("x").1]).with_undo(&UndoClass::None {
+            why: why.to_owned(),
+        })
     }
 
     #[test]

@@ -18,8 +18,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// its holder may write for as long as it lasts.
 const WATCH: Duration = Duration::from_secs(LEASE_SECONDS + 5);
 
-/// Whose claims give way.
-pub struct Terms<'t> {
+/// Runs whose claims give way.
+#[derive(Debug, Clone, Default)]
+pub struct GivingWay {
     /// Runs that are gone on with, taken back or given up: theirs are taken over once they are not there
     /// any more.
     pub over: Vec<RunId>,
@@ -27,9 +28,21 @@ pub struct Terms<'t> {
     pub given_up: Vec<RunId>,
     /// Sittings of theirs that have certainly ended, as their journals are held.
     pub ended: Vec<(RunId, Sitting)>,
-    /// Whether a sitting of a run has certainly ended.
-    pub dead: &'t (dyn Fn(RunId, Sitting) -> bool + Send + Sync),
+}
+
+/// On what is claimed.
+pub struct Terms<'t> {
+    pub who: &'t GivingWay,
+    /// Whether a sitting of another run has certainly ended.
+    pub dead: Box<dyn Fn(RunId, Sitting) -> bool + Send + Sync + 't>,
     pub silent: &'t Silent,
+}
+
+impl Terms<'_> {
+    /// Whether a sitting of a run has certainly ended.
+    pub(super) fn dead(&self, run: RunId, sitting: Sitting) -> bool {
+        self.who.ended.contains(&(run, sitting)) || (self.dead)(run, sitting)
+    }
 }
 
 /// Leases that were watched and not renewed, each with its version then: each is watched once.
@@ -76,10 +89,7 @@ pub(super) fn objects(plan: &Plan) -> Vec<Claimable> {
     let mut objects: Vec<Claimable> = plan
         .targets
         .iter()
-        .map(|target| {
-            let uid = target.id.strip_prefix("node/").unwrap_or_default();
-            Claimable::node(&target.name, uid)
-        })
+        .map(|target| Claimable::node(&target.name, target.uid().unwrap_or_default()))
         .collect();
     let for_all = |step: &PlannedStep| step.scope == Scope::Run && step.may_change();
     if plan.steps.iter().any(for_all) || plan.targets.is_empty() {
@@ -119,8 +129,8 @@ pub(super) async fn stands(
         return Ok(Stands::Gone);
     };
     let (run, sitting) = (lease.holder.run, lease.holder.sitting);
-    let dead = (terms.dead)(run, sitting);
-    let gives_way = terms.over.contains(&run) || own == Some(run);
+    let dead = terms.dead(run, sitting);
+    let gives_way = terms.who.over.contains(&run) || own == Some(run);
     if gives_way && (dead || terms.silent.is(world, &lease).await?) {
         return Ok(Stands::GivesWay(Box::new(lease)));
     }
@@ -165,8 +175,9 @@ async fn who_has_hosts(
         let Some(by) = world.hosts.claim_of(&at, &host).await? else {
             continue;
         };
-        let dead = (terms.dead)(by.run, by.sitting);
-        let gives_way = terms.given_up.contains(&by.run) || dead && terms.over.contains(&by.run);
+        let dead = terms.dead(by.run, by.sitting);
+        let who = terms.who;
+        let gives_way = who.given_up.contains(&by.run) || dead && who.over.contains(&by.run);
         if !gives_way {
             return Ok(Some(Taken::by_host(&host.node, by, dead, false)));
         }
