@@ -96,10 +96,11 @@ fn api_server(lab: &Lab) -> Result<(), String> {
         let path = kubeconfig(&program, name, |config| {
             config["clusters"][0]["cluster"]["server"] = server.into();
         })?;
-        with_kubeconfig(&program, &args, &path)?.exits(4)?.says(&[
+        // The hosts are there: what its steps would do is unknown, and nobody has allowed that.
+        with_kubeconfig(&program, &args, &path)?.exits(3)?.says(&[
             says,
             server,
-            "[api_unreachable]",
+            "[step_unknown]",
         ])?;
     }
     let path = kubeconfig(&program, "stranger", |config| {
