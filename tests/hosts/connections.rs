@@ -228,20 +228,27 @@ fn a_client_that_ctrl_c_ended_as_it_connected_is_started_again(
 ) -> Result<(), String> {
     let machine = Machine::start(place)?;
     let silent = TcpListener::bind((machine.address.as_str(), 2222)).map_err(text)?;
+    silent.set_nonblocking(true).map_err(text)?;
     let client = Client::of(&[&machine])?;
     block(async {
         let mut at = login(&machine, "root");
         at.port = Some(2222);
         let hosts = client.hosts();
-        let meanwhile = tokio::task::spawn_blocking(move || -> Result<(), String> {
-            let _first = silent.accept().map_err(text)?;
-            client.signal_masters(Signal::INT)?;
+        let silent = tokio::net::TcpListener::from_std(silent).map_err(text)?;
+        let tried_again = async {
+            let _first = silent.accept().await.map_err(text)?;
+            // Where this was started in the background, its children ignore SIGINT.
+            client.signal_masters(Signal::TERM)?;
             // The next one is turned away: that it comes is enough.
-            silent.accept().map(drop).map_err(text)
-        });
-        let (answer, tried_again) =
-            tokio::join!(run(&hosts, &at, Identity::Login, "true"), meanwhile);
-        tried_again.map_err(text)??;
+            silent.accept().await.map(drop).map_err(text)
+        };
+        let answer = run(&hosts, &at, Identity::Login, "true");
+        tokio::pin!(answer);
+        tokio::select! {
+            tried = tried_again => tried?,
+            answer = &mut answer => return Err(format!("it was not started again: {answer:?}")),
+        }
+        let answer = answer.await;
         refused(answer, "host_unreachable").map(|_| ())
     })
 }
