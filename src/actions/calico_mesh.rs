@@ -388,7 +388,7 @@ mod tests {
                 other => panic!("{other:?}"),
             },
             Decision::Refuse { why, next } => format!("refused: {why} ({})", next.unwrap()),
-            Decision::Late { .. } | Decision::Change(_) => unreachable!(),
+            Decision::Late { .. } | Decision::Foreseen | Decision::Change(_) => unreachable!(),
         }
     }
 

@@ -1,5 +1,5 @@
 //! `host.assert`: what must be so on a host, or nothing more is done. It reads by a program of the
-//! runbook's author.
+//! runbook's author, or looks at the host's facts, or both.
 
 use super::host_command::Command;
 use super::host_program::{Form, Scalar, Values, Variable, ended, limit, outputs, title};
@@ -7,11 +7,14 @@ use super::host_script::Script;
 use super::{Action, Compiled, Decision, Look, Needs, Patience, Place, duration};
 use crate::fault::Fault;
 use crate::model::{Exception, Exit, Prior, Program, Ran, Settled};
-use crate::runbook::{Condition, DURATION_FORMAT, Record};
+use crate::runbook::{
+    Condition, DURATION_FORMAT, FactNames, Record, Type, facts_record, uses_facts,
+};
 use async_trait::async_trait;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A script for a POSIX shell, or a list of a program and its arguments.
@@ -22,13 +25,14 @@ enum Reads {
     Command(Vec<Scalar>),
 }
 
-/// Stops the run before it begins where something does not hold on a host. It reads by a program of
-/// your own and writes nothing.
+/// Stops the run before it begins where something does not hold on a host. It looks at the host's facts,
+/// or reads by a program of your own, and writes nothing.
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
-    /// A script, or a command with its arguments; it only reads.
-    reads: Reads,
+    /// A script, or a command with its arguments; it only reads. Not needed where `that` is about facts
+    /// alone.
+    reads: Option<Reads>,
     /// What a script gets as `$1`, `$2` and so on; a command is its own arguments.
     #[serde(default)]
     args: Vec<Scalar>,
@@ -38,7 +42,7 @@ pub struct Args {
     /// How long it may take, from 1s to 1h; 60s if left out.
     #[schemars(extend("format" = DURATION_FORMAT))]
     timeout: Option<String>,
-    /// What must hold of `code` and `output`; that the code is 0, if left out.
+    /// What must hold of `code` and `output`, and of `facts` of the host; that the code is 0, if left out.
     that: Option<String>,
     /// Said where it does not hold.
     because: String,
@@ -51,8 +55,10 @@ pub struct Args {
 }
 
 pub struct HostAssert {
-    program: Program,
+    program: Option<Program>,
     limit: u64,
+    /// Whether `that` is about facts.
+    of_facts: bool,
     that: Condition,
     because: String,
     within: Duration,
@@ -60,7 +66,9 @@ pub struct HostAssert {
 }
 
 pub struct Seen {
-    ran: Result<Ran, String>,
+    /// What the program gave, if there is one, or why it was not run.
+    ran: Result<Option<Ran>, String>,
+    facts: Option<Arc<FactNames>>,
 }
 
 #[async_trait]
@@ -74,11 +82,28 @@ impl Action for HostAssert {
     fn new(args: Args) -> Result<Self, String> {
         let values = Values::new(args.args, args.env)?;
         let program = match args.reads {
-            Reads::Script(script) => Script::program(script, &values)?,
-            Reads::Command(words) => Command::program(words, &values)?,
+            Some(Reads::Script(script)) => Some(Script::program(script, &values)?),
+            Some(Reads::Command(words)) => Some(Command::program(words, &values)?),
+            None => None,
         };
-        let names = outputs();
-        let that = args.that.as_deref().unwrap_or("code == 0");
+        let mut names = outputs();
+        let facts = Type::Record(facts_record().clone());
+        names.0.push(("facts".to_owned(), facts));
+        let that = match (args.that.as_deref(), &program) {
+            (Some(that), _) => that,
+            (None, Some(_)) => "code == 0",
+            (None, None) => {
+                return Err(
+                    "give `that`, a condition on `facts` of the host, or `reads`, a program that looks"
+                        .to_owned(),
+                );
+            }
+        };
+        let that = Condition::parse(that, &names).map_err(|e| format!("`that`: {e}"))?;
+        let of_program = |name: &String| outputs().knows(name);
+        if program.is_none() && that.names().iter().any(of_program) {
+            return Err("`that` is about a program: give `reads` as well".to_owned());
+        }
         let within = duration("within", args.within.as_deref(), Duration::from_secs(60))?;
         if args.because.trim().is_empty() {
             return Err("`because` says what it means where it does not hold".to_owned());
@@ -86,7 +111,8 @@ impl Action for HostAssert {
         Ok(Self {
             program,
             limit: limit(args.timeout.as_deref())?,
-            that: Condition::parse(that, &names).map_err(|e| format!("`that`: {e}"))?,
+            of_facts: that.names().iter().any(|name| uses_facts(name)),
+            that,
             because: args.because,
             within,
             sensitive: args.sensitive || !values.secrets.is_empty(),
@@ -103,17 +129,22 @@ impl Action for HostAssert {
 
     async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
         let host = look.host(&place.target()?.name, place.identity).await?;
-        let ran = match place.untrusted {
-            Some(why) => Err(why.to_owned()),
-            None => Ok(look.program(&host, &self.program, self.limit).await?),
+        let ran = match (&self.program, place.untrusted) {
+            (None, _) => Ok(None),
+            (Some(_), Some(why)) => Err(why.to_owned()),
+            (Some(program), None) => Ok(Some(look.program(&host, program, self.limit).await?)),
         };
-        Ok(Seen { ran })
+        let facts = match self.of_facts {
+            true => Some(look.fact_names(&host).await?),
+            false => None,
+        };
+        Ok(Seen { ran, facts })
     }
 
     fn decide(&self, seen: &Seen, _: Place<'_>, prior: Prior<'_>) -> Decision<Self::Change> {
         let earlier = prior.changes_anything();
         let check = Decision::Check {
-            expects: format!("`{}` holds of {}", self.that.source(), title(&self.program)),
+            expects: format!("`{}` holds of {}", self.that.source(), self.subject()),
             except: Vec::new(),
         };
         match &seen.ran {
@@ -123,17 +154,23 @@ impl Action for HostAssert {
             },
             // It is looked at when its turn comes.
             Ok(_) if earlier => check,
-            Ok(ran) => match self.holds(ran) {
+            Ok(_) => match self.holds(seen) {
                 Ok(true) => Decision::NoChange {
                     why: "it is so".to_owned(),
                 },
                 Ok(false) => Decision::Refuse {
-                    why: format!("{} ({})", self.because, self.found(ran)),
+                    why: format!("{} ({})", self.because, self.words(seen)),
                     next: None,
                 },
                 Err(why) => Decision::Refuse {
                     why: format!("it cannot be told whether it is so: {why}"),
-                    next: Some("put `that` right".to_owned()),
+                    next: Some(
+                        match self.of_facts {
+                            true => "see what is known of the host: runbook inventory facts HOST",
+                            false => "put `that` right",
+                        }
+                        .to_owned(),
+                    ),
                 },
             },
         }
@@ -143,12 +180,21 @@ impl Action for HostAssert {
         match change {}
     }
 
+    fn notes(&self, seen: &Seen, decision: &Decision<Self::Change>) -> Vec<String> {
+        match (decision, &seen.facts) {
+            (Decision::Check { .. }, Some(facts)) => {
+                vec![format!("now {}", facts.said(&self.that.names()))]
+            }
+            _ => Vec::new(),
+        }
+    }
+
     fn verify(&self, seen: &Seen, _: Prior<'_>, _: &[Exception]) -> Settled {
         match &seen.ran {
             Err(why) => Settled::NotYet(why.clone()),
-            Ok(ran) => match self.holds(ran) {
+            Ok(_) => match self.holds(seen) {
                 Ok(true) => Settled::Yes,
-                Ok(false) => Settled::NotYet(format!("{} ({})", self.because, self.found(ran))),
+                Ok(false) => Settled::NotYet(format!("{} ({})", self.because, self.words(seen))),
                 Err(why) => Settled::NotYet(why),
             },
         }
@@ -156,7 +202,7 @@ impl Action for HostAssert {
 
     fn found(&self, seen: &Seen) -> Map<String, Value> {
         match &seen.ran {
-            Ok(ran) if !self.sensitive => ran.found(),
+            Ok(Some(ran)) if !self.sensitive => ran.found(),
             _ => Map::new(),
         }
     }
@@ -170,29 +216,16 @@ impl Action for HostAssert {
 }
 
 impl HostAssert {
-    fn holds(&self, ran: &Ran) -> Result<bool, String> {
-        let code = match ran.exit {
-            Exit::Code(code) => code,
-            Exit::Killed => return Err(format!("{} was killed", title(&self.program))),
-            Exit::Timeout => {
-                return Err(format!(
-                    "{} did not end within {} s",
-                    title(&self.program),
-                    self.limit
-                ));
-            }
+    fn holds(&self, seen: &Seen) -> Result<bool, String> {
+        let ran = match &seen.ran {
+            Ok(Some(ran)) => self.names(ran)?,
+            Ok(None) => Map::new(),
+            Err(why) => return Err(why.clone()),
         };
-        if ran.left_out > 0 {
-            return Err(format!(
-                "{} printed too much: {} bytes of it were left out",
-                title(&self.program),
-                ran.left_out
-            ));
-        }
-        // As later steps have it: nobody means the end of the last line.
-        let output = ran.output();
-        let output = output.trim_end_matches('\n');
-        let held = self.that.holds(&json!({"code": code, "output": output}));
+        let held = match &seen.facts {
+            Some(facts) => facts.holds(&self.that, ran),
+            None => self.that.holds(&Value::Object(ran)),
+        };
         // The reason may name a value.
         held.map_err(|why| match self.sensitive {
             true => format!("`{}` cannot be decided", self.that.source()),
@@ -200,9 +233,56 @@ impl HostAssert {
         })
     }
 
+    /// What the program gave, by the names that `that` has for it.
+    fn names(&self, ran: &Ran) -> Result<Map<String, Value>, String> {
+        let code = match ran.exit {
+            Exit::Code(code) => code,
+            Exit::Killed => return Err(format!("{} was killed", self.subject())),
+            Exit::Timeout => {
+                return Err(format!(
+                    "{} did not end within {} s",
+                    self.subject(),
+                    self.limit
+                ));
+            }
+        };
+        if ran.left_out > 0 {
+            return Err(format!(
+                "{} printed too much: {} bytes of it were left out",
+                self.subject(),
+                ran.left_out
+            ));
+        }
+        // As later steps have it: nobody means the end of the last line.
+        let output = ran.output();
+        let output = output.trim_end_matches('\n');
+        let mut names = Map::new();
+        names.insert("code".to_owned(), code.into());
+        names.insert("output".to_owned(), output.into());
+        Ok(names)
+    }
+
+    /// What it looks at, in a sentence.
+    fn subject(&self) -> String {
+        match &self.program {
+            Some(program) => title(program),
+            None => "the host".to_owned(),
+        }
+    }
+
     /// What was found, for a person.
-    fn found(&self, ran: &Ran) -> String {
-        format!("{}: {}", title(&self.program), ended(ran, self.sensitive))
+    fn words(&self, seen: &Seen) -> String {
+        let ran = match &seen.ran {
+            Ok(Some(ran)) => format!("{}: {}", self.subject(), ended(ran, self.sensitive)),
+            _ => String::new(),
+        };
+        let facts = seen.facts.as_ref();
+        let facts = facts.map_or(String::new(), |facts| facts.said(&self.that.names()));
+        match (ran.as_str(), facts.as_str()) {
+            ("", facts) => facts.to_owned(),
+            (ran, "") => ran.to_owned(),
+            (ran, facts) => format!("{ran}; {facts}"),
+        }
     }
 }
 

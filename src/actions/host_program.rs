@@ -317,6 +317,7 @@ impl<F: Form> Action for HostProgram<F> {
                     back: false,
                     blind: false,
                     put_back_after: self.put_back_after,
+                    restarts: None,
                 };
                 match (
                     decide_changes(programs, &seen.looked, earlier),

@@ -8,17 +8,25 @@ use crate::calico::{
     CalicoNode, EnvValue, Mesh, MeshNode, Reading, parse_links, parse_node_status,
 };
 use crate::fault::{API_SILENT, Fault};
-use crate::model::{FileRef, HostRef, Identity, ObjectRef, Program, Ran, owned_by};
-use crate::transport::{FileReading, OwnerNames, another_host};
+use crate::model::facts::Facts;
+use crate::model::{
+    DropIn, FileRef, HostRef, Identity, ObjectRef, Program, Ran, SettingRef, SettingState, owned_by,
+};
+use crate::runbook::FactNames;
+use crate::transport::{FileReading, OwnerNames, UnitReading, another_host};
 use futures::{StreamExt, stream};
 use objects::Kinds;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tokio::sync::{Mutex, OnceCell};
 use ulid::Ulid;
 
 /// How many hosts are read at a time.
 const HOSTS_AT_ONCE: usize = 32;
+
+/// What a host is and has, and the names by which runbooks know it.
+type FactsOfHost = (Arc<Facts>, Arc<FactNames>);
 
 /// One look.
 pub struct Look<'w> {
@@ -32,6 +40,8 @@ pub struct Look<'w> {
     silent: Option<Fault>,
     /// What hosts themselves say that they are.
     machine_ids: Mutex<BTreeMap<String, String>>,
+    /// What hosts are and have, as whoever read it may see it.
+    facts: Mutex<BTreeMap<(String, Identity), FactsOfHost>>,
 }
 
 impl<'w> Look<'w> {
@@ -53,6 +63,7 @@ impl<'w> Look<'w> {
             world,
             silent: None,
             machine_ids: Mutex::default(),
+            facts: Mutex::default(),
             nodes: OnceCell::new(),
             calico: OnceCell::new(),
             full_mesh: OnceCell::new(),
@@ -368,10 +379,52 @@ impl<'w> Look<'w> {
         Ok(id)
     }
 
+    /// What a host is and has.
+    pub async fn fact_names(&self, of: &HostRef) -> Result<Arc<FactNames>, Fault> {
+        Ok(self.facts_of(of).await?.1)
+    }
+
+    /// What a host is and has.
+    pub async fn facts(&self, of: &HostRef) -> Result<Arc<Facts>, Fault> {
+        Ok(self.facts_of(of).await?.0)
+    }
+
+    async fn facts_of(&self, of: &HostRef) -> Result<FactsOfHost, Fault> {
+        let mut known = self.facts.lock().await;
+        let key = (of.node.clone(), of.identity.clone());
+        if let Some(facts) = known.get(&key) {
+            return Ok(facts.clone());
+        }
+        let host = self.world.inventory.destination(&of.node);
+        let facts = self.world.hosts.facts(&host, of).await?;
+        let names = Arc::new(FactNames::new(&facts));
+        let facts = (Arc::new(facts), names);
+        known.insert(key, facts.clone());
+        Ok(facts)
+    }
+
     /// A file of a host, with its content.
     pub async fn file(&self, file: &FileRef, owner: &OwnerNames) -> Result<FileReading, Fault> {
         let host = self.world.inventory.destination(&file.host.node);
         self.world.hosts.read_file(&host, file, owner).await
+    }
+
+    /// How a setting of a host stands.
+    pub async fn setting(&self, of: &SettingRef) -> Result<SettingState, Fault> {
+        let host = self.world.inventory.destination(&of.host.node);
+        self.world.hosts.read_setting(&host, of).await
+    }
+
+    /// The files in folders of a host that are read one after another.
+    pub async fn drop_ins(&self, of: &HostRef, folders: &[&str]) -> Result<Vec<DropIn>, Fault> {
+        let host = self.world.inventory.destination(&of.node);
+        self.world.hosts.read_drop_ins(&host, of, folders).await
+    }
+
+    /// A unit of a host's systemd.
+    pub async fn unit(&self, of: &HostRef, name: &str) -> Result<UnitReading, Fault> {
+        let host = self.world.inventory.destination(&of.node);
+        self.world.hosts.read_unit(&host, of, name).await
     }
 
     /// What a program that only reads gives, for at most `limit` seconds.

@@ -4,11 +4,21 @@ mod calico_autodetection;
 mod calico_mesh;
 mod calico_node_address;
 mod calico_node_restart;
+mod file_change;
+mod file_lines;
 mod host_assert;
 mod host_command;
+mod host_conntrack;
 mod host_file;
+mod host_fstab;
+mod host_line;
+mod host_module;
 mod host_program;
 mod host_script;
+mod host_service;
+mod host_swap;
+mod host_sysctl;
+mod host_template;
 mod kube_apply;
 mod kube_assert;
 mod kube_cordon;
@@ -18,6 +28,7 @@ mod kube_keepers;
 mod kube_node_metadata;
 mod kube_object;
 mod kube_patch;
+mod kube_proxy_conntrack;
 mod kube_rollout;
 mod kube_state;
 mod kube_wait;
@@ -25,19 +36,24 @@ mod line_difference;
 mod look;
 mod rights;
 mod served;
+#[cfg(test)]
+mod told;
+mod unit_restart;
 mod world;
 
 pub use kube_object::Of;
 pub use look::Look;
 pub use rights::{Need, Needs, Purpose, is_any};
 pub use served::{Served, all_built_in, built_in};
+pub use unit_restart::start_anew;
 pub use world::World;
 
 use crate::fault::{Fault, nearest};
 use crate::model::{
-    Blobs, Detail, Effect, Exception, Identity, Prior, Scope, Settled, Target, UndoClass, Verdict,
+    Blobs, Detail, Effect, Exception, Identity, Prior, Scope, SettingRef, SettingState, Settled,
+    Target, UndoClass, Verdict,
 };
-use crate::runbook::{Kind, Kinds, Record, StepScope, parse_duration};
+use crate::runbook::{Kind, Kinds, Record, Rendering, StepScope, parse_duration};
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -138,6 +154,9 @@ pub enum Decision<C> {
     Late {
         why: String,
     },
+    /// What it comes to is known, and the notes say it; what is there before it is seen only after an earlier
+    /// step. It is decided when its turn comes, and needs no leave.
+    Foreseen,
     Refuse {
         why: String,
         next: Option<String>,
@@ -157,6 +176,54 @@ pub struct Compiled {
     pub heals: Option<String>,
 }
 
+impl Compiled {
+    /// Nothing yet.
+    fn nothing() -> Self {
+        Self {
+            effects: Vec::new(),
+            blobs: Blobs::default(),
+            details: Vec::new(),
+            follows: Vec::new(),
+            undo: UndoClass::Exact,
+            predicted: None,
+            heals: None,
+        }
+    }
+
+    /// A setting of a host is put into another state.
+    fn put(&mut self, setting: SettingRef, before: SettingState, after: SettingState) {
+        self.details.push(Detail {
+            subject: setting.to_string(),
+            before: Some(before.to_string()),
+            after: Some(after.to_string()),
+            ..Detail::default()
+        });
+        self.effects.push(Effect::PutSetting {
+            setting,
+            before,
+            after,
+        });
+    }
+
+    /// What is done besides; all of it can be taken back as well as the worst of it.
+    fn and(mut self, more: Self) -> Self {
+        self.effects.extend(more.effects);
+        self.blobs.extend(more.blobs);
+        self.details.extend(more.details);
+        self.follows.extend(more.follows);
+        self.undo = match (self.undo, more.undo) {
+            (UndoClass::Exact, other) | (other, UndoClass::Exact) => other,
+            (none @ UndoClass::None { .. }, _) | (_, none @ UndoClass::None { .. }) => none,
+            (UndoClass::BestEffort { lost }, UndoClass::BestEffort { lost: more }) => {
+                UndoClass::BestEffort {
+                    lost: format!("{lost}; {more}"),
+                }
+            }
+        };
+        self
+    }
+}
+
 /// A kind of step. Reading (`observe`) and deciding are apart, so that what is decided can be
 /// tested without a host, and nothing in here can write: only the engine carries effects out.
 #[async_trait]
@@ -165,6 +232,10 @@ pub trait Action: Sized + Send + Sync {
     const USES: &'static str;
     /// Arguments that are literal: scripts, in which no template may stand.
     const LITERAL: &'static [&'static str] = &[];
+    /// Arguments that name earlier steps; what they become is whether these change something.
+    const CHANGES: &'static [&'static str] = &[];
+    /// Whether `source` names a file beside the runbook, whose text it gets as `template`, rendered.
+    const BESIDE: bool = false;
     /// What authors read about the kind, where several share their arguments' type.
     const ABOUT: Option<&'static str> = None;
     /// Their description, and that of each of them, is the reference that authors read.
@@ -327,6 +398,7 @@ fn verdict<A: Action>(action: &A, decision: Decision<A::Change>, blobs: &mut Blo
             why,
             otherwise: Some(Box::new(Verdict::Late)),
         },
+        Decision::Foreseen => Verdict::Late,
         Decision::Change(change) => {
             let compiled = action.compile(change);
             blobs.extend(compiled.blobs);
@@ -350,12 +422,12 @@ fn make<A: Action + 'static>(args: Value) -> Result<Box<dyn Step>, String> {
     Ok(Box::new(A::new(args)?))
 }
 
-/// A kind: what it is called, how a step of it is made, which of its arguments are literal, and what the
+/// A kind: what it is called, how a step of it is made, how its arguments are rendered, and what the
 /// language knows of it.
 struct Entry {
     uses: &'static str,
     make: Maker,
-    literal: &'static [&'static str],
+    rendering: Rendering,
     needs: fn(&Value) -> Needs,
     kind: fn() -> Kind,
 }
@@ -368,14 +440,23 @@ const KINDS: &[Entry] = &[
     at_target::<calico_node_restart::NodeRestart>(),
     at_target::<host_assert::HostAssert>(),
     at_target::<host_command::HostCommand>(),
+    at_target::<host_conntrack::HostConntrack>(),
     at_target::<host_file::HostFile>(),
+    at_target::<host_fstab::HostFstab>(),
+    at_target::<host_line::HostLine>(),
+    at_target::<host_module::HostModule>(),
     at_target::<host_script::HostScript>(),
+    at_target::<host_service::HostService>(),
+    at_target::<host_swap::HostSwap>(),
+    at_target::<host_sysctl::HostSysctl>(),
+    at_target::<host_template::HostTemplate>(),
     entry::<kube_apply::Apply>(),
     entry::<kube_assert::KubeAssert>(),
     at_target::<kube_cordon::Cordon>(),
     entry::<kube_delete::Delete>(),
     at_target::<kube_node_metadata::NodeMetadata>(),
     entry::<kube_patch::Patch>(),
+    at_target::<kube_proxy_conntrack::ProxyConntrack>(),
     entry::<kube_rollout::Rollout>(),
     entry::<kube_wait::Wait>(),
 ];
@@ -384,7 +465,10 @@ const fn entry<A: Action + 'static>() -> Entry {
     Entry {
         uses: A::USES,
         make: make::<A>,
-        literal: A::LITERAL,
+        rendering: Rendering {
+            literal: A::LITERAL,
+            beside: A::BESIDE,
+        },
         needs: A::needs,
         kind: kind::<A>,
     }
@@ -422,6 +506,8 @@ fn kind<A: Action + 'static>() -> Kind {
         schema,
         outputs: A::outputs(),
         literal: A::LITERAL,
+        changes: A::CHANGES,
+        beside: A::BESIDE,
         scope: None,
         lost: A::lost,
         check: |with| make::<A>(with.clone()).map(|_| ()),
@@ -433,10 +519,10 @@ pub fn kinds() -> Kinds {
     Kinds(KINDS.iter().map(|entry| (entry.kind)()).collect())
 }
 
-/// The arguments of a kind that are literal.
-pub fn literal(uses: &str) -> &'static [&'static str] {
+/// How the arguments of a kind are rendered.
+pub fn rendering(uses: &str) -> Rendering {
     let kind = KINDS.iter().find(|kind| kind.uses == uses);
-    kind.map_or(&[], |kind| kind.literal)
+    kind.map_or_else(Rendering::default, |kind| kind.rendering)
 }
 
 /// Whether a step changes nothing, neither on a host nor in the cluster. Of what is no kind, such as a

@@ -27,6 +27,11 @@ impl World {
                 let reading = self.hosts.read_file(&host, file, &as_it_is).await?;
                 Ok(Now::File(reading.now))
             }
+            Effect::PutSetting { setting, .. } => {
+                let host = self.inventory.destination(&setting.host.node);
+                let now = self.hosts.read_setting(&host, setting).await?;
+                Ok(Now::Setting(now))
+            }
             Effect::RunProgram { programs } => {
                 let Programs {
                     host: of,
@@ -65,6 +70,11 @@ impl World {
                 let host = self.inventory.destination(&file.host.node);
                 Ok(Now::File(self.hosts.find_file(&host, file, key).await?))
             }
+            Effect::PutSetting { setting, .. } => {
+                let host = self.inventory.destination(&setting.host.node);
+                let found = self.hosts.find_setting(&host, setting, key).await?;
+                Ok(Now::Setting(found))
+            }
             Effect::RunProgram { programs } => {
                 let host = self.inventory.destination(&programs.host.node);
                 let found = self.hosts.find_program(&host, programs, key).await?;
@@ -90,6 +100,11 @@ impl World {
                 let put = self.hosts.put_file(&host, permit, content, key, who);
                 (put.await, Vec::new())
             }
+            Effect::PutSetting { setting, .. } => {
+                let host = self.inventory.destination(&setting.host.node);
+                let put = self.hosts.put_setting(&host, permit, key, who);
+                (put.await, Vec::new())
+            }
             Effect::RunProgram { programs } => {
                 let host = self.inventory.destination(&programs.host.node);
                 self.hosts.run_program(&host, permit, key, who).await
@@ -97,7 +112,7 @@ impl World {
             Effect::SetFields { .. } | Effect::ReplacePod { .. } | Effect::PutObject { .. } => {
                 let object = match now {
                     Some(Now::Object(object)) => object.as_ref(),
-                    Some(Now::File(_) | Now::Program(_)) | None => None,
+                    Some(Now::File(_) | Now::Setting(_) | Now::Program(_)) | None => None,
                 };
                 (self.cluster.perform(permit, object).await, Vec::new())
             }

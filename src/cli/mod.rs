@@ -9,6 +9,7 @@ mod confirm;
 mod exit;
 mod help;
 mod history;
+mod inventory;
 mod list;
 mod new;
 mod plan;
@@ -111,6 +112,8 @@ enum Command {
     Resume(resume::Resume),
     /// List the runs; show, export, import or remove them
     History(history::History),
+    /// Look at the hosts of the inventory
+    Inventory(inventory::InventoryCommand),
 }
 
 /// Parses the command line, does what it says, and gives the exit code.
@@ -167,6 +170,7 @@ async fn run(cli: Cli) -> Result<Exit, Fault> {
         Command::Undo(command) => command.run(&cli.global).await,
         Command::Resume(command) => command.run(&cli.global).await,
         Command::History(command) => command.run(&cli.global),
+        Command::Inventory(command) => command.run(&cli.global).await,
     }
 }
 
@@ -192,23 +196,25 @@ impl Global {
     /// What hosts and cluster are reached with. Nothing is asked of them yet.
     async fn world(&self) -> Result<World, Fault> {
         let inventory = self.inventory()?;
-        let config = self
-            .ssh_config
-            .clone()
-            .or_else(|| inventory.ssh_config().map(Path::to_owned));
         Ok(World {
             cluster: Cluster::connect(&ClusterOptions {
                 kubeconfig: self.kubeconfig.clone(),
                 context: self.context.clone(),
             })
             .await?,
-            hosts: Hosts::new(SshOptions {
-                config,
-                accept_new: self.accept_new,
-                password: self.password()?,
-            }),
+            hosts: self.hosts(&inventory)?,
             inventory,
         })
+    }
+
+    /// What hosts are reached with.
+    fn hosts(&self, inventory: &Inventory) -> Result<Hosts, Fault> {
+        let own = self.ssh_config.clone();
+        Ok(Hosts::new(SshOptions {
+            config: own.or_else(|| inventory.ssh_config().map(Path::to_owned)),
+            accept_new: self.accept_new,
+            password: self.password()?,
+        }))
     }
 
     /// Where the password for becoming another user comes from: a file, or whoever sits here.

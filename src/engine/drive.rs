@@ -154,6 +154,7 @@ async fn drive(
                     Effect::PutFile { after, .. } => after.content(),
                     Effect::SetFields { .. }
                     | Effect::ReplacePod { .. }
+                    | Effect::PutSetting { .. }
                     | Effect::RunProgram { .. }
                     | Effect::PutObject { .. } => None,
                 };
@@ -449,7 +450,9 @@ async fn settle(
     let read = async || {
         match effect {
             // It was looked at again under the same lock under which it was done.
-            Effect::PutFile { .. } | Effect::RunProgram { .. } => Ok(Settled::Yes),
+            Effect::PutFile { .. } | Effect::PutSetting { .. } | Effect::RunProgram { .. } => {
+                Ok(Settled::Yes)
+            }
             Effect::ReplacePod { pod, owner, node } => {
                 let namespace = pod.namespace.as_deref().unwrap_or("default");
                 let pods = world.cluster.pods_on(namespace, node).await?;

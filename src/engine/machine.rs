@@ -313,9 +313,9 @@ impl Machine {
                 // It was found under the host's lock, after which that attempt cannot begin any more.
                 Ok(Standing::Before) if self.may_begin_anew(&fault) => {
                     // A program may have done some of it.
-                    let whole = self
-                        .current_effect()
-                        .is_some_and(|effect| matches!(effect, Effect::PutFile { .. }));
+                    let whole = self.current_effect().is_some_and(|effect| {
+                        matches!(effect, Effect::PutFile { .. } | Effect::PutSetting { .. })
+                    });
                     if whole {
                         self.outcome(Outcome::NotDone { fault }, records);
                     } else {

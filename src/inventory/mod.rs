@@ -157,6 +157,19 @@ impl Inventory {
         })
     }
 
+    /// How a host is reached by its own name, or by that of the node that runs there. Without an inventory,
+    /// any name may be one.
+    pub fn named(&self, name: &str) -> Result<Destination, Fault> {
+        let node = match self.hosts.get(name) {
+            Some(host) => host.node.as_deref().unwrap_or(name),
+            None => name,
+        };
+        if self.knows_node(node).is_err() {
+            self.knows(name)?;
+        }
+        Ok(self.destination(node))
+    }
+
     /// How the host of a node is reached. A node that is not in the inventory is reached by its own
     /// name, as OpenSSH's configuration resolves it.
     pub fn destination(&self, node: &str) -> Destination {
@@ -256,6 +269,19 @@ mod tests {
         let next = "did you mean `db02`? its hosts are db01, db02";
         assert_eq!(fault.next.as_deref(), Some(next));
         assert_eq!(Inventory::default().knows("anything"), Ok(()));
+    }
+
+    #[test]
+    fn a_host_is_named_by_its_own_name_or_its_nodes() {
+        let inventory = parse(
+            "apiVersion: runbook.inventory/v1\nhosts: {a: {address: 10.0.0.1, node: node-a}, b: }\n",
+        )
+        .unwrap();
+        for (name, address) in [("a", "10.0.0.1"), ("node-a", "10.0.0.1"), ("b", "b")] {
+            assert_eq!(inventory.named(name).unwrap().address, address, "{name}");
+        }
+        assert_eq!(inventory.named("c").unwrap_err().code, "unknown_host");
+        assert_eq!(Inventory::default().named("c").unwrap().address, "c");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::fields::{FieldChange, FieldPath, Segment, with_changes};
 use super::file::{FileNow, FileRef, FileState, HostRef};
 use super::object::{bare, differing, restorable, tells_only_which};
 use super::program::{ProgramNow, Programs};
+use super::setting::{SettingRef, SettingState};
 use crate::fault::Fault;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -122,6 +123,12 @@ pub enum Effect {
         before: FileState,
         after: FileState,
     },
+    /// A setting of a host is put into another state, where it is still in the one it was in.
+    PutSetting {
+        setting: SettingRef,
+        before: SettingState,
+        after: SettingState,
+    },
     /// A program of the runbook's author is run on a host, once.
     RunProgram { programs: Box<Programs> },
     /// An object is made or deleted: one of its sides is there, and the other is not.
@@ -171,6 +178,7 @@ impl Propagation {
 pub enum Subject<'e> {
     Object(&'e ObjectRef),
     File(&'e FileRef),
+    Setting(&'e SettingRef),
     Program(&'e Programs),
 }
 
@@ -179,6 +187,7 @@ impl fmt::Display for Subject<'_> {
         match self {
             Self::Object(object) => object.fmt(f),
             Self::File(file) => file.fmt(f),
+            Self::Setting(setting) => setting.fmt(f),
             Self::Program(programs) => programs.fmt(f),
         }
     }
@@ -190,6 +199,7 @@ pub enum Now {
     /// `None`: there is no such object.
     Object(Option<Value>),
     File(FileNow),
+    Setting(SettingState),
     Program(ProgramNow),
 }
 
@@ -224,6 +234,7 @@ impl Effect {
             Self::SetFields { object, .. } => Subject::Object(object),
             Self::ReplacePod { pod, .. } => Subject::Object(pod),
             Self::PutFile { file, .. } => Subject::File(file),
+            Self::PutSetting { setting, .. } => Subject::Setting(setting),
             Self::RunProgram { programs } => Subject::Program(programs),
             Self::PutObject { object, .. } => Subject::Object(object),
         }
@@ -234,6 +245,7 @@ impl Effect {
     pub fn on_host(&self) -> Option<&HostRef> {
         match self {
             Self::PutFile { file, .. } => Some(&file.host),
+            Self::PutSetting { setting, .. } => Some(&setting.host),
             Self::RunProgram { programs } => Some(&programs.host),
             Self::SetFields { .. } | Self::ReplacePod { .. } | Self::PutObject { .. } => None,
         }
@@ -259,6 +271,7 @@ impl Effect {
             Self::SetFields { .. }
             | Self::ReplacePod { .. }
             | Self::PutFile { .. }
+            | Self::PutSetting { .. }
             | Self::PutObject { .. } => true,
         }
     }
@@ -275,7 +288,7 @@ impl Effect {
                 ..
             } => Some((object, "create")),
             Self::PutObject { object, .. } => Some((object, "delete")),
-            Self::PutFile { .. } | Self::RunProgram { .. } => None,
+            Self::PutFile { .. } | Self::PutSetting { .. } | Self::RunProgram { .. } => None,
         }
     }
 
@@ -304,6 +317,7 @@ impl Effect {
             Self::PutFile { before, after, .. } => (before.content(), after.content()),
             Self::SetFields { .. }
             | Self::ReplacePod { .. }
+            | Self::PutSetting { .. }
             | Self::RunProgram { .. }
             | Self::PutObject { .. } => (None, None),
         };
@@ -325,6 +339,15 @@ impl Effect {
                 after,
             } => Some(Self::PutFile {
                 file: file.clone(),
+                before: after.clone(),
+                after: before.clone(),
+            }),
+            Self::PutSetting {
+                setting,
+                before,
+                after,
+            } => Some(Self::PutSetting {
+                setting: setting.clone(),
                 before: after.clone(),
                 after: before.clone(),
             }),
@@ -374,6 +397,13 @@ impl Effect {
                     after: after.clone(),
                 })
             }
+            (Self::PutSetting { setting, after, .. }, Now::Setting(now)) => {
+                Some(Self::PutSetting {
+                    setting: setting.clone(),
+                    before: now.clone(),
+                    after: after.clone(),
+                })
+            }
             // One that was made by others is not made again over theirs.
             (
                 Self::PutObject {
@@ -415,6 +445,9 @@ impl Effect {
                 if now == *before =>
             {
                 Now::File(FileNow::Is(after.clone()))
+            }
+            (Self::PutSetting { before, after, .. }, Now::Setting(now)) if now == *before => {
+                Now::Setting(after.clone())
             }
             (
                 Self::PutObject {
@@ -483,6 +516,7 @@ impl Effect {
             }
             Self::ReplacePod { .. }
             | Self::PutFile { .. }
+            | Self::PutSetting { .. }
             | Self::RunProgram { .. }
             | Self::PutObject { .. } => false,
         }
@@ -498,6 +532,17 @@ impl Effect {
                     now: format!("it is {now}"),
                 },
             },
+            (Self::PutSetting { before, after, .. }, Now::Setting(now)) => {
+                if now == after || now.is_more_than(after) {
+                    Standing::After
+                } else if now == before {
+                    Standing::Before
+                } else {
+                    Standing::Other {
+                        now: format!("it is {now}"),
+                    }
+                }
+            }
             (Self::RunProgram { programs }, Now::Program(now)) => match now {
                 ProgramNow::Begun => Standing::Before,
                 ProgramNow::Is { done } if *done != programs.back => Standing::After,
@@ -512,7 +557,7 @@ impl Effect {
             (_, Now::File(now)) => Standing::Other {
                 now: now.to_string(),
             },
-            (_, Now::Program(_)) => Standing::Other {
+            (_, Now::Program(_) | Now::Setting(_)) => Standing::Other {
                 now: "something else was read".to_owned(),
             },
         }
@@ -563,9 +608,11 @@ impl Effect {
                     }
                 }
             }
-            (Self::PutFile { .. } | Self::RunProgram { .. }, _) => Standing::Other {
-                now: format!("{} was not read", self.subject()),
-            },
+            (Self::PutFile { .. } | Self::PutSetting { .. } | Self::RunProgram { .. }, _) => {
+                Standing::Other {
+                    now: format!("{} was not read", self.subject()),
+                }
+            }
             (
                 Self::PutObject {
                     object,

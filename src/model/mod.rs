@@ -3,7 +3,9 @@
 mod blob;
 mod claim;
 mod difference;
+mod drop_in;
 mod effect;
+pub mod facts;
 mod fields;
 mod file;
 mod identity;
@@ -13,10 +15,13 @@ mod plan;
 mod program;
 mod rollout;
 mod secret;
+mod setting;
+mod sysctl;
 
 pub use blob::{Blobs, Digest};
 pub use claim::{CLAIM, Holder, LEASE_SECONDS, LEASES, Lease, lease_name, micro};
 pub use difference::difference;
+pub use drop_in::{DropIn, in_order, is_after};
 pub use effect::{Effect, Now, ObjectRef, Propagation, Settled, Standing, Subject};
 pub(crate) use effect::{gone, is_ready, owned_by, succeeded, value_text};
 pub use fields::{FieldChange, FieldPath, PatchError, Segment, json_patch, with_changes};
@@ -28,7 +33,9 @@ pub use plan::{
     Actor, ClusterId, Detail, Exception, OnFailure, Plan, PlanKind, PlannedStep, Prior, Retry,
     Risk, UndoClass, Verdict,
 };
-pub use program::{Exit, Program, ProgramNow, Programs, Ran};
+pub use program::{Exit, Program, ProgramNow, Programs, Ran, Restarts};
 pub(crate) use program::{indented, shell_quote, shell_word};
 pub(crate) use rollout::{all_replaced, rolled_out, seen_by_controller, stands_still};
 pub use secret::{Secret, Secrets};
+pub use setting::{Setting, SettingRef, SettingState, sysctl_path};
+pub use sysctl::{SysctlLine, same_sysctl, with_value};

@@ -127,6 +127,18 @@ pub struct Programs {
     /// Seconds after which the host runs `undo` by itself, unless it was reached again by then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub put_back_after: Option<u64>,
+    /// It starts a unit anew. That is not taken back: the unit is started once more after all that it
+    /// reads was put back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restarts: Option<Restarts>,
+}
+
+/// A unit of systemd that is started anew.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Restarts {
+    pub unit: String,
+    /// It did not run well before.
+    pub failing: bool,
 }
 
 impl Programs {
@@ -202,6 +214,7 @@ impl Programs {
             back: false,
             blind: false,
             put_back_after: None,
+            restarts: None,
         }
     }
 }

@@ -184,7 +184,7 @@ fn check_steps(runbook: &Runbook, params: &Map<String, Value>) -> Result<(), Fau
         }
         let wrong = |e| Fault::input("step_wrong", format!("step `{}`: {e}", text.id));
         // What names an item or an earlier step is known later.
-        let known = Known::of(&context, &scope, earlier);
+        let known = Known::of(&context, &scope, earlier, None);
         if let Ok(Resolved::Is(with)) = known.render(&text.uses, &text.with) {
             step(&text.uses, &with).map_err(wrong)?;
         }
@@ -195,7 +195,9 @@ fn check_steps(runbook: &Runbook, params: &Map<String, Value>) -> Result<(), Fau
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::PlannedStep;
     use crate::plan::test_runbook::runbook;
+    use crate::runbook::{Beside, read_beside};
 
     #[test]
     fn wrong_steps_are_found_before_anything_is_asked() {
@@ -217,5 +219,52 @@ mod tests {
             "  - {id: a, uses: host.script, with: {reads: x}}\n  - {id: b, uses: host.file, with: {path: '{{ steps.a.output }}', content: x}}\n",
         );
         assert!(check_steps(&runbook, &Map::new()).is_ok());
+    }
+
+    #[test]
+    fn a_template_beside_a_runbook_is_part_of_the_digest_and_rendered_with_its_vars() {
+        let made = |template: &str| {
+            let text = "apiVersion: runbook/v1\nname: x\nsummary: x\nrisk: low\ntargets: nodes\n\
+                        params:\n  who: {type: string, default: me}\nsteps:\n  \
+                        - {id: a, uses: host.script, with: {reads: x}}\n  \
+                        - {id: b, uses: host.template, with: {path: /x, source: x.hbs, vars: {n: '{{ params.who }}'}}}\n";
+            let beside = Beside::texts([("x.hbs".to_owned(), template.to_owned())]);
+            read_beside(text, "x", &crate::actions::kinds(), beside).unwrap()
+        };
+        assert_eq!(digest_of(&made("a")), digest_of(&made("a")));
+        assert_ne!(digest_of(&made("a")), digest_of(&made("b")));
+        let rendered = |template: &str| {
+            let runbook = made(template);
+            let step = &runbook.steps[1];
+            let params = json!({"who": "{{ me }}\n"});
+            let context = Context {
+                runbook: &runbook,
+                prefix: None,
+                title: String::new(),
+                params: params.as_object().unwrap().clone(),
+                item: None,
+            };
+            let earlier = [PlannedStep::new(
+                runbook.steps[0].id.clone(),
+                Scope::Target(Target::node("n", "u")),
+                "",
+                "",
+                Verdict::Late,
+            )];
+            let earlier = Earlier {
+                planned: &earlier,
+                done: &[],
+                ended: &[],
+            };
+            let at = Scope::Target(Target::node("n", "u"));
+            let known = Known::of(&context, &at, earlier, None);
+            known.render(&step.uses, &step.with).unwrap()
+        };
+        let Resolved::Is(with) = rendered("{{ vars.n }}at {{ target.node }}\n") else {
+            panic!()
+        };
+        assert_eq!(with["template"], "{{ me }}\nat n\n");
+        let late = rendered("{{ steps.a.output }}");
+        assert!(matches!(late, Resolved::Later(_)), "{late:?}");
     }
 }

@@ -2,11 +2,11 @@
 
 use super::order::entries;
 use super::step::Planner;
-use crate::actions::{Look, World};
-use crate::fault::{Class, Fault};
+use crate::actions::{Look, World, needs};
+use crate::fault::{API_SILENT, Class, Fault};
 use crate::journal::StepResult;
 use crate::model::{Blobs, Effect, Plan, PlannedStep, Scope, StepId, Verdict};
-use crate::runbook::Runbook;
+use crate::runbook::{INCLUDE, Runbook};
 
 /// The last word on each step that has ended.
 type Ended = [(StepId, Scope, StepResult)];
@@ -25,7 +25,11 @@ pub async fn decide_now(
     if let Scope::Target(target) = &late.scope
         && target.uid().is_none()
     {
-        same_host(&look, plan, &target.name).await?;
+        match same_host(&look, plan, &target.name).await {
+            // What needs nothing of the cluster does not wait for it either.
+            Err(fault) if fault.code == API_SILENT && is_of_hosts(late) => {}
+            same => same?,
+        }
     }
     let mut planner = Planner {
         done: plan.steps.get(..at).unwrap_or_default(),
@@ -72,6 +76,11 @@ pub async fn decide_now(
         true => Err(gone()),
         false => Ok((steps, blobs)),
     }
+}
+
+/// Whether a step needs hosts and nothing else.
+fn is_of_hosts(step: &PlannedStep) -> bool {
+    step.uses != INCLUDE && needs(&step.uses, &step.with).all.is_empty()
 }
 
 /// Holds that the host on which something was done is that of the node, now that the cluster says which

@@ -2,7 +2,7 @@
 //! where it may give anything, and becomes each of its values where these are known.
 
 use super::names::is_within;
-use crate::runbook::{ParamType, Runbook, Step, names_in_templates, render_arguments};
+use crate::runbook::{ParamType, Rendering, Runbook, Step, names_in_templates, render_arguments};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -146,7 +146,9 @@ fn fill(value: &Value, names: &Value) -> Value {
         {
             text.clone()
         }
-        text => render_arguments(&[], text, names).unwrap_or_else(|_| text.clone()),
+        text => {
+            render_arguments(Rendering::default(), text, names).unwrap_or_else(|_| text.clone())
+        }
     }
 }
 

@@ -1,12 +1,15 @@
 //! What the names in a step's templates and conditions stand for: parameters, the target, the item,
 //! and what earlier steps do and find. What is not known yet is never guessed.
 
-use crate::actions::literal;
+use crate::actions::rendering;
 use crate::fault::Fault;
 use crate::journal::StepResult;
 use crate::model::{PlannedStep, Prior, Scope, StepId, Verdict};
-use crate::runbook::{Condition, Runbook, Step, names_in_templates, render_arguments};
+use crate::runbook::{
+    Absent, Condition, FactNames, Runbook, Step, names_in_templates, render_arguments, uses_facts,
+};
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 
 /// The runbook in which a step stands, with what its names stand for.
 #[derive(Debug, Clone)]
@@ -94,9 +97,19 @@ impl<T> Resolved<T> {
     }
 }
 
+/// The facts of a step's host as they are now, where it uses any.
+#[derive(Debug, Clone)]
+pub struct HostFacts {
+    pub facts: Arc<FactNames>,
+    /// The earlier step that may change them before its turn comes.
+    pub first: Option<StepId>,
+}
+
 /// What the names of one step stand for.
 pub struct Known {
     names: Value,
+    /// The facts of its host, where an earlier step may change them first.
+    now: Option<Arc<FactNames>>,
     /// Names without a value yet, in dotted form, and why.
     missing: Vec<(String, Missing)>,
 }
@@ -105,21 +118,62 @@ pub struct Known {
 enum Missing {
     Later(String),
     Never(String),
+    /// There is no such thing, and `has` says so.
+    Absent(String),
 }
 
 impl Missing {
     fn resolved<T>(self) -> Resolved<T> {
         match self {
             Self::Later(why) => Resolved::Later(why),
-            Self::Never(why) => Resolved::Never(why),
+            Self::Never(why) | Self::Absent(why) => Resolved::Never(why),
+        }
+    }
+
+    fn of(absent: &Absent) -> Self {
+        match absent.applies {
+            true => Self::Never(absent.words()),
+            false => Self::Absent(format!(
+                "{}: let `has({})` stand before it",
+                absent.words(),
+                absent.name
+            )),
         }
     }
 }
 
 impl Known {
-    pub fn of(context: &Context<'_>, scope: &Scope, earlier: Earlier<'_>) -> Self {
+    pub fn of(
+        context: &Context<'_>,
+        scope: &Scope,
+        earlier: Earlier<'_>,
+        facts: Option<HostFacts>,
+    ) -> Self {
         let mut names = context.names(scope);
         let mut missing = Vec::new();
+        let now = match facts {
+            None => {
+                let why = "it rests on facts of its host, which were not read".to_owned();
+                missing.push(("facts".to_owned(), Missing::Later(why)));
+                None
+            }
+            Some(HostFacts { facts, first: None }) => {
+                names.insert("facts".to_owned(), facts.value().clone());
+                for absent in facts.absent() {
+                    missing.push((absent.name.clone(), Missing::of(absent)));
+                }
+                None
+            }
+            Some(HostFacts {
+                facts,
+                first: Some(first),
+            }) => {
+                let why =
+                    format!("it rests on facts of its host, which `{first}` may change first");
+                missing.push(("facts".to_owned(), Missing::Later(why)));
+                Some(facts)
+            }
+        };
         let mut steps = Map::new();
         for step in &context.runbook.steps {
             let id = context.id(&step.id);
@@ -143,6 +197,7 @@ impl Known {
         names.insert("steps".to_owned(), Value::Object(steps));
         Self {
             names: Value::Object(names),
+            now,
             missing,
         }
     }
@@ -150,9 +205,23 @@ impl Known {
     /// Arguments with their templates rendered.
     pub fn render(&self, uses: &str, with: &Value) -> Result<Resolved<Value>, String> {
         let used = names_in_templates(with);
-        match render_arguments(literal(uses), with, &self.names) {
+        match render_arguments(rendering(uses), with, &self.names) {
             Ok(value) => Ok(Resolved::Is(value)),
-            Err(e) => self.resolve(&used).ok_or_else(|| e.to_string()),
+            Err(e) => self
+                .resolve(&used)
+                .map(|resolved| self.with_now(resolved, &used))
+                .ok_or_else(|| e.to_string()),
+        }
+    }
+
+    /// What waits for facts, with what they are now.
+    fn with_now<T>(&self, resolved: Resolved<T>, used: &[String]) -> Resolved<T> {
+        match (&self.now, resolved) {
+            (Some(now), Resolved::Later(why)) => match now.said(used).as_str() {
+                "" => Resolved::Later(why),
+                said => Resolved::Later(format!("{why} (now {said})")),
+            },
+            (_, resolved) => resolved,
         }
     }
 
@@ -168,13 +237,35 @@ impl Known {
             let lacking = self.missing.iter().find(|(of, _)| is_within(of, name));
             lacking.map(|(_, missing)| missing.clone())
         });
-        if let Some(missing) = lacks {
-            return Ok(missing.resolved());
-        }
-        match condition.holds(&self.names) {
-            Ok(holds) => Ok(Resolved::Is(holds)),
-            Err(e) => self.resolve(&used).ok_or(e),
-        }
+        // `has` would say no of what is only not known.
+        let asked = condition.tested().into_iter().find_map(|name| {
+            let lacking = self.missing.iter().find(|(of, missing)| {
+                uses_facts(of) && is_within(&name, of) && !matches!(missing, Missing::Absent(_))
+            });
+            lacking.map(|(_, missing)| missing.clone())
+        });
+        let resolved = match (lacks.or(asked), condition.holds(&self.names)) {
+            (Some(missing), _) => missing.resolved(),
+            (None, Ok(holds)) => return Ok(Resolved::Is(holds)),
+            (None, Err(e)) => self.resolve(&used).ok_or(e)?,
+        };
+        let Some(now) = &self.now else {
+            return Ok(resolved);
+        };
+        // It is decided when its turn comes; what it would be by now, the plan may say.
+        let besides = self.names.as_object().cloned().unwrap_or_default();
+        let would = match now.holds(condition, besides) {
+            Ok(true) => ", and so it would be done",
+            Ok(false) => ", and so it would not be needed",
+            Err(_) => "",
+        };
+        Ok(match self.with_now(resolved, &used) {
+            Resolved::Later(why) => Resolved::Later(match why.strip_suffix(')') {
+                Some(why) => format!("{why}{would})"),
+                None => why,
+            }),
+            resolved => resolved,
+        })
     }
 
     /// Why one of the names has no value.
@@ -291,6 +382,15 @@ pub fn steps_named(values: &[&Value], condition: Option<&Condition>) -> Vec<Stri
     steps.sort();
     steps.dedup();
     steps
+}
+
+/// Whether a step names facts of its host.
+pub fn names_facts(step: &Step) -> bool {
+    let templates = step.for_each.iter().chain([&step.with]);
+    let mut names = templates
+        .flat_map(names_in_templates)
+        .chain(step.when.iter().flat_map(Condition::names));
+    names.any(|name| uses_facts(&name))
 }
 
 /// The items that a step is repeated for, each with its key.

@@ -1,7 +1,7 @@
 //! What one step would do, at one place: its templates rendered, its conditions decided, its kind
 //! asked.
 
-use super::names::{Context, Earlier, Known, Resolved, items, steps_named};
+use super::names::{Context, Earlier, HostFacts, Known, Resolved, items, names_facts, steps_named};
 use super::order::Entry;
 use crate::actions::{Look, Made, Place, needs, only_reads, step};
 use crate::fault::Fault;
@@ -71,7 +71,7 @@ impl<'a, 'w> Planner<'a, 'w> {
     ) -> Result<(), Fault> {
         let mut above = entry.above.iter().copied();
         while let Some(step) = above.next() {
-            let known = self.known(&context, scope);
+            let known = self.known(&context, step, scope).await?;
             match self.enter(&context, step, &known)? {
                 Resolved::Is(inner) => context = inner,
                 unresolved => {
@@ -88,7 +88,7 @@ impl<'a, 'w> Planner<'a, 'w> {
         let Some(list) = &step.for_each else {
             return self.plan_one(&context, step, id, scope).await;
         };
-        let known = self.known(&context, scope);
+        let known = self.known(&context, step, scope).await?;
         // What needs no item to be decided comes first: without it, nobody asks for the list.
         let by_item = |name: &String| name.split('.').next() == Some("item");
         if !step
@@ -145,7 +145,7 @@ impl<'a, 'w> Planner<'a, 'w> {
         id: StepId,
         scope: &Scope,
     ) -> Result<(), Fault> {
-        let known = self.known(context, scope);
+        let known = self.known(context, entry.step, scope).await?;
         match self.enter(context, entry.step, &known)? {
             Resolved::Is(inner) => {
                 let inner = Context {
@@ -213,7 +213,7 @@ impl<'a, 'w> Planner<'a, 'w> {
         if !self.wants(&id) {
             return Ok(());
         }
-        let known = self.known(context, scope);
+        let known = self.known(context, text, scope).await?;
         match condition(text, &id, &known)? {
             Resolved::Is(()) => {}
             unresolved => {
@@ -313,8 +313,32 @@ impl<'a, 'w> Planner<'a, 'w> {
         self.only.as_ref().is_none_or(related)
     }
 
-    fn known(&self, context: &Context<'_>, scope: &Scope) -> Known {
-        Known::of(context, scope, self.earlier())
+    /// What the names of a step stand for. Only one that names facts has its host read.
+    async fn known(
+        &self,
+        context: &Context<'_>,
+        step: &Step,
+        scope: &Scope,
+    ) -> Result<Known, Fault> {
+        let facts = match scope {
+            Scope::Target(target) if names_facts(step) => {
+                let identity = context.runbook.identity(step);
+                let host = self.look.host(&target.name, &identity).await?;
+                let own = context.id(&step.id);
+                // What one item of it does was known when it was decided whether it is needed.
+                let may_change = |earlier: &&PlannedStep| {
+                    earlier.scope.is_seen_from(scope)
+                        && earlier.may_change()
+                        && !earlier.id.is_of(&own)
+                };
+                Some(HostFacts {
+                    facts: self.look.fact_names(&host).await?,
+                    first: self.steps.iter().find(may_change).map(|s| s.id.clone()),
+                })
+            }
+            _ => None,
+        };
+        Ok(Known::of(context, scope, self.earlier(), facts))
     }
 
     fn earlier(&self) -> Earlier<'_> {

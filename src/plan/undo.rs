@@ -3,12 +3,13 @@
 
 mod programs;
 
-use crate::actions::{Look, World};
+use crate::actions::{Look, World, start_anew};
 use crate::fault::{Class, Fault};
 use crate::journal::{EffectRecord, EffectState, RunRecord, StateDir};
 use crate::model::{
-    Blobs, Detail, Digest, Effect, FieldChange, Now, ObjectRef, Plan, PlanKind, PlannedStep,
-    ProgramNow, Scope, Standing, StepId, Subject, Target, UndoClass, Verdict, indented,
+    Blobs, Detail, Digest, Effect, FieldChange, HostRef, Now, ObjectRef, Plan, PlanKind,
+    PlannedStep, ProgramNow, Restarts, Scope, SettingState, Standing, StepId, Subject, Target,
+    UndoClass, Verdict, indented,
 };
 use crate::transport::OwnerNames;
 use programs::{Earlier, left_by};
@@ -57,12 +58,20 @@ pub async fn undo_plan(
     let mut blobs = Blobs::default();
     let mut faults: Vec<String> = Vec::new();
     let mut unanswered = None;
+    // Units that were started anew start once more after all that they read was put back.
+    let mut again: Vec<(&EffectRecord, &HostRef, &Restarts)> = Vec::new();
     let earlier = Earlier::of(state, record);
     for done in record.to_take_back().filter(|e| extent.has(&e.id.scope)) {
         let planned = record.plan.step(&done.id.step, &done.id.scope);
         if let Some(why) = planned.and_then(|step| step.keep.as_deref()) {
             let why = format!("it stays, as its runbook says: {why}");
             steps.push(staying(&steps, record, done, why));
+            continue;
+        }
+        if let Effect::RunProgram { programs } = &done.effect
+            && let Some(restarts) = &programs.restarts
+        {
+            again.push((done, &programs.host, restarts));
             continue;
         }
         let Some(inverse) = done.effect.inverse() else {
@@ -145,6 +154,15 @@ pub async fn undo_plan(
             }
         }
     }
+    let mut started: Vec<(&HostRef, &str)> = Vec::new();
+    for (done, host, restarts) in again {
+        if started.contains(&(host, restarts.unit.as_str())) {
+            continue;
+        }
+        started.push((host, &restarts.unit));
+        let verdict = start_again(&look, &steps, host, restarts).await?;
+        steps.push(taking_back(&steps, record, done, verdict));
+    }
     let plan = Plan {
         schema: Plan::SCHEMA.to_owned(),
         engine: env!("CARGO_PKG_VERSION").to_owned(),
@@ -171,6 +189,57 @@ pub async fn undo_plan(
         blobs,
         faults,
         unanswered,
+    })
+}
+
+/// A unit that a run has started anew is started once more, where something of its host is put back.
+async fn start_again(
+    look: &Look<'_>,
+    steps: &[PlannedStep],
+    host: &HostRef,
+    restarts: &Restarts,
+) -> Result<Verdict, Fault> {
+    let Restarts { unit, failing } = restarts;
+    let put_back = steps
+        .iter()
+        .flat_map(|step| step.verdict.effects())
+        .any(|effect| effect.on_host() == Some(host));
+    if !put_back {
+        let why = format!(
+            "nothing of {} is put back, and so {unit} is not started anew",
+            host.node
+        );
+        return Ok(Verdict::NoChange { why });
+    }
+    let now = match look.unit(host, unit).await {
+        Ok(now) => now,
+        Err(fault) => {
+            return Ok(Verdict::Refused {
+                why: format!("nobody knows how {unit} stands: {}", fault.message),
+                next: fault.next,
+            });
+        }
+    };
+    let follows = match failing {
+        true => vec![format!(
+            "{unit} did not run well before the run, and may fail as it did then: that is not waited for"
+        )],
+        false => Vec::new(),
+    };
+    Ok(Verdict::Change {
+        details: vec![Detail {
+            subject: format!("{unit} of {}", host.node),
+            before: Some(now.activity.to_string()),
+            after: Some("started anew".to_owned()),
+            ..Detail::default()
+        }],
+        effects: vec![start_anew(host, unit, &now, *failing)],
+        follows,
+        undo: UndoClass::BestEffort {
+            lost: "what ran in it does not come back".to_owned(),
+        },
+        predicted: None,
+        heals: None,
     })
 }
 
@@ -383,6 +452,14 @@ fn details(effect: &Effect, before_is: &str) -> Vec<Detail> {
             after,
         } => {
             vec![detail(file.to_string(), before.words(), after.words())]
+        }
+        Effect::PutSetting {
+            setting,
+            before,
+            after,
+        } => {
+            let words = |state: &SettingState| Some(state.to_string());
+            vec![detail(setting.to_string(), words(before), words(after))]
         }
         Effect::RunProgram { programs } => vec![Detail {
             subject: format!("its `undo` is run on {}", programs.host.node),

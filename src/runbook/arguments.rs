@@ -1,6 +1,7 @@
 //! The arguments of one step: the templates in them, what is literal, what is secret, and what their
 //! kind itself says of them.
 
+use super::beside::TEMPLATE;
 use super::kind::{Kind, Type};
 use super::model::INCLUDE;
 use super::names::Names;
@@ -36,6 +37,10 @@ impl Arguments<'_> {
     /// All that is wrong with them besides their shape; `shaped` says that their shape is right.
     pub fn check(&self, shaped: bool, found: &mut Found) {
         let before = found.count();
+        let template = match self.kind.beside {
+            true => self.check_template_file(found),
+            false => None,
+        };
         for (key, node) in self.with.entries() {
             match node.text() {
                 Some(script) if self.is_literal(&key.text) => {
@@ -51,7 +56,7 @@ impl Arguments<'_> {
             }
         }
         if shaped && found.count() == before {
-            self.ask_kind(found);
+            self.ask_kind(template, found);
         }
     }
 
@@ -93,9 +98,14 @@ impl Arguments<'_> {
     }
 
     /// What the kind says of arguments that are known already.
-    fn ask_kind(&self, found: &mut Found) {
-        let with = self.with.to_json();
-        let templates = count_templates(self.with);
+    fn ask_kind(&self, template: Option<String>, found: &mut Found) {
+        let mut with = self.with.to_json();
+        let text = template.as_deref().unwrap_or_default();
+        let templates = count_templates(self.with) + text.matches("{{").count();
+        let repeats = has_each(self.with) || text.contains("#each");
+        if let (Some(template), Some(with)) = (template, with.as_object_mut()) {
+            with.insert(TEMPLATE.to_owned(), template.into());
+        }
         let mut by_defaults = false;
         let rendered = match templates {
             0 => with,
@@ -107,10 +117,7 @@ impl Arguments<'_> {
                     .map(|v| v.to_string().len())
                     .max();
                 let too_many = templates > MOST_TEMPLATES;
-                if too_many
-                    || templates * longest.unwrap_or(0) > MOST_RENDERED
-                    || has_each(self.with)
-                {
+                if too_many || templates * longest.unwrap_or(0) > MOST_RENDERED || repeats {
                     return;
                 }
                 by_defaults = true;
@@ -120,7 +127,7 @@ impl Arguments<'_> {
                     let target = serde_json::json!({"name": "node", "node": "node"});
                     names.insert("target".to_owned(), target);
                 }
-                match template::render_arguments(self.kind.literal, &with, &names) {
+                match template::render_arguments(self.kind.rendering(), &with, &names) {
                     Ok(rendered) => rendered,
                     // It rests on what is known later.
                     Err(_) => return,
@@ -249,7 +256,12 @@ fn check_template(
 }
 
 /// Whether a name stands for something else than is taken of it.
-fn misused(kind: &Type, used: &Use, variable: bool, place: impl Fn() -> Span) -> Option<Problem> {
+pub(super) fn misused(
+    kind: &Type,
+    used: &Use,
+    variable: bool,
+    place: impl Fn() -> Span,
+) -> Option<Problem> {
     let name = &used.name;
     match (&used.what, kind) {
         (What::Value, Type::Secret) if variable => None,
@@ -282,7 +294,7 @@ fn misused(kind: &Type, used: &Use, variable: bool, place: impl Fn() -> Span) ->
 }
 
 /// Alone, it would stay a list; in a text, nobody can say what becomes of it.
-fn list_as_text(used: &Use, place: Span) -> Problem {
+pub(super) fn list_as_text(used: &Use, place: Span) -> Problem {
     let name = &used.written;
     let message = format!("`{name}` is a list, and would become a part of a text");
     Problem::new("runbook::wrong_type", place, message).help(format!(

@@ -1,10 +1,12 @@
 //! Conditions: expressions of CEL, Kubernetes' own policy language, over names that are checked when
 //! the runbook is read.
 
-use super::kind::Record;
+use super::facts::uses_facts;
+use super::kind::{Record, Type};
 use crate::fault::nearest;
 use cel::common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, operators};
 use cel::{Context, IdedExpr, Program, Value as Cel};
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 /// Bytes of an expression.
@@ -23,16 +25,23 @@ impl Condition {
     pub fn parse(source: &str, names: &Record) -> Result<Self, String> {
         let used = names_in(source)
             .map_err(|wrong| format!("`{source}` is not a CEL expression: {}", wrong.why))?;
-        for name in used {
-            if !names.knows(&name) {
+        for name in &used.names {
+            if !names.knows(name) {
                 let mut message = format!("`{source}` uses `{name}`, which is not known here");
                 let known = names.names();
-                match nearest(&name, known.iter().map(String::as_str)) {
+                match nearest(name, known.iter().map(String::as_str)) {
                     Some(near) => message.push_str(&format!("; did you mean `{near}`?")),
-                    None => message.push_str(&format!("; known are {}", known.join(", "))),
+                    None => message.push_str(&format!(
+                        "; known are {}",
+                        names.names_in_short().join(", ")
+                    )),
                 }
                 return Err(message);
             }
+        }
+        if let Some(misuse) = used.misuses(names).into_iter().next() {
+            let Misuse { message, help, .. } = misuse;
+            return Err(format!("`{source}`: {message}; {help}"));
         }
         Ok(Self {
             source: source.to_owned(),
@@ -47,6 +56,12 @@ impl Condition {
     pub fn names(&self) -> Vec<String> {
         let program = Program::compile(&self.source);
         program.map_or(Vec::new(), |program| Used::of(&program).names)
+    }
+
+    /// The names for which it asks whether they are there.
+    pub fn tested(&self) -> Vec<String> {
+        let program = Program::compile(&self.source);
+        program.map_or(Vec::new(), |program| Used::of(&program).tested)
     }
 
     /// Evaluates it with `names` as a nested object. Anything but a boolean is an error.
@@ -69,7 +84,7 @@ impl Condition {
         let mut context = Context::default();
         for (name, value) in names.as_object().into_iter().flatten() {
             context
-                .add_variable(name.as_str(), value.clone())
+                .add_variable(name.as_str(), Signed(value))
                 .map_err(|e| failed(e.to_string()))?;
         }
         match program.execute(&context) {
@@ -83,6 +98,26 @@ impl Condition {
     }
 }
 
+/// A value of which all whole numbers have a sign, as those in an expression do: CEL does not reckon
+/// with both sorts together.
+struct Signed<'v>(&'v Value);
+
+impl Serialize for Signed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Number(number) => match number.as_i64() {
+                Some(number) => serializer.serialize_i64(number),
+                None => number.serialize(serializer),
+            },
+            Value::Array(items) => serializer.collect_seq(items.iter().map(Signed)),
+            Value::Object(map) => {
+                serializer.collect_map(map.iter().map(|(key, value)| (key, Signed(value))))
+            }
+            other => other.serialize(serializer),
+        }
+    }
+}
+
 /// Why a text is not an expression, and at which character of which line, from 0.
 pub(super) struct NoExpression {
     pub why: String,
@@ -90,7 +125,7 @@ pub(super) struct NoExpression {
 }
 
 /// Every dotted name that an expression uses.
-pub(super) fn names_in(source: &str) -> Result<Vec<String>, NoExpression> {
+pub(super) fn names_in(source: &str) -> Result<Used, NoExpression> {
     // What is read of an expression goes as deep as it is long.
     if source.len() > LONGEST {
         return Err(NoExpression {
@@ -128,7 +163,7 @@ pub(super) fn names_in(source: &str) -> Result<Vec<String>, NoExpression> {
     let used = Used::of(&program);
     match used.wrong {
         Some(why) => Err(NoExpression { why, place: None }),
-        None => Ok(used.names),
+        None => Ok(used),
     }
 }
 
@@ -148,15 +183,26 @@ fn plainly(words: &str) -> String {
 
 /// What an expression uses.
 #[derive(Default)]
-struct Used {
+pub(super) struct Used {
     /// Every dotted name.
-    names: Vec<String>,
+    pub names: Vec<String>,
     /// Those of them that `has` asks for.
     tested: Vec<String>,
+    /// What it uses of the items of lists, as in `facts.interfaces[].name`.
+    of_items: Vec<String>,
+    /// Names that are compared with a value, and the type of that.
+    compared: Vec<(String, Type)>,
     /// Names that cannot be told before it is decided.
     wrong: Option<String>,
-    /// The variables of macros such as `all` and `map`, where they stand.
-    bound: Vec<String>,
+    /// The variables of macros such as `all` and `map`, where they stand, and of what they are items.
+    bound: Vec<(String, Option<String>)>,
+}
+
+/// A name that is known, and cannot be used like that.
+pub(super) struct Misuse {
+    pub name: String,
+    pub message: String,
+    pub help: String,
 }
 
 impl Used {
@@ -166,9 +212,124 @@ impl Used {
         used
     }
 
+    /// What of facts cannot come to anything: it would never hold, or always.
+    pub fn misuses(&self, known: &Record) -> Vec<Misuse> {
+        let mut misuses = Vec::new();
+        for name in &self.names {
+            let is_record = matches!(known.find(name), Some(Type::Record(_)));
+            if uses_facts(name) && is_record && !self.tested.contains(name) {
+                misuses.push(Misuse {
+                    message: format!("`{name}` is no value: names stand below it"),
+                    help: format!("name one of them, as in {name}.x"),
+                    name: name.clone(),
+                });
+            }
+        }
+        for path in self.of_items.iter().filter(|path| uses_facts(path)) {
+            let Some((list, below)) = path.rsplit_once("[].") else {
+                continue;
+            };
+            let Some(Type::List(item)) = known.find_item(list) else {
+                continue;
+            };
+            let of = match &**item {
+                Type::Record(of) if !of.knows(below) => of.names(),
+                Type::Record(_) | Type::Any => continue,
+                _ => Vec::new(),
+            };
+            let help = match nearest(below, of.iter().map(String::as_str)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("known are {}", of.join(", ")),
+            };
+            misuses.push(Misuse {
+                name: list.to_owned(),
+                message: format!("an item of `{list}` has no `{below}`"),
+                help,
+            });
+        }
+        for (path, with) in self.compared.iter().filter(|(path, _)| uses_facts(path)) {
+            let Some(own) = known.find_item(path) else {
+                continue;
+            };
+            let alike = match own {
+                Type::Bool | Type::Int | Type::String => own == with,
+                // Neither is ever the same as a value that can be written here.
+                Type::List(_) | Type::Record(_) => false,
+                Type::Any | Type::Secret => true,
+            };
+            if !alike {
+                let name = path.rsplit("[].").next().unwrap_or(path);
+                misuses.push(Misuse {
+                    name: name.to_owned(),
+                    message: format!(
+                        "`{name}` is {}, and is compared with {}",
+                        own.words(),
+                        with.words()
+                    ),
+                    help: match own {
+                        Type::Bool => format!("it is a condition already: write {name} or !{name}"),
+                        Type::Int => format!("compare it with a number, as in {name} > 3"),
+                        Type::String => format!("compare it with text, as in {name} == '3'"),
+                        _ => format!("use {name}.exists(x, …) or size({name})"),
+                    },
+                });
+            }
+        }
+        misuses
+    }
+
+    /// A name for what an expression is; of what is bound by a macro, what it is an item of.
+    fn path(&self, expr: &Expr) -> Option<String> {
+        let name = dotted(expr)?;
+        let (root, below) = match name.split_once('.') {
+            Some((root, below)) => (root, Some(below)),
+            None => (name.as_str(), None),
+        };
+        let bound = self.bound.iter().rev().find(|(bound, _)| bound == root);
+        match (bound, below) {
+            (None, _) => Some(name),
+            (Some((_, None)), _) => None,
+            (Some((_, Some(list))), None) => Some(format!("{list}[]")),
+            (Some((_, Some(list))), Some(below)) => Some(format!("{list}[].{below}")),
+        }
+    }
+
+    fn compare(&mut self, call: &CallExpr) {
+        let comparisons = [
+            operators::EQUALS,
+            operators::NOT_EQUALS,
+            operators::LESS,
+            operators::LESS_EQUALS,
+            operators::GREATER,
+            operators::GREATER_EQUALS,
+        ];
+        let [one, other] = call.args.as_slice() else {
+            return;
+        };
+        if !comparisons.contains(&call.func_name.as_str()) {
+            return;
+        }
+        for (name, value) in [(one, other), (other, one)] {
+            let Expr::Literal(value) = &value.expr else {
+                continue;
+            };
+            let kind = match value {
+                LiteralValue::Boolean(_) => Type::Bool,
+                LiteralValue::Int(_) | LiteralValue::UInt(_) | LiteralValue::Double(_) => Type::Int,
+                LiteralValue::String(_) => Type::String,
+                LiteralValue::Bytes(_) | LiteralValue::Null => continue,
+            };
+            if let Some(path) = self.path(&name.expr) {
+                self.compared.push((path, kind));
+            }
+        }
+    }
+
     fn walk(&mut self, at: &IdedExpr) {
         if let Some(name) = dotted(&at.expr) {
-            if !self.is_bound(&name) {
+            if self.is_bound(&name) {
+                self.of_items.extend(self.path(&at.expr));
+            } else {
                 if matches!(&at.expr, Expr::Select(select) if select.test) {
                     self.tested.push(name.clone());
                 }
@@ -179,6 +340,7 @@ impl Used {
         match &at.expr {
             Expr::Call(call) => {
                 self.check_index(call);
+                self.compare(call);
                 if let Some(target) = &call.target {
                     self.walk(target);
                 }
@@ -186,10 +348,17 @@ impl Used {
             }
             Expr::Comprehension(inner) => {
                 self.walk(&inner.iter_range);
+                let list = self.path(&inner.iter_range.expr);
                 let outer = self.bound.len();
-                self.bound
-                    .extend([inner.iter_var.clone(), inner.accu_var.clone()]);
-                self.bound.extend(inner.iter_var2.clone());
+                self.bound.push((inner.accu_var.clone(), None));
+                // Of two variables, the first is the place in the list.
+                match &inner.iter_var2 {
+                    None => self.bound.push((inner.iter_var.clone(), list)),
+                    Some(second) => {
+                        self.bound.push((inner.iter_var.clone(), None));
+                        self.bound.push((second.clone(), list));
+                    }
+                }
                 for part in [
                     &inner.accu_init,
                     &inner.loop_cond,
@@ -223,7 +392,7 @@ impl Used {
 
     fn is_bound(&self, name: &str) -> bool {
         let root = name.split('.').next().unwrap_or_default();
-        self.bound.iter().any(|bound| bound == root)
+        self.bound.iter().any(|(bound, _)| bound == root)
     }
 
     /// Which parameter or step is meant must be known when the runbook is read.
@@ -237,7 +406,7 @@ impl Used {
             return;
         };
         let closed = match name.split('.').collect::<Vec<_>>().as_slice() {
-            ["params" | "steps" | "target"] | ["steps", _] => !self.is_bound(&name),
+            ["params" | "steps" | "target" | "facts"] | ["steps", _] => !self.is_bound(&name),
             _ => false,
         };
         if closed && index.contains(&call.func_name.as_str()) {
@@ -277,7 +446,6 @@ fn dotted(expr: &Expr) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::kind::Type;
     use super::*;
     use serde_json::json;
 

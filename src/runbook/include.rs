@@ -1,8 +1,9 @@
 //! Runbooks that stand as one step in another.
 
+use super::beside::Beside;
 use super::kind::Kinds;
-use super::model::{Runbook, StepScope, TargetKind};
-use super::read::read;
+use super::model::{Runbook, StepScope, THIS, TargetKind};
+use super::read::read_beside;
 use crate::fault::Fault;
 use std::collections::BTreeMap;
 
@@ -43,9 +44,16 @@ pub fn read_kept(
     included: &BTreeMap<String, String>,
     kinds: &Kinds,
 ) -> Result<Runbook, Fault> {
-    let mut runbook = read(text, name, kinds)?;
+    let beside = |name: &str| {
+        let within = |(key, text): (&'_ String, &'_ String)| {
+            let file = key.strip_prefix(name)?.strip_prefix('/')?;
+            Some((file.to_owned(), text.clone()))
+        };
+        Beside::texts(included.iter().filter_map(within))
+    };
+    let mut runbook = read_beside(text, name, kinds, beside(THIS))?;
     include(&mut runbook, &|name| match included.get(name) {
-        Some(text) => Ok(read(text, name, kinds)?),
+        Some(text) => Ok(read_beside(text, name, kinds, beside(name))?),
         None => Err(Fault::input(
             "unknown_runbook",
             format!("the text of runbook `{name}` was not kept"),

@@ -1,6 +1,7 @@
 //! What the language knows of a kind of step: its arguments and what it gives to later steps.
 
 use super::model::StepScope;
+use super::template::Rendering;
 use schemars::Schema;
 use serde_json::Value;
 
@@ -63,9 +64,39 @@ impl Record {
         }
     }
 
+    /// The type of what a name stands for in which `[]` is any item of a list.
+    pub fn find_item(&self, path: &str) -> Option<&Type> {
+        let mut parts = path.split("[]");
+        let mut found = self.find(parts.next()?)?;
+        for below in parts {
+            let item = match found {
+                Type::List(item) => &**item,
+                Type::Any => return Some(&Type::Any),
+                _ => return None,
+            };
+            found = match (below.strip_prefix('.'), item) {
+                (None, item) => item,
+                (Some(_), Type::Any) => return Some(&Type::Any),
+                (Some(name), Type::Record(record)) => record.find(name)?,
+                (Some(_), _) => return None,
+            };
+        }
+        Some(found)
+    }
+
     /// Whether a dotted name stands for something.
     pub fn knows(&self, dotted: &str) -> bool {
         self.find(dotted).is_some()
+    }
+
+    /// All names for a person, of which facts are too many: they stand as one.
+    pub fn names_in_short(&self) -> Vec<String> {
+        let mut names = self.names();
+        names.retain(|name| !name.starts_with("facts."));
+        if self.get("facts").is_some() {
+            names.push("facts.…".to_owned());
+        }
+        names
     }
 
     /// All names in dotted form, without records themselves.
@@ -94,6 +125,10 @@ pub struct Kind {
     pub outputs: Record,
     /// Arguments that are literal: scripts, in which no template may stand.
     pub literal: &'static [&'static str],
+    /// Arguments that are names of earlier steps, and tell whether these change something.
+    pub changes: &'static [&'static str],
+    /// Whether `source` names a file beside the runbook, which is its `template`.
+    pub beside: bool,
     /// Where a step of it must happen; `None`: at each target or once for the run, as it says.
     pub scope: Option<StepScope>,
     /// What an undo does not bring back, as far as arguments tell that are not rendered; `None`: it brings
@@ -104,6 +139,14 @@ pub struct Kind {
 }
 
 impl Kind {
+    /// How its arguments are rendered.
+    pub fn rendering(&self) -> Rendering {
+        Rendering {
+            literal: self.literal,
+            beside: self.beside,
+        }
+    }
+
     /// What it does, for people.
     pub fn about(&self) -> &str {
         let about = self.schema.get("description").and_then(Value::as_str);
@@ -130,6 +173,8 @@ impl Kinds {
             schema: schemars::json_schema!({"description": "Takes anything."}),
             outputs: Record::default(),
             literal: &[],
+            changes: &[],
+            beside: false,
             scope: None,
             lost: |_| None,
             check: |_| Ok(()),

@@ -56,6 +56,8 @@ fn kind<A: JsonSchema>(uses: &'static str, check: fn(&Value) -> Result<(), Strin
         schema: schemars::schema_for!(A),
         outputs: Record::default(),
         literal: &[],
+        changes: &[],
+        beside: false,
         scope: None,
         lost: |_| None,
         check,
@@ -104,6 +106,8 @@ pub(super) fn names(params: &Record, earlier: &Record, target: bool, item: Optio
     if target {
         let target = Record::of(&[("name", Type::String), ("node", Type::String)]);
         names.0.push(("target".to_owned(), Type::Record(target)));
+        let facts = Type::Record(super::facts::record().clone());
+        names.0.push(("facts".to_owned(), facts));
     }
     if let Some(item) = item {
         names.0.push(("item".to_owned(), item));

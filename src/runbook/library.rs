@@ -1,10 +1,11 @@
 //! Where runbooks come from: files, folders, and the ones that ship with the program.
 
+use super::beside::Beside;
 use super::include::include;
 use super::kind::Kinds;
 use super::model::Runbook;
 use super::problem::{Found, Problems};
-use super::read::read;
+use super::read::read_beside;
 use super::source::Source;
 use super::yaml::{MAX_BYTES, check_bytes, too_large};
 use crate::fault::{Fault, nearest};
@@ -15,10 +16,33 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-const SHIPPED: &[(&str, &str)] = &[(
-    "fix-bgp-wrong-ip",
-    include_str!("../../runbooks/fix-bgp-wrong-ip.yaml"),
-)];
+/// A runbook that ships with the program.
+struct Shipped {
+    name: &'static str,
+    text: &'static str,
+    /// The files beside it, by their names.
+    beside: &'static [(&'static str, &'static str)],
+}
+
+const fn alone(name: &'static str, text: &'static str) -> Shipped {
+    Shipped {
+        name,
+        text,
+        beside: &[],
+    }
+}
+
+const SHIPPED: &[Shipped] = &[
+    alone(
+        "fix-bgp-wrong-ip",
+        include_str!("../../runbooks/fix-bgp-wrong-ip.yaml"),
+    ),
+    alone("swapoff", include_str!("../../runbooks/swapoff.yaml")),
+    alone(
+        "sysctl-conntrack",
+        include_str!("../../runbooks/sysctl-conntrack.yaml"),
+    ),
+];
 
 /// How the names of their files end.
 const ENDINGS: [&str; 2] = ["yaml", "yml"];
@@ -174,7 +198,7 @@ impl Library {
 
     fn read_path_alone(&self, path: &Path) -> Result<Runbook, Fault> {
         let text = read_file(path)?;
-        self.read_text(&text, &Origin::File(path.to_owned()))
+        self.read_text(&text, "", &Origin::File(path.to_owned()))
     }
 
     /// All runbooks, by their names, and the folders that cannot be read.
@@ -191,7 +215,7 @@ impl Library {
                 Err(fault) => faults.push(fault),
             }
         }
-        for (name, _) in SHIPPED {
+        for Shipped { name, .. } in SHIPPED {
             names
                 .entry((*name).to_owned())
                 .or_default()
@@ -214,7 +238,7 @@ impl Library {
             false => origin,
         };
         let runbook = text
-            .and_then(|text| self.read_text(&text, &origin))
+            .and_then(|text| self.read_text(&text, name, &origin))
             .and_then(|runbook| match runbook.name == name {
                 true => Ok(runbook),
                 false => Err(Fault::input(
@@ -234,18 +258,30 @@ impl Library {
         })
     }
 
-    fn read_text(&self, text: &str, origin: &Origin) -> Result<Runbook, Fault> {
-        let (file, untrusted) = match origin {
-            Origin::File(path) => (path.display().to_string(), untrusted(path)),
-            Origin::Shipped => ("a shipped runbook".to_owned(), None),
+    /// `name` tells which of the shipped ones it is.
+    fn read_text(&self, text: &str, name: &str, origin: &Origin) -> Result<Runbook, Fault> {
+        let (file, beside) = match origin {
+            Origin::File(path) => (path.display().to_string(), Beside::file(path)),
+            Origin::Shipped => {
+                let own = SHIPPED.iter().filter(|shipped| shipped.name == name);
+                let files = own.flat_map(|shipped| shipped.beside);
+                let files = files.map(|(file, text)| ((*file).to_owned(), (*text).to_owned()));
+                ("a shipped runbook".to_owned(), Beside::texts(files))
+            }
         };
-        let mut runbook = read(text, &file, &self.kinds)?;
-        runbook.untrusted = untrusted;
+        let mut runbook = read_beside(text, &file, &self.kinds, beside)?;
+        if let Origin::File(path) = origin {
+            let folder = path.parent().unwrap_or(Path::new(""));
+            let beside = runbook.beside.keys().map(|file| folder.join(file));
+            runbook.untrusted = std::iter::once(path.clone())
+                .chain(beside)
+                .find_map(|path| untrusted(&path));
+        }
         Ok(runbook)
     }
 
     fn unknown(&self, name: &str) -> Fault {
-        let shipped = SHIPPED.iter().map(|(name, _)| (*name).to_owned());
+        let shipped = SHIPPED.iter().map(|shipped| shipped.name.to_owned());
         let in_folders = self
             .folders
             .iter()
@@ -312,10 +348,10 @@ fn path_of(name: &str) -> Option<&Path> {
 }
 
 fn shipped(name: &str) -> Option<Candidate> {
-    let (_, text) = SHIPPED.iter().find(|(shipped, _)| *shipped == name)?;
+    let shipped = SHIPPED.iter().find(|shipped| shipped.name == name)?;
     Some(Candidate {
         origin: Origin::Shipped,
-        text: Ok((*text).to_owned()),
+        text: Ok(shipped.text.to_owned()),
     })
 }
 

@@ -78,11 +78,16 @@ pub struct Runbook {
     pub steps: Vec<Step>,
     /// The text it was read from.
     pub text: String,
+    /// The texts of the files beside it that its steps use, by the names that they use.
+    pub beside: BTreeMap<String, String>,
     /// Why its programs are not run in a plan, even if they only read; `None`: they are.
     pub untrusted: Option<String>,
     /// The runbooks that its steps include, by the names that they use.
     pub included: BTreeMap<String, Runbook>,
 }
+
+/// What stands for a runbook itself before the names of the files beside it.
+pub(super) const THIS: &str = ".";
 
 /// The kind of step that stands for all steps of another runbook.
 pub const INCLUDE: &str = "runbook";
@@ -100,14 +105,22 @@ impl Step {
 }
 
 impl Runbook {
-    /// This one and all that it includes, each once.
+    /// The texts that belong to its own: of all that it includes, each once, by their names; and of the
+    /// files beside it (`./FILE`) and beside those (`NAME/FILE`).
     pub fn texts(&self) -> BTreeMap<String, String> {
         let mut texts = BTreeMap::new();
+        self.gather(THIS, &mut texts);
+        texts
+    }
+
+    fn gather(&self, name: &str, texts: &mut BTreeMap<String, String>) {
+        for (file, text) in &self.beside {
+            texts.insert(format!("{name}/{file}"), text.clone());
+        }
         for (name, runbook) in &self.included {
             texts.insert(name.clone(), runbook.text.clone());
-            texts.append(&mut runbook.texts());
+            runbook.gather(name, texts);
         }
-        texts
     }
 
     /// Takes it and all that it includes for no more trusted than this.

@@ -54,7 +54,7 @@ impl Names<'_> {
                     "`item` is there in a step with `for_each`, and nowhere else",
                 );
             }
-            ("target", _) => {
+            ("target" | "facts", _) => {
                 if let Some(why) = self.no_target {
                     return say(format!("there is no `{name}` here"), why);
                 }
@@ -63,7 +63,7 @@ impl Names<'_> {
         }
         let message = format!("`{name}` is not known here");
         // The first part is often left out.
-        let longer = ["params", "steps", "target"]
+        let longer = ["params", "steps", "target", "facts"]
             .iter()
             .map(|above| format!("{above}.{name}"))
             .find(|longer| self.known.knows(longer));
@@ -96,7 +96,8 @@ impl Names<'_> {
             .map(String::as_str)
             .filter(|name| name.starts_with(&prefix))
             .collect();
-        let all: Vec<&str> = known.iter().map(String::as_str).collect();
+        let short = self.known.names_in_short();
+        let all: Vec<&str> = short.iter().map(String::as_str).collect();
         match (same.is_empty(), all.is_empty()) {
             (false, _) => format!("known are {}", listed(&same)),
             (true, false) => format!("known are {}", listed(&all)),

@@ -2,6 +2,7 @@
 //! here, all of it at once.
 
 use super::arguments::check_templates;
+use super::beside::{Beside, SOURCE, TEMPLATE};
 use super::condition::Condition;
 use super::file::{API_VERSION, File, ForEach, StepText};
 use super::kind::{Kinds, Record, Type};
@@ -21,11 +22,26 @@ use std::collections::BTreeMap;
 
 /// Reads a runbook. `file` names it in what is said of it.
 pub fn read(text: &str, file: &str, kinds: &Kinds) -> Result<Runbook, Problems> {
-    read_counting(text, file, kinds).0
+    read_beside(text, file, kinds, Beside::nothing())
+}
+
+/// Reads a runbook, with the files beside it that its steps use.
+pub fn read_beside(
+    text: &str,
+    file: &str,
+    kinds: &Kinds,
+    beside: Beside,
+) -> Result<Runbook, Problems> {
+    read_counting(text, file, kinds, beside).0
 }
 
 /// The same, with what it cost.
-fn read_counting(text: &str, file: &str, kinds: &Kinds) -> (Result<Runbook, Problems>, Cost) {
+fn read_counting(
+    text: &str,
+    file: &str,
+    kinds: &Kinds,
+    beside: Beside,
+) -> (Result<Runbook, Problems>, Cost) {
     // Editors of some systems begin a file with a mark that nobody sees.
     let source = Source::new(file, text.strip_prefix('\u{feff}').unwrap_or(text));
     let mut found = Found::default();
@@ -34,11 +50,12 @@ fn read_counting(text: &str, file: &str, kinds: &Kinds) -> (Result<Runbook, Prob
     if yaml::check_text(&source, &mut found) {
         let (root, spent) = yaml::parse(&source, &mut found);
         cost = spent;
-        if let Some(root) = root {
+        if let Some(mut root) = root {
             let kinds = all_kinds(kinds);
-            let params = check(&root, &source, &kinds, &mut found);
+            name_changes(&mut root, &kinds);
+            let params = check(&root, &source, &kinds, &beside, &mut found);
             if found.count() == 0 {
-                runbook = Some(build(&root, params, &kinds, text));
+                runbook = Some(build(&root, params, &kinds, beside, text));
             }
         }
     }
@@ -55,8 +72,34 @@ fn read_counting(text: &str, file: &str, kinds: &Kinds) -> (Result<Runbook, Prob
     (outcome, cost)
 }
 
+/// Where a kind takes names of earlier steps, to be told whether these change something, each name
+/// stands for the template that says so.
+fn name_changes(root: &mut Node, kinds: &Kinds) {
+    let steps = root.get_mut("steps").map(Node::items_mut);
+    for step in steps.unwrap_or_default() {
+        let uses = step.get("uses").and_then(Node::text);
+        let kind = uses.and_then(|uses| kinds.find(uses));
+        for key in kind.map_or(&[][..], |kind| kind.changes) {
+            let names = step.get_mut("with").and_then(|with| with.get_mut(key));
+            for name in names.map(Node::items_mut).unwrap_or_default() {
+                if let yaml::Value::String(text) = &mut name.value
+                    && StepId::new(text).is_some()
+                {
+                    *text = format!("{{{{ steps.{text}.changed }}}}");
+                }
+            }
+        }
+    }
+}
+
 /// All that is wrong with a tree, and the parameters that are right.
-fn check(root: &Node, source: &Source<'_>, kinds: &Kinds, found: &mut Found) -> Vec<Param> {
+fn check(
+    root: &Node,
+    source: &Source<'_>,
+    kinds: &Kinds,
+    beside: &Beside,
+    found: &mut Found,
+) -> Vec<Param> {
     let schema = schemars::schema_for!(File);
     Shape::plain(schema.as_value()).check(root, "", root.head(), found);
     if let Some(version) = root.get("apiVersion")
@@ -110,6 +153,7 @@ fn check(root: &Node, source: &Source<'_>, kinds: &Kinds, found: &mut Found) -> 
         let around = Around {
             source,
             kinds,
+            beside,
             params: Record(params.iter().map(known).collect()),
             defaults: params.iter().filter_map(defaults).collect::<Map<_, _>>(),
             cluster: root.get("targets").and_then(Node::text) == Some("cluster"),
@@ -162,9 +206,11 @@ fn check_default(
     let Some(default) = param.get("default") else {
         return;
     };
+    let nothing = Beside::nothing();
     let around = Around {
         source,
         kinds,
+        beside: &nothing,
         params: before.clone(),
         defaults: Map::new(),
         cluster: true,
@@ -221,7 +267,13 @@ fn is_alike(given: &Type, wanted: &Type) -> bool {
 }
 
 /// The model of a tree in which nothing is wrong.
-fn build(root: &Node, params: Vec<Param>, kinds: &Kinds, text: &str) -> Result<Runbook, String> {
+fn build(
+    root: &Node,
+    params: Vec<Param>,
+    kinds: &Kinds,
+    beside: Beside,
+    text: &str,
+) -> Result<Runbook, String> {
     let file: File = serde_json::from_value(root.to_json()).map_err(|e| e.to_string())?;
     let cluster = file.targets == TargetKind::Cluster;
     let known = params.iter().map(|p| (p.name.clone(), p.value_type()));
@@ -230,7 +282,15 @@ fn build(root: &Node, params: Vec<Param>, kinds: &Kinds, text: &str) -> Result<R
     let mut steps: Vec<Step> = Vec::new();
     for text in file.steps {
         let uses = text.uses.clone();
-        let step = build_step(text, cluster, &known, &earlier)?;
+        let mut step = build_step(text, cluster, &known, &earlier)?;
+        if kinds.find(&uses).is_some_and(|kind| kind.beside) {
+            // From here on, it is an argument like others.
+            let source = step.with.get(SOURCE).and_then(Value::as_str);
+            let template = beside.read(source.unwrap_or_default())?;
+            if let Some(with) = step.with.as_object_mut() {
+                with.insert(TEMPLATE.to_owned(), template.into());
+            }
+        }
         earlier.0.push((
             step.id.to_string(),
             outcome(kinds.find(&uses), step.for_each.is_some()),
@@ -247,6 +307,7 @@ fn build(root: &Node, params: Vec<Param>, kinds: &Kinds, text: &str) -> Result<R
         params,
         steps,
         text: text.to_owned(),
+        beside: beside.into_texts(),
         untrusted: None,
         included: BTreeMap::new(),
     })

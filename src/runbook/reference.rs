@@ -32,6 +32,7 @@ pub fn reference(kinds: &Kinds) -> String {
         }
     }
     text.push_str(LANGUAGE);
+    facts(&mut text);
     text.push_str("\n## Kinds of steps\n\nThe keys of a map stand below it, as `of.name`.\n");
     for kind in &all_kinds(kinds).0 {
         let schema = kind.schema.as_value();
@@ -40,6 +41,15 @@ pub fn reference(kinds: &Kinds) -> String {
         outputs(&mut text, kind);
     }
     text
+}
+
+/// What is known of a host.
+fn facts(text: &mut String) {
+    text.push_str("\n### Every fact\n\n| Name | What it is | |\n| --- | --- | --- |\n");
+    for (name, kind, about) in super::facts::described() {
+        let about = cell(&one_line(&about));
+        text.push_str(&format!("| `{name}` | {kind} | {about} |\n"));
+    }
 }
 
 /// `deep` maps within each other are shown with their keys.

@@ -244,7 +244,7 @@ impl<'s> Shape<'s> {
             let problem =
                 Problem::new("runbook::missing_key", place, message).label("belongs here");
             found.push(match self.about_key(key) {
-                Some(about) => problem.help(format!("{key}: {about}")),
+                Some(about) => problem.help(format!("{key}: {}", about.replace('\n', " "))),
                 None => problem,
             });
         }

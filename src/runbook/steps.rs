@@ -2,6 +2,7 @@
 //! names that they use. It works on the tree, so that a mistake in one step hides none in another.
 
 use super::arguments::Arguments;
+use super::beside::Beside;
 use super::kind::{Kind, Kinds, Record, Type};
 use super::language::{names, outcome};
 use super::model::{CONFIRM, INCLUDE, StepScope};
@@ -23,6 +24,8 @@ const MAX_STEPS: usize = 1000;
 pub(super) struct Around<'a> {
     pub source: &'a Source<'a>,
     pub kinds: &'a Kinds,
+    /// The files that lie beside the runbook.
+    pub beside: &'a Beside,
     pub params: Record,
     pub defaults: Map<String, Json>,
     /// Whether it is applied to the cluster, where every step happens once.

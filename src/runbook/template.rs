@@ -1,9 +1,10 @@
 //! Templates in arguments: `{{ params.x }}`. They are rendered after the YAML was parsed, so a value
 //! cannot become structure, and what comes out is never rendered again.
 
+use super::beside::{SOURCE, TEMPLATE, VARS};
 use super::tags::{self, What};
 use handlebars::Handlebars;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum TemplateError {
@@ -13,6 +14,18 @@ pub enum TemplateError {
     Missing { template: String, why: String },
     #[error("the template `{template}` gives no text: {why}")]
     NoText { template: String, why: String },
+}
+
+impl TemplateError {
+    /// Nobody reads a whole file in a message.
+    fn in_file(mut self, source: &str) -> Self {
+        match &mut self {
+            Self::Syntax { template, .. }
+            | Self::Missing { template, .. }
+            | Self::NoText { template, .. } => source.clone_into(template),
+        }
+        self
+    }
 }
 
 fn engine() -> Handlebars<'static> {
@@ -43,25 +56,61 @@ pub fn render(value: &Value, names: &Value) -> Result<Value, TemplateError> {
     }
 }
 
+/// What a kind says of its arguments.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Rendering {
+    /// Those that are literal.
+    pub literal: &'static [&'static str],
+    /// Whether there is a template from a file beside the runbook among them.
+    pub beside: bool,
+}
+
 /// Renders the arguments of a step, but for those that are literal: scripts. A value in them would be a
-/// command in no time, so values reach scripts by `args` and `env`.
+/// command in no time, so values reach scripts by `args` and `env`. A template from a file comes last: it
+/// knows the others' `vars`.
 pub fn render_arguments(
-    literal: &[&str],
+    rendering: Rendering,
     with: &Value,
     names: &Value,
 ) -> Result<Value, TemplateError> {
     let Value::Object(map) = with else {
         return render(with, names);
     };
-    map.iter()
+    let from_file = |key: &str| rendering.beside && key == TEMPLATE;
+    let mut rendered = map
+        .iter()
+        .filter(|(key, _)| !from_file(key))
         .map(
-            |(key, item)| match item.is_string() && literal.contains(&key.as_str()) {
+            |(key, item)| match item.is_string() && rendering.literal.contains(&key.as_str()) {
                 true => Ok((key.clone(), item.clone())),
                 false => Ok((key.clone(), render(item, names)?)),
             },
         )
-        .collect::<Result<_, _>>()
-        .map(Value::Object)
+        .collect::<Result<Map<_, _>, _>>()?;
+    if let Some(text) = map.get(TEMPLATE).and_then(Value::as_str)
+        && rendering.beside
+    {
+        let source = map.get(SOURCE).and_then(Value::as_str).unwrap_or_default();
+        let mut names = names.clone();
+        if let Some(names) = names.as_object_mut() {
+            let vars = rendered
+                .get(VARS)
+                .cloned()
+                .unwrap_or_else(|| Map::new().into());
+            names.insert(VARS.to_owned(), vars);
+        }
+        let text = render_file(text, &names).map_err(|e| e.in_file(source))?;
+        rendered.insert(TEMPLATE.to_owned(), text.into());
+    }
+    Ok(Value::Object(rendered))
+}
+
+/// A file's text is text, also where it is nothing but one name.
+fn render_file(text: &str, names: &Value) -> Result<String, TemplateError> {
+    match text.contains("{{") {
+        true => render_mixed(text, names),
+        false => Ok(text.to_owned()),
+    }
 }
 
 /// The dotted names that stand in the templates of a value.
@@ -118,6 +167,10 @@ fn render_text(text: &str, names: &Value) -> Result<Value, TemplateError> {
                 why: format!("there is no `{path}`"),
             });
     }
+    render_mixed(text, names).map(Value::from)
+}
+
+fn render_mixed(text: &str, names: &Value) -> Result<String, TemplateError> {
     check(&Value::from(text))?;
     let missing = |why: String| TemplateError::Missing {
         template: text.to_owned(),
@@ -152,22 +205,19 @@ fn render_text(text: &str, names: &Value) -> Result<Value, TemplateError> {
     }
     // Without them, what is null is an error where it would be put into the text, and nowhere else.
     let given = without_nulls(names);
-    engine()
-        .render_template(text, &given)
-        .map(Value::from)
-        .map_err(|e| {
-            let put = || uses.iter().filter(|used| used.what == What::Value);
-            if let Some(used) = put().find(|used| find(names, &used.name).is_none()) {
-                return missing(format!("there is no `{}`", used.name));
+    engine().render_template(text, &given).map_err(|e| {
+        let put = || uses.iter().filter(|used| used.what == What::Value);
+        if let Some(used) = put().find(|used| find(names, &used.name).is_none()) {
+            return missing(format!("there is no `{}`", used.name));
+        }
+        match put().find(|used| find(names, &used.name).is_some_and(Value::is_null)) {
+            Some(used) => {
+                let name = &used.written;
+                no_text(format!("`{name}` is not given: use {{{{#if {name}}}}}"))
             }
-            match put().find(|used| find(names, &used.name).is_some_and(Value::is_null)) {
-                Some(used) => {
-                    let name = &used.written;
-                    no_text(format!("`{name}` is not given: use {{{{#if {name}}}}}"))
-                }
-                None => missing(e.reason().to_string()),
-            }
-        })
+            None => missing(e.reason().to_string()),
+        }
+    })
 }
 
 fn find<'v>(names: &'v Value, dotted: &str) -> Option<&'v Value> {
@@ -189,7 +239,7 @@ fn without_nulls(value: &Value) -> Value {
             .iter()
             .filter(|(_, item)| !item.is_null())
             .map(|(key, item)| (key.clone(), without_nulls(item)))
-            .collect::<serde_json::Map<_, _>>()
+            .collect::<Map<_, _>>()
             .into(),
         Value::Array(items) => items.iter().map(without_nulls).collect(),
         other => other.clone(),
@@ -224,6 +274,49 @@ mod tests {
             rendered(json!({"a": ["{{ target.node }}", 1]})),
             json!({"a": ["node02", 1]})
         );
+    }
+
+    #[test]
+    fn a_template_from_a_file_is_text_and_knows_vars() {
+        let of_file = Rendering {
+            literal: &[],
+            beside: true,
+        };
+        let rendered = |with: Value| {
+            let rendered = render_arguments(of_file, &with, &names());
+            rendered
+                .map(|with| with["template"].clone())
+                .map_err(|e| e.to_string())
+        };
+        let with = |template: &str| {
+            json!({"source": "a.hbs", "template": template, "vars": {
+                "all": ["a\n", "{{ params.text }}"], "n": "{{ params.n }}",
+            }})
+        };
+        for (template, text) in [
+            ("{{ params.n }}", "3"),
+            ("no { template }\r\n", "no { template }\r\n"),
+            ("\\{{ a }}", "{{ a }}"),
+            // What stands alone on its line leaves no line.
+            (
+                "a\n{{#each vars.all}}\n- {{ this }}\n{{/each}}\nb",
+                "a\n- a\n\n- <a & {{ params.n }}>\nb",
+            ),
+            ("{{ vars.n }} at {{ target.node }}", "3 at node02"),
+        ] {
+            assert_eq!(rendered(with(template)), Ok(json!(text)), "{template}");
+        }
+        let wrong = ["{{ vars.x }}", "{{ vars.all }}", "a\n{{#if}}\n"];
+        let wrong = wrong.map(|template| rendered(with(template)).unwrap_err());
+        insta::assert_snapshot!(wrong.join("\n"), @"
+        the template `a.hbs` names something that is not there: there is no `vars.x`
+        the template `a.hbs` gives no text: `vars.all` is a list: use {{#each vars.all}}
+        the template `a.hbs` is not well-formed: invalid handlebars syntax: expected escape, expression, html_expression, decorator_expression, partial_expression, invert_tag, invert_chain_tag, helper_block_start, helper_block_end, decorator_block_start, partial_block_start, raw_block_start, hbs_comment, or hbs_comment_compact
+        ");
+        // Of other kinds, it is an argument like any other.
+        let all = json!({"template": "{{ params.n }}"});
+        let rendered = render_arguments(Rendering::default(), &all, &names());
+        assert_eq!(rendered, Ok(json!({"template": 3})));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A step's condition: its form, and the names in it.
 
 use super::condition;
+use super::facts::uses_facts;
 use super::kind::Type;
 use super::names::Names;
 use super::problem::{Found, Problem};
@@ -47,11 +48,17 @@ pub(super) fn check_condition(
             return;
         }
     };
-    for name in &used {
+    for misuse in used.misuses(&names.known) {
+        let span = find_word(around.source, when.span, &misuse.name).unwrap_or(when.span);
+        found.push(Problem::new("runbook::condition", span, misuse.message).help(misuse.help));
+    }
+    for name in &used.names {
         let span = find_word(around.source, when.span, name).unwrap_or(when.span);
         match names.find(name) {
             Err(unknown) => found.push(unknown_name(span, unknown)),
             Ok(Type::Secret) => found.push(secret(span, name)),
+            // That it is no value was said.
+            Ok(Type::Record(_)) if uses_facts(name) => {}
             // Nothing but a name: it must be true or false.
             Ok(Type::String | Type::Int | Type::List(_) | Type::Record(_))
                 if name == text.trim() =>

@@ -255,7 +255,7 @@ impl Cluster {
             ));
         };
         let (method, kind, body) = match effect {
-            Effect::PutFile { .. } | Effect::RunProgram { .. } => {
+            Effect::PutFile { .. } | Effect::PutSetting { .. } | Effect::RunProgram { .. } => {
                 return Err(Fault::internal(
                     "this is not done to an object of a cluster",
                 ));

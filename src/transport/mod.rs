@@ -1,12 +1,15 @@
 //! How hosts and clusters are reached. Reading needs nothing; whatever writes asks for a permit.
 
 mod control;
+mod drop_in;
+mod facts;
 mod file;
 mod host_claim;
 mod kube;
 mod password;
 mod program;
 mod script;
+mod setting;
 mod shell_loop;
 mod ssh;
 mod switch;
@@ -20,4 +23,5 @@ pub use kube::{
 pub use password::{AskPerson, PasswordSource};
 pub use program::check_failed;
 pub use script::another_host;
+pub use setting::{NO_SYSTEMD, UnitReading};
 pub use ssh::{Hosts, SshOptions};

@@ -1,7 +1,9 @@
 //! What is left of a change that was not taken back, and how a person does it.
 
 use super::text::{clean, paragraph, width};
-use crate::model::{Effect, FileState, Now, Standing, json_patch, shell_word};
+use crate::model::{
+    Effect, FileState, Now, Setting, SettingState, Standing, json_patch, shell_word, sysctl_path,
+};
 use serde_json::Value;
 use std::path::Path;
 
@@ -83,6 +85,12 @@ fn command(effect: &Effect, now: Option<&Now>, blobs: &Path) -> Option<String> {
                 shell_word(&file.path)
             ),
         }),
+        Effect::PutSetting {
+            setting,
+            before,
+            after,
+        } => by_hand(&setting.setting, before, after)
+            .map(|command| format!("on {}: {command}", setting.host.node)),
         Effect::RunProgram { .. } => None,
         Effect::PutObject {
             after: Some(after), ..
@@ -114,11 +122,52 @@ fn command(effect: &Effect, now: Option<&Now>, blobs: &Path) -> Option<String> {
     }
 }
 
+/// The command that puts a setting from one state into another.
+fn by_hand(setting: &Setting, before: &SettingState, after: &SettingState) -> Option<String> {
+    let word = |text: &str| shell_word(text);
+    let after = after.as_str();
+    Some(match setting {
+        Setting::Sysctl { key } => {
+            let value = after.strip_prefix("is ")?;
+            format!("printf %s {} >/proc/sys/{}", word(value), sysctl_path(key))
+        }
+        Setting::Module { name } if after == "loaded" => format!("modprobe {}", word(name)),
+        Setting::Module { name } => format!("modprobe -r {}", word(name)),
+        Setting::Unit { name } if after == "running" => format!("systemctl start {}", word(name)),
+        Setting::Unit { name } => format!("systemctl stop {}", word(name)),
+        Setting::UnitFile { name } => {
+            let name = word(name);
+            let unmask = match before.as_str() {
+                "masked" => format!("systemctl unmask {name}"),
+                _ => String::new(),
+            };
+            let then = match after {
+                "masked" => format!("systemctl mask {name}"),
+                "enabled" => format!("systemctl enable {name}"),
+                "disabled" => format!("systemctl disable {name}"),
+                _ => String::new(),
+            };
+            match (unmask.as_str(), then.as_str()) {
+                ("", "") => return None,
+                ("", one) | (one, "") => one.to_owned(),
+                (first, second) => format!("{first} && {second}"),
+            }
+        }
+        Setting::Swap { area } => match after.strip_prefix("on ") {
+            Some("auto") => format!("swapon {}", word(area)),
+            Some(priority) => format!("swapon -p {priority} {}", word(area)),
+            None => format!("swapoff {}", word(area)),
+        },
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::journal::test_events::{host, programs};
-    use crate::model::{Digest, FieldChange, FieldPath, FileNow, FileRef, ObjectRef, ProgramNow};
+    use crate::model::{
+        Digest, FieldChange, FieldPath, FileNow, FileRef, ObjectRef, ProgramNow, SettingRef,
+    };
     use serde_json::json;
 
     fn field(before: Option<&str>, after: Option<&str>) -> Effect {
@@ -158,6 +207,55 @@ mod tests {
             after: makes.then(image),
             propagation: crate::model::Propagation::Background,
         }
+    }
+
+    #[test]
+    fn each_setting_has_its_command() {
+        let put = |setting: Setting, before: &str, after: &str| Effect::PutSetting {
+            setting: SettingRef {
+                host: host(),
+                setting,
+            },
+            before: SettingState::new(before),
+            after: SettingState::new(after),
+        };
+        let unit_file = |before: &str, after: &str| {
+            let name = "it's.service".into();
+            put(Setting::UnitFile { name }, before, after)
+        };
+        let unit = |after: &str| {
+            put(
+                Setting::Unit {
+                    name: "x.service".into(),
+                },
+                "other",
+                after,
+            )
+        };
+        let swap = |after: &str| {
+            let area = "/my file".into();
+            put(Setting::Swap { area }, "other", after)
+        };
+        let module = |after: &str| put(Setting::Module { name: "x".into() }, "other", after);
+        let key = "net.ipv4.conf.eth0/1.forwarding".into();
+        let all = [
+            put(Setting::Sysctl { key }, "is 1", "is 1 2"),
+            put(Setting::Sysctl { key: "a".into() }, "is 1", "absent"),
+            module("loaded"),
+            module("not_loaded"),
+            unit("running"),
+            unit("stopped"),
+            unit_file("masked", "enabled"),
+            unit_file("masked", "static"),
+            unit_file("disabled", "masked"),
+            unit_file("enabled", "disabled"),
+            unit_file("static", "static"),
+            swap("off"),
+            swap("on 5"),
+            swap("on auto"),
+        ]
+        .map(|effect| render_by_hand(&effect, Err("x"), Path::new("/blobs")));
+        insta::assert_snapshot!(all.join(""));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod by_hand;
 mod confirm;
 mod end;
+mod facts;
 mod fault;
 mod history;
 mod live;
@@ -18,6 +19,7 @@ mod text;
 pub use by_hand::render_by_hand;
 pub use confirm::render_confirmation;
 pub use end::{Words, render_end, what_was_seen};
+pub use facts::render_facts;
 pub use fault::render_fault;
 pub use history::{State, render_history, render_run};
 pub use live::{Live, beside, clear_live};

@@ -261,14 +261,20 @@ impl Page {
         });
         let refused = count(Verdict::is_refused);
         let unknown = count(|v| matches!(v, Verdict::Unknown { .. } | Verdict::Unanswered { .. }));
+        let later = count(|v| *v == Verdict::Late);
         let mut said = vec![match exact {
-            0 if predicted == 0 && unknown == 0 => "Nothing to change.".to_owned(),
+            0 if predicted == 0 && unknown == 0 && later == 0 => "Nothing to change.".to_owned(),
             0 => "No step changes something for certain.".to_owned(),
             1 => "1 step changes something.".to_owned(),
             n => format!("{n} steps change something."),
         }];
         if predicted > 0 {
             said.push(format!("{predicted} more may, as predicted."));
+        }
+        match later {
+            0 => {}
+            1 => said.push("1 is decided when its turn comes.".to_owned()),
+            n => said.push(format!("{n} are decided when their turn comes.")),
         }
         match (refused, &plan.kind) {
             (0, _) => {}
@@ -332,7 +338,8 @@ fn verdict_words(verdict: &Verdict) -> (StyledObject<&'static str>, &'static str
         } => (style("~").yellow(), "predicted"),
         Verdict::Check { .. } => (style("○").cyan(), "reads only"),
         Verdict::Gate { .. } => (style("?").cyan(), "asks"),
-        Verdict::Late | Verdict::Unanswered { .. } => (style("?").magenta(), "unknown"),
+        Verdict::Late => (style("?").cyan(), "later"),
+        Verdict::Unanswered { .. } => (style("?").magenta(), "unknown"),
         Verdict::Unknown { .. } => (style("?").magenta(), "unknown"),
         Verdict::Refused { .. } => (style("!").red(), "refused"),
     };

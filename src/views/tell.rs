@@ -6,8 +6,11 @@ use crate::journal::{Event, Outcome, StepResult};
 use crate::model::{Exit, OnFailure, Plan, PlannedStep, Ran, Scope, StepId};
 use console::style;
 use jiff::Timestamp;
+use serde_json::Value;
 use std::time::Duration;
 
+/// The output of a check that says in a sentence what was found.
+const SUMMARY: &str = "summary";
 /// Lines of a program's output that are shown.
 const PRINTED_LINES: usize = 8;
 
@@ -25,6 +28,8 @@ pub enum Told {
 pub struct Telling {
     plan: Plan,
     started: Option<Timestamp>,
+    /// What the step under way has found, in its own words.
+    found: Option<String>,
     width: usize,
 }
 
@@ -33,6 +38,7 @@ impl Telling {
         Self {
             plan: plan.clone(),
             started: None,
+            found: None,
             width: width(),
         }
     }
@@ -41,6 +47,7 @@ impl Telling {
         match event {
             Event::StepStarted { step, scope } => {
                 self.started = Some(at);
+                self.found = None;
                 vec![Told::Begun(clean(&self.name(step, scope)))]
             }
             Event::StepEnded {
@@ -77,9 +84,13 @@ impl Telling {
                 .iter()
                 .map(|run| self.line("  ", &format!("Takes over from run {run}")))
                 .collect(),
+            Event::Found { outputs, .. } => {
+                let summary = outputs.get(SUMMARY).and_then(Value::as_str);
+                self.found = summary.map(str::to_owned);
+                Vec::new()
+            }
             Event::RunStarted { .. }
             | Event::Released { .. }
-            | Event::Found { .. }
             | Event::Intent { .. }
             | Event::Outcome { .. } => Vec::new(),
         }
@@ -178,7 +189,10 @@ impl Telling {
                     (false, false) => ": it was already so",
                     _ => "",
                 };
-                vec![Told::Line(format!("  {mark} {name}{note}{took}"))]
+                let line = Told::Line(format!("  {mark} {name}{note}{took}"));
+                let found = self.found.take();
+                let found = found.map(|found| self.line("      ", &found));
+                [Some(line), found].into_iter().flatten().collect()
             }
             StepResult::Unverified { why } => {
                 let mark = style("?").magenta().for_stderr();
@@ -198,5 +212,54 @@ impl Telling {
                 told
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::test_events::{plan, step};
+    use crate::model::Verdict;
+    use serde_json::json;
+
+    #[test]
+    fn what_a_check_found_stands_below_it() {
+        console::set_colors_enabled_stderr(false);
+        let verdict = Verdict::Check {
+            expects: "room".to_owned(),
+            except: Vec::new(),
+        };
+        let step = step("room", Scope::Run, verdict);
+        let mut plan = plan();
+        plan.steps = vec![step.clone()];
+        let mut telling = Telling::new(&plan);
+        let (id, scope) = (step.id, step.scope);
+        let ended = |id: &StepId| Event::StepEnded {
+            step: id.clone(),
+            scope: scope.clone(),
+            result: StepResult::Verified { changed: false },
+        };
+        let found = json!({"summary": "7 of 10\u{1b} are in use", "count": 7});
+        let events = [
+            Event::StepStarted {
+                step: id.clone(),
+                scope: scope.clone(),
+            },
+            Event::Found {
+                step: id.clone(),
+                scope: scope.clone(),
+                outputs: found.as_object().cloned().unwrap(),
+            },
+            ended(&id),
+            // The next one has found nothing.
+            ended(&id),
+        ];
+        let now = Timestamp::UNIX_EPOCH;
+        let told: Vec<String> = events
+            .iter()
+            .flat_map(|event| telling.on(now, event))
+            .map(|told| format!("{told:?}"))
+            .collect();
+        insta::assert_snapshot!(told.join("\n"), @"");
     }
 }

@@ -62,6 +62,7 @@ fn programs(apply: &str) -> Programs {
         back: false,
         blind: false,
         put_back_after: None,
+        restarts: None,
     }
 }
 

@@ -9,8 +9,10 @@ mod applying;
 mod becoming;
 mod client;
 mod connections;
+mod facts;
 mod files;
 mod files_left_alone;
+mod kinds;
 mod leftovers;
 mod machine;
 #[path = "../permit/mod.rs"]
@@ -18,6 +20,7 @@ mod permit;
 mod place;
 mod programs;
 mod shells;
+mod sysctls;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use place::Place;
@@ -68,11 +71,14 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         applying::CASES,
         becoming::CASES,
         connections::CASES,
+        facts::CASES,
         files::CASES,
         files_left_alone::CASES,
+        kinds::CASES,
         leftovers::CASES,
         programs::CASES,
         shells::CASES,
+        sysctls::CASES,
     ]
     .into_iter()
     .flatten()

@@ -156,7 +156,8 @@ fn second_nic(lab: &Lab) -> Result<(), String> {
 }
 
 /// Reboots a node from within and waits until it is Ready and its sessions are established.
-fn reboot(lab: &Lab, number: usize) -> Result<(), String> {
+/// Boots a node anew, until it is Ready and in the mesh.
+pub fn reboot(lab: &Lab, number: usize) -> Result<(), String> {
     let node = node(number)?;
     let boot_id = || lab.ssh(node, "cat /proc/sys/kernel/random/boot_id");
     let before = boot_id().map_err(|e| e.to_string())?.stdout;

@@ -23,7 +23,10 @@ pub const CASES: &[Case] = &[
 const RUNBOOK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/in_lab/healed.yaml");
 
 /// Runs `test` without an API server; it is there again afterwards, whatever happens.
-fn without_api_server(lab: &Lab, test: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+pub fn without_api_server(
+    lab: &Lab,
+    test: impl FnOnce() -> Result<(), String>,
+) -> Result<(), String> {
     script(lab, "rm -f /run/healed*")?;
     lab.stop_api_server().map_err(|e| e.to_string())?;
     let tested = test();
@@ -44,7 +47,7 @@ fn heard(lab: &Lab) -> Result<Vec<String>, String> {
 }
 
 /// Waits until every kubelet is heard again, and its node Ready.
-fn all_ready(lab: &Lab) -> Result<(), String> {
+pub fn all_ready(lab: &Lab) -> Result<(), String> {
     let before = heard(lab)?;
     wait_until(120, "Ready nodes", || {
         let again = heard(lab)?.iter().all(|time| !before.contains(time));

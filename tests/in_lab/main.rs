@@ -9,6 +9,7 @@ mod bgp_wrong_ip;
 mod claims;
 mod cluster_down;
 mod connection;
+mod conntrack;
 mod cut;
 mod examples;
 mod five;
@@ -23,6 +24,7 @@ mod refusals;
 mod rights;
 mod signals;
 mod surroundings;
+mod swapoff;
 mod sweep;
 mod switch;
 
@@ -109,6 +111,7 @@ fn cases() -> Vec<Case> {
         claims::CASES,
         cluster_down::CASES,
         connection::CASES,
+        conntrack::CASES,
         cut::CASES,
         examples::CASES,
         kube_kinds::CASES,
@@ -118,6 +121,7 @@ fn cases() -> Vec<Case> {
         refusals::CASES,
         rights::CASES,
         signals::CASES,
+        swapoff::CASES,
         sweep::CASES,
         switch::CASES,
     ]

@@ -1,7 +1,8 @@
 use super::*;
 use crate::actions::line_difference::SHOWN_LINES;
 use crate::journal::test_events::{change as change_of, host, step as step_of};
-use crate::model::Scope;
+use crate::model::{Digest, FileNow, FileRef, FileState, Scope, UndoClass};
+use crate::transport::FileReading;
 use serde_json::{Value, json};
 
 fn made(args: Value) -> Result<HostFile, String> {
@@ -171,7 +172,7 @@ fn the_difference_is_shown_but_not_of_secrets_and_not_without_end() {
         else {
             panic!()
         };
-        lines(&change).join("\n")
+        change.lines().join("\n")
     };
     insta::assert_snapshot!(shown(&present(0o644, "a\nb\nc\nd\ne\nf\n"), "a\nb\nc\nD\ne\nf"), @r"
       b
@@ -235,7 +236,10 @@ fn an_owner_is_a_name_or_a_number_and_only_root_gives_files_away() {
     ");
     let step = made(json!({"path": "/etc/x", "owner": "www-data", "group": "12"})).unwrap();
     assert_eq!(
-        (step.owner.user.as_str(), step.owner.group.as_str()),
+        (
+            step.attributes.owner.user.as_str(),
+            step.attributes.owner.group.as_str()
+        ),
         ("www-data", "12")
     );
 

@@ -34,6 +34,7 @@ fn decided(args: Value, looked: Result<Option<Ran>, String>, earlier: &[PlannedS
             format!("unknown: {why}; otherwise {}", otherwise.is_some())
         }
         Decision::Late { why } => format!("late: {why}"),
+        Decision::Foreseen => "foreseen".to_owned(),
         Decision::Refuse { why, .. } => format!("refused: {why}"),
     };
     [vec![shown], notes].concat().join("\n")

@@ -10,7 +10,7 @@ use crate::journal::Entry;
 use crate::journal::test_events::{change, host, plan, programs, start_of, step};
 use crate::model::{
     Digest, FieldChange, FieldPath, FileNow, FileRef, FileState, Now, ObjectRef, Program,
-    ProgramNow, Programs, Propagation, Retry, RunId, Target,
+    ProgramNow, Programs, Propagation, Retry, RunId, Setting, SettingRef, SettingState, Target,
 };
 use crate::plan::{after, take_back};
 use jiff::Timestamp;
@@ -75,6 +75,7 @@ struct Late {
 struct Owned {
     objects: BTreeMap<String, BTreeMap<String, String>>,
     files: BTreeMap<String, FileState>,
+    settings: BTreeMap<String, SettingState>,
     programs: BTreeMap<String, bool>,
     made: BTreeMap<String, String>,
 }
@@ -83,6 +84,7 @@ struct World {
     /// Objects by name: version, and the values of their annotations.
     objects: BTreeMap<String, (u64, BTreeMap<String, String>)>,
     files: BTreeMap<String, FileState>,
+    settings: BTreeMap<String, SettingState>,
     /// Whether what an author's program does is done, by the program's name.
     programs: BTreeMap<String, bool>,
     /// The attempts whose switches are armed, each with its effect, and those whose switches have fired.
@@ -169,6 +171,9 @@ impl World {
                 }})))
             }
             Effect::PutFile { file, .. } => Now::File(FileNow::Is(self.files[&file.path].clone())),
+            Effect::PutSetting { setting, .. } => {
+                Now::Setting(self.settings[&setting.setting.place()].clone())
+            }
             Effect::RunProgram { programs } => Now::Program(ProgramNow::Is {
                 done: self.programs[name_of(programs)],
             }),
@@ -228,6 +233,9 @@ impl World {
             }
             Effect::PutFile { file, after, .. } => {
                 self.files.insert(file.path.clone(), after.clone());
+            }
+            Effect::PutSetting { setting, after, .. } => {
+                self.settings.insert(setting.setting.place(), after.clone());
             }
             Effect::RunProgram { programs } => {
                 self.programs
@@ -350,6 +358,7 @@ impl World {
         Owned {
             objects,
             files: self.files.clone(),
+            settings: self.settings.clone(),
             programs: self.programs.clone(),
             made: self
                 .made
@@ -578,6 +587,9 @@ fn begin(dice: &mut Dice) -> (World, Plan) {
     let mut world = World {
         objects: BTreeMap::new(),
         files: BTreeMap::new(),
+        settings: (0..3)
+            .map(|n| (format!("m{n}"), SettingState::new("not_loaded")))
+            .collect(),
         programs: (0..3).map(|n| (format!("g{n}"), false)).collect(),
         armed: vec![],
         fired: vec![],
@@ -605,6 +617,7 @@ fn begin(dice: &mut Dice) -> (World, Plan) {
     }
     let mut plan = plan();
     let (mut objects, mut files, mut pods, mut programs, mut made) = (0, 0, 0, 0, 0);
+    let mut settings = 0;
     for n in 0..1 + dice.below(6) {
         let scope = match dice.below(3) {
             0 => Scope::Run,
@@ -612,7 +625,7 @@ fn begin(dice: &mut Dice) -> (World, Plan) {
         };
         let mut effects = Vec::new();
         for _ in 0..1 + dice.below(2) {
-            match dice.below(5) {
+            match dice.below(6) {
                 0 if objects < 3 => {
                     let name = format!("o{objects}");
                     objects += 1;
@@ -662,6 +675,18 @@ fn begin(dice: &mut Dice) -> (World, Plan) {
                         file: FileRef { host: host(), path },
                         before,
                         after,
+                    });
+                }
+                5 if settings < 3 => {
+                    let name = format!("m{settings}");
+                    settings += 1;
+                    effects.push(Effect::PutSetting {
+                        setting: SettingRef {
+                            host: host(),
+                            setting: Setting::Module { name },
+                        },
+                        before: SettingState::new("not_loaded"),
+                        after: SettingState::new("loaded"),
                     });
                 }
                 3 if programs < 3 => {

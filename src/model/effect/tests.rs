@@ -1,3 +1,4 @@
+use super::super::setting::Setting;
 use super::*;
 use serde_json::json;
 
@@ -206,6 +207,58 @@ fn a_successor_counts_when_it_is_the_owners_on_that_node_and_runs() {
     let mut ending = pod("p-2", "node02", "ds", true, "True");
     ending["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
     assert!(matches!(look(&[ending], false), Settled::NotYet(_)));
+}
+
+#[test]
+fn a_setting_is_told_by_its_state() {
+    let put = |setting: Setting, before: &str, after: &str| Effect::PutSetting {
+        setting: SettingRef {
+            host: crate::journal::test_events::host(),
+            setting,
+        },
+        before: SettingState::new(before),
+        after: SettingState::new(after),
+    };
+    let now = |state: &str| Now::Setting(SettingState::new(state));
+    let effect = put(
+        Setting::Sysctl {
+            key: "vm.swappiness".into(),
+        },
+        "is 60",
+        "is 0",
+    );
+    let other = Standing::Other {
+        now: "it is 10".into(),
+    };
+    for (state, standing, back) in [
+        ("is 60", Standing::Before, Standing::After),
+        ("is 0", Standing::After, Standing::Before),
+        ("is 10", other.clone(), other),
+    ] {
+        assert_eq!(effect.standing(&now(state)), standing, "{state}");
+        let inverse = effect.inverse().unwrap();
+        assert_eq!(inverse.standing(&now(state)), back, "{state}");
+        assert_eq!(inverse.inverse().unwrap(), effect);
+    }
+    assert_eq!(effect.done_to(now("is 60")), now("is 0"));
+    assert_eq!(effect.done_to(now("is 10")), now("is 10"));
+    let over = effect.over(&now("is 10")).unwrap();
+    assert_eq!(over.standing(&now("is 10")), Standing::Before);
+    assert_eq!(over.standing(&now("is 0")), Standing::After);
+    assert_eq!(effect.over(&Now::Object(None)), None);
+    assert!(matches!(
+        effect.standing(&Now::Object(None)),
+        Standing::Other { .. }
+    ));
+    assert!(effect.can_be_verified() && effect.on_object().is_none());
+
+    // What is in use is loaded, and is not unloaded.
+    let load = put(Setting::Module { name: "x".into() }, "not_loaded", "loaded");
+    assert_eq!(load.standing(&now("in_use")), Standing::After);
+    assert!(matches!(
+        load.inverse().unwrap().standing(&now("in_use")),
+        Standing::Other { .. }
+    ));
 }
 
 #[test]

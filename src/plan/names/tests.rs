@@ -67,12 +67,12 @@ fn planned(steps: &[PlannedStep]) -> Earlier<'_> {
 
 fn rendered(steps: &[PlannedStep], at: &Scope, text: &str) -> Result<Resolved<Value>, String> {
     let runbook = three();
-    Known::of(&context(&runbook), at, planned(steps)).render("", &json!(text))
+    Known::of(&context(&runbook), at, planned(steps), None).render("", &json!(text))
 }
 
 fn holds(steps: &[PlannedStep], at: &Scope, source: &str) -> Result<Resolved<bool>, String> {
     let runbook = three();
-    let known = Known::of(&context(&runbook), at, planned(steps));
+    let known = Known::of(&context(&runbook), at, planned(steps), None);
     let steps = crate::runbook::Type::Any;
     let names = crate::runbook::Record::of(&[
         ("steps", steps),
@@ -224,7 +224,7 @@ fn once_it_is_done_what_has_happened_counts() {
         done: &done,
         ended: &ended,
     };
-    let known = Known::of(&context(&runbook), &n1, earlier);
+    let known = Known::of(&context(&runbook), &n1, earlier, None);
     let render = |text: &str| known.render("", &json!(text));
     assert_eq!(
         render("{{ steps.find.output }}"),
@@ -254,7 +254,7 @@ fn names_of_an_included_runbook_are_its_own() {
         step("disks[a]/find", n1.clone(), idle(), json!({"output": "a"})),
         step("disks[b]/find", n1.clone(), idle(), json!({"output": "b"})),
     ];
-    let known = Known::of(&inner, &n1, planned(&steps));
+    let known = Known::of(&inner, &n1, planned(&steps), None);
     assert_eq!(
         known.render("", &json!("{{ steps.find.output }}")),
         Ok(Resolved::Is(json!("a")))
@@ -279,4 +279,135 @@ fn items_are_known_by_a_key_of_their_own() {
     insta::assert_snapshot!(keys(json!([{"x": 1}])).unwrap_err(), @r#"for_each: {"x":1} needs a `key` or a `name` by which it is known"#);
     insta::assert_snapshot!(keys(json!(3)).unwrap_err(), @"for_each: it needs a list, and this is 3");
     assert!(keys(json!([null])).is_err() && keys(json!([""])).is_err());
+}
+
+/// Facts of a host with swap on and 1 MiB of memory available, of which nobody may read the machine-id.
+fn facts(first: Option<&str>) -> Option<HostFacts> {
+    let mut parts = crate::model::facts::Parts::default();
+    for (line, text) in [
+        (
+            "got memory",
+            "MemTotal: 2048 kB\nMemAvailable: 1024 kB\nSwapTotal: 8 kB\nSwapFree: 0 kB\n",
+        ),
+        ("got swaps", "Filename\n/dev/sda2 partition 8 8 -2\n"),
+        ("none units no systemd", ""),
+        ("no machine_id no permission to read it", ""),
+    ] {
+        parts.take(line, text.as_bytes());
+    }
+    let facts = crate::model::facts::Facts::new(&parts, 0.0);
+    Some(HostFacts {
+        facts: Arc::new(FactNames::new(&facts)),
+        first: first.and_then(StepId::new),
+    })
+}
+
+fn of_facts(first: Option<&str>, source: &str) -> String {
+    let runbook = runbook(&format!(
+        "  - {{id: make, uses: host.script, with: {{apply: x}}}}\n  - {{id: use, uses: host.script, when: '{}', with: {{apply: x}}}}\n",
+        source.replace('\'', "''")
+    ));
+    let steps = [step("make", target("n1"), idle(), json!({}))];
+    let condition = runbook.steps[1].when.clone().unwrap();
+    assert!(names_facts(&runbook.steps[1]), "{source}");
+    assert!(!names_facts(&runbook.steps[0]));
+    let known = Known::of(
+        &context(&runbook),
+        &target("n1"),
+        planned(&steps),
+        facts(first),
+    );
+    match known.holds(&condition) {
+        Ok(Resolved::Is(holds)) => holds.to_string(),
+        Ok(Resolved::Later(why)) => format!("later: {why}"),
+        Ok(Resolved::Never(why)) => format!("never: {why}"),
+        other => format!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_condition_on_facts_is_decided_by_what_was_read_or_says_why_it_cannot_be() {
+    let all: Vec<String> = [
+        "facts.swap.on",
+        "facts.memory.available > 1048576",
+        "facts.machine_id == 'x'",
+        "has(facts.machine_id)",
+        "has(facts.units)",
+        "facts.units.kubelet.active",
+        "has(facts.units) && facts.units.kubelet.active",
+        "steps.make.changed && facts.machine_id == 'x'",
+    ]
+    .iter()
+    .map(|source| of_facts(None, source))
+    .collect();
+    insta::assert_snapshot!(all.join("\n"), @"
+    true
+    false
+    never: `facts.machine_id` could not be read: no permission to read it
+    never: `facts.machine_id` could not be read: no permission to read it
+    false
+    never: `facts.units` does not apply to this host: no systemd: let `has(facts.units)` stand before it
+    false
+    false
+    ");
+}
+
+#[test]
+fn facts_that_an_earlier_step_may_change_are_waited_for() {
+    let all: Vec<String> = [
+        "facts.swap.on",
+        "!facts.swap.on",
+        "has(facts.units)",
+        "facts.machine_id == 'x'",
+        "steps.make.changed && facts.swap.on",
+        "!steps.make.changed || facts.swap.on",
+    ]
+    .iter()
+    .map(|source| of_facts(Some("make"), source))
+    .collect();
+    insta::assert_snapshot!(all.join("\n"), @"
+    later: it rests on facts of its host, which `make` may change first (now `facts.swap.on` is true, and so it would be done)
+    later: it rests on facts of its host, which `make` may change first (now `facts.swap.on` is true, and so it would not be needed)
+    later: it rests on facts of its host, which `make` may change first (now `facts.units` does not apply to this host: no systemd, and so it would not be needed)
+    later: it rests on facts of its host, which `make` may change first (now `facts.machine_id` could not be read: no permission to read it)
+    false
+    true
+    ");
+}
+
+#[test]
+fn facts_stand_in_templates() {
+    let runbook = three();
+    let rendered = |first, text: &str| {
+        let known = Known::of(
+            &context(&runbook),
+            &target("n1"),
+            planned(&[]),
+            facts(first),
+        );
+        known.render("", &json!(text))
+    };
+    assert_eq!(
+        rendered(None, "{{ facts.memory.available }}"),
+        Ok(Resolved::Is(json!(1_048_576)))
+    );
+    assert_eq!(
+        rendered(None, "{{#each facts.swap.devices}}{{this.path}}{{/each}}"),
+        Ok(Resolved::Is(json!("/dev/sda2")))
+    );
+    let why = |first, text: &str| match rendered(first, text) {
+        Ok(Resolved::Never(why)) => format!("never: {why}"),
+        Ok(Resolved::Later(why)) => format!("later: {why}"),
+        other => format!("{other:?}"),
+    };
+    let all = [
+        why(None, "{{ facts.machine_id }}"),
+        why(None, "{{#if facts.kubelet.running}}a{{/if}}"),
+        why(Some("make"), "{{ facts.memory.available }}"),
+    ];
+    insta::assert_snapshot!(all.join("\n"), @"
+    never: `facts.machine_id` could not be read: no permission to read it
+    never: `facts.kubelet.running` could not be read: it was not read
+    later: it rests on facts of its host, which `make` may change first (now `facts.memory.available` is 1048576)
+    ");
 }

@@ -54,6 +54,8 @@ fn kinds() -> Kinds {
         outputs: Record::of(&[("code", Type::Int)]),
         scope: None,
         literal: &[],
+        changes: &["words"],
+        beside: false,
         lost: |_| None,
         check: |with| match with["count"] == 13 {
             true => Err("`count` is not 13".to_owned()),
@@ -89,6 +91,29 @@ fn wrong(from: &str, to: &str) -> String {
     };
     let all: Vec<String> = problems.problems.iter().map(words).collect();
     all.join("\n")
+}
+
+#[test]
+fn a_name_of_an_earlier_step_tells_whether_that_changes_something() {
+    let text = "apiVersion: runbook/v1\nname: x\nsummary: X\nrisk: low\ntargets: nodes\nsteps:\n  - id: one\n    uses: a.b\n    with: {node: n}\n  - id: two\n    uses: a.b\n    with: {node: n, words: [one, '{{ steps.one.changed }}', 'Not a name']}\n";
+    let runbook = read(text).unwrap();
+    assert_eq!(
+        runbook.steps[1].with["words"],
+        serde_json::json!([
+            "{{ steps.one.changed }}",
+            "{{ steps.one.changed }}",
+            "Not a name"
+        ])
+    );
+    let said = |to: &str| {
+        let problems = read(&text.replacen("words: [one", to, 1)).unwrap_err();
+        let all = problems.problems.iter();
+        all.map(|p| format!("{}:{} {} ({:?})", p.line, p.column, p.message, p.help))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    insta::assert_snapshot!(said("words: [on"), @"12:29 `steps.on.changed` is not known here (None)");
+    insta::assert_snapshot!(said("words: [two"), @r#"12:29 `two` is this step itself (Some("a step may name the steps before it"))"#);
 }
 
 #[test]
@@ -180,7 +205,9 @@ fn a_secret_stands_in_a_variable_and_nowhere_else() {
             later: &[],
             no_target: None,
         };
+        let beside = Beside::nothing();
         let around = Around {
+            beside: &beside,
             source: &source,
             kinds: &kinds(),
             params: params.clone(),
@@ -281,7 +308,7 @@ fn mutated() -> impl Strategy<Value = String> {
 }
 
 fn bounded(text: &str) {
-    let (outcome, cost) = read_counting(text, "x", &kinds());
+    let (outcome, cost) = read_counting(text, "x", &kinds(), Beside::nothing());
     assert!(
         cost.events <= 100_001 && cost.nodes <= cost.events + 1,
         "{cost:?}"

@@ -65,6 +65,23 @@ impl Node {
     }
 
     /// The items of a list; of anything else, none.
+    pub fn items_mut(&mut self) -> &mut [Self] {
+        match &mut self.value {
+            Value::List(items) => items,
+            _ => &mut [],
+        }
+    }
+
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut Self> {
+        match &mut self.value {
+            Value::Map(entries) => entries
+                .iter_mut()
+                .find(|(key, _)| key.text == name)
+                .map(|(_, node)| node),
+            _ => None,
+        }
+    }
+
     pub fn items(&self) -> &[Node] {
         match &self.value {
             Value::List(items) => items,

@@ -283,3 +283,22 @@ fn an_undo_says_what_it_leaves_alone() {
     1 step changes something. 1 left alone.
     ");
 }
+
+#[test]
+fn what_is_decided_later_is_said_with_what_it_comes_to() {
+    let target = Scope::Target(Target::node("node02", "u"));
+    let later = PlannedStep {
+        notes: vec!["a.b becomes 5".into()],
+        ..step("values", target, Verdict::Late)
+    };
+    let text = render_plan(&plan(vec![later]));
+    assert!(!text.contains("Nothing to change"), "{text}");
+    let end = text.split("node02\n").last().unwrap();
+    insta::assert_snapshot!(end, @"
+      ? values     Do values  later
+          it is decided when its turn comes, and done then
+          note: a.b becomes 5
+
+    No step changes something for certain. 1 is decided when its turn comes.
+    ");
+}

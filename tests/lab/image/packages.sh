@@ -3,7 +3,7 @@ set -e
 export DEBIAN_FRONTEND=noninteractive
 apt-get -qq update
 apt-get -qq -y --no-install-recommends install libpam-systemd openssh-server network-manager polkitd bird containerd \
-    crun containernetworking-plugins iptables conntrack sudo iputils-ping curl less ethtool
+    crun containernetworking-plugins iptables conntrack fdisk sudo iputils-ping curl less ethtool
 mkdir -p /opt/lab/extra
 cd /opt/lab/extra
 apt-get -qq download busybox-static runit

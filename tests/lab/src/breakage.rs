@@ -10,52 +10,90 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use crate::Lab;
-use crate::calico::{Peer, SELECTOR, items};
 use crate::error::{Error, Result};
-use crate::machine::{NODES, Node};
+use crate::machine::Node;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Incident {
     /// A node advertises an address that the others cannot reach
     BgpWrongIp,
+    /// A swap file in the fstab keeps the kubelet down
+    SwapFile,
+    /// A partition in the fstab by its UUID does
+    SwapPartition,
+    /// The fstab's line is commented out, and a unit brings the swap back at each boot
+    SwapUnit,
+    /// Swap is on, and the kubelet is meant to bear it
+    SwapIntended,
+    /// The table of connections is full
+    ConntrackFull,
+    /// NetworkManager manages Calico's links
+    NmManagesCalico,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Variant {
-    /// A second network card with 172.18.0.1/16 comes up
+    /// bgp-wrong-ip: a second network card with 172.18.0.1/16 comes up
     SecondNic,
-    /// A docker-style bridge with a container on it, and autodetection by `interface=.*`
+    /// bgp-wrong-ip: a docker-style bridge with a container on it, and autodetection by `interface=.*`
     BridgeUp,
-    /// The same bridge without a container: its link is down, and chosen all the same
+    /// bgp-wrong-ip: the same bridge without a container: its link is down, and chosen all the same
     BridgeDown,
-    /// Second network cards on two of the three nodes: the majority is wrong
+    /// bgp-wrong-ip: second network cards on two of the three nodes: the majority is wrong
     TwoNodes,
+    /// swap-intended: by `failSwapOn: false` in the kubelet's configuration
+    Config,
+    /// swap-intended: by `--fail-swap-on=false` on the kubelet's command line
+    Flag,
+    /// conntrack-full: packets are dropped all the time, and a new login still gets in
+    Busy,
+    /// conntrack-full: no new connection gets in; those that are there go on
+    Shut,
+    /// nm-manages-calico: nothing says that it should not
+    NoConfig,
+    /// nm-manages-calico: calico.conf is right, and a later file overrides its key
+    Overridden,
+    /// nm-manages-calico: another file has a list of its own, which must stay
+    OwnList,
 }
 
-/// What `break` leaves on nodes, for `heal` to find.
-pub(crate) const NIC: &str = "ens9";
-pub(crate) const BRIDGE: &str = "br-6c1f0b0e3a5d";
-pub(crate) const CONTAINER: &str = "cni-6c1f0b0e";
-pub(crate) const BOOT_FILES: &str = "/etc/systemd/network/50-second";
-
-impl Variant {
-    fn is_bridge(self) -> bool {
-        matches!(self, Self::BridgeUp | Self::BridgeDown)
+impl Incident {
+    /// Its variants, the usual one first.
+    pub fn variants(self) -> &'static [Variant] {
+        match self {
+            Self::BgpWrongIp => &[
+                Variant::SecondNic,
+                Variant::BridgeUp,
+                Variant::BridgeDown,
+                Variant::TwoNodes,
+            ],
+            Self::SwapFile | Self::SwapPartition | Self::SwapUnit => &[],
+            Self::SwapIntended => &[Variant::Config, Variant::Flag],
+            Self::ConntrackFull => &[Variant::Busy, Variant::Shut],
+            Self::NmManagesCalico => &[Variant::NoConfig, Variant::Overridden, Variant::OwnList],
+        }
     }
 
-    fn name(self) -> String {
-        self.to_possible_value()
-            .map(|value| value.get_name().to_owned())
-            .unwrap_or_default()
+    fn can_persist(self) -> bool {
+        matches!(self, Self::BgpWrongIp | Self::ConntrackFull)
     }
+}
+
+fn name(value: &impl ValueEnum) -> String {
+    value
+        .to_possible_value()
+        .map(|value| value.get_name().to_owned())
+        .unwrap_or_default()
 }
 
 impl Lab {
     /// Makes a fault on `node` and returns the symptom that it was seen to have.
+    ///
+    /// `persistent` makes it come back at a boot where it would not by itself.
     pub fn break_(
         &self,
         incident: Incident,
-        variant: Variant,
+        variant: impl Into<Option<Variant>>,
         node: Node,
         persistent: bool,
     ) -> Result<String> {
@@ -67,9 +105,45 @@ impl Lab {
                 "run `cargo run -p lab -- heal`",
             ));
         }
-        match incident {
-            Incident::BgpWrongIp => self.break_bgp(variant, node, persistent),
+        let variant = chosen(incident, variant.into())?;
+        if persistent && !incident.can_persist() {
+            return Err(Error::state(
+                format!("{} does not know --persistent", name(&incident)),
+                "leave it out",
+            ));
         }
+        let mut faulty = vec![node];
+        if variant == Some(Variant::TwoNodes) {
+            // Another one that is not the first, if there is a choice.
+            faulty.extend(node.others().last());
+        }
+        let title = match &variant {
+            Some(variant) => format!("{} ({})", name(&incident), name(variant)),
+            None => name(&incident),
+        };
+        let names: Vec<String> = faulty.iter().map(|node| node.name()).collect();
+        let record = json!({"fault": title, "nodes": names.join(", ")});
+        // Before anything is touched: whatever comes of it, `heal` is wanted.
+        fs::write(self.fault_file(), record.to_string())
+            .map_err(Error::file("write", &self.fault_file()))?;
+        let start = Instant::now();
+        let seen = match (incident, variant) {
+            (Incident::BgpWrongIp, Some(variant)) => self.break_bgp(variant, &faulty, persistent),
+            (Incident::ConntrackFull, Some(variant)) => {
+                self.break_conntrack(variant, node, persistent)
+            }
+            (Incident::NmManagesCalico, Some(variant)) => self.break_nm(variant, node),
+            _ => self.break_swap(incident, variant, node),
+        }?;
+        let mut text = format!(
+            "\n{title}, made in {:.1} s; seen:\n",
+            start.elapsed().as_secs_f64()
+        );
+        for line in seen.lines() {
+            let _ = writeln!(text, "  {line}");
+        }
+        text += "undo it with `cargo run -p lab -- heal`\n";
+        Ok(text)
     }
 
     /// The active fault, in words.
@@ -83,12 +157,7 @@ impl Lab {
                 .unwrap_or("?")
                 .to_owned()
         };
-        Some(format!(
-            "{} ({}) on {}",
-            word("incident"),
-            word("variant"),
-            word("nodes")
-        ))
+        Some(format!("{} on {}", word("fault"), word("nodes")))
     }
 
     /// A node that starts anew takes its fault with it, if it was the only one.
@@ -104,159 +173,6 @@ impl Lab {
 
     pub(crate) fn fault_file(&self) -> PathBuf {
         self.dir.join("fault.json")
-    }
-
-    fn break_bgp(&self, variant: Variant, node: Node, persistent: bool) -> Result<String> {
-        let mut faulty = vec![(node, "172.18.0.1")];
-        if variant == Variant::TwoNodes {
-            // Another one that is not the first, if there is a choice.
-            faulty.extend(node.others().last().map(|second| (second, "172.18.0.2")));
-        }
-        let names: Vec<String> = faulty.iter().map(|(node, _)| node.name()).collect();
-        let record = json!({"incident": "bgp-wrong-ip", "variant": variant.name(), "nodes": names.join(", ")});
-        // Before anything is touched: whatever comes of it, `heal` is wanted.
-        fs::write(self.fault_file(), record.to_string())
-            .map_err(Error::file("write", &self.fault_file()))?;
-
-        let start = Instant::now();
-        let observers: Vec<Node> = NODES
-            .into_iter()
-            .filter(|node| faulty.iter().all(|(other, _)| other != node))
-            .collect();
-        let before = self.calico_node_pods()?;
-        self.progress
-            .part("links added, calico-node restarted", || {
-                for (node, address) in &faulty {
-                    self.ssh_text(*node, &link_script(variant, address, persistent))?;
-                }
-                if variant.is_bridge() {
-                    // This Calico excludes bridges by default; a method without excludes is how they get in.
-                    let method = "IP_AUTODETECTION_METHOD=interface=.*";
-                    self.kubectl_text(&[
-                        "-n",
-                        "kube-system",
-                        "set",
-                        "env",
-                        "daemonset/calico-node",
-                        method,
-                    ])?;
-                }
-                // The others too: the message that names the address lasts 30 s from their own start.
-                self.restart_calico_node(&NODES)
-            })?;
-        self.progress.part("wrong address advertised", || {
-            faulty.iter().try_for_each(|(node, address)| {
-                self.wait_for_address(*node, &format!("{address}/16"), 180)
-            })
-        })?;
-        let message = self
-            .progress
-            .part("readiness message seen on another node", || {
-                match self.wait_for_message(&before, &observers, &faulty, 40) {
-                    // On a busy machine the others may have started too early to see it.
-                    Err(Error::Late { .. }) => {
-                        self.restart_calico_node(&observers)?;
-                        self.wait_for_message(&before, &observers, &faulty, 120)
-                    }
-                    seen => seen,
-                }
-            })?;
-        let lost = self
-            .progress
-            .part("sessions seen not established on the other nodes", || {
-                self.wait_for_lost_sessions(&observers, &faulty)
-            })?;
-        let mut text = format!(
-            "\nbgp-wrong-ip ({}), made in {:.1} s; seen:\n",
-            variant.name(),
-            start.elapsed().as_secs_f64()
-        );
-        for (node, address) in &faulty {
-            let _ = writeln!(text, "  {} advertises {address}/16", node.name());
-        }
-        for row in lost {
-            let _ = writeln!(text, "  {row}");
-        }
-        let _ = writeln!(text, "  {message}");
-        text += "undo it with `cargo run -p lab -- heal`\n";
-        Ok(text)
-    }
-
-    /// What `calicoctl node status` on the other nodes says about the faulty ones.
-    fn wait_for_lost_sessions(
-        &self,
-        observers: &[Node],
-        faulty: &[(Node, &str)],
-    ) -> Result<Vec<String>> {
-        let rows = self.on_each(observers, |observer| {
-            let others: Vec<String> = observers
-                .iter()
-                .filter(|other| **other != observer)
-                .map(|other| other.address())
-                .collect();
-            let mut wanted: Vec<(&str, bool)> = others
-                .iter()
-                .map(|address| (address.as_str(), true))
-                .collect();
-            wanted.extend(faulty.iter().map(|(_, address)| (*address, false)));
-            self.wait_for_sessions(observer, &wanted, 180)?;
-            let peers = self.peers(observer)?;
-            let lost = peers.iter().filter(|peer| !peer.is_established());
-            let row = |peer: &Peer| {
-                let (address, state, info) = (&peer.address, &peer.state, &peer.info);
-                format!(
-                    "{}: calicoctl node status: {address} {state} {info}",
-                    observer.name()
-                )
-            };
-            Ok(lost.map(row).collect::<Vec<_>>())
-        })?;
-        Ok(rows.into_iter().flatten().collect())
-    }
-
-    /// The event in which the kubelet of another node repeats what the readiness check of a new pod said.
-    fn wait_for_message(
-        &self,
-        before: &[String],
-        observers: &[Node],
-        faulty: &[(Node, &str)],
-        seconds: u64,
-    ) -> Result<String> {
-        let hosts: Vec<String> = observers.iter().map(|node| node.name()).collect();
-        let mut wrong: Vec<&str> = faulty.iter().map(|(_, address)| *address).collect();
-        wrong.sort_unstable();
-        self.until("the readiness message on the other nodes", seconds, || {
-            let events = [
-                "-n",
-                "kube-system",
-                "get",
-                "events",
-                "--field-selector",
-                "reason=Unhealthy",
-            ];
-            let events = self.kubectl_json(&events)?;
-            Ok(items(&events).find_map(|event| {
-                let of = |pointer: &str| event.pointer(pointer).and_then(Value::as_str);
-                let (pod, host, message) = (
-                    of("/involvedObject/uid")?,
-                    of("/source/host")?,
-                    of("/message")?,
-                );
-                let line = message
-                    .lines()
-                    .find(|line| line.contains("BGP not established with"))?;
-                let new =
-                    !before.iter().any(|uid| uid == pod) && hosts.iter().any(|name| name == host);
-                (new && named(line) == wrong).then(|| format!("{host}: {line}"))
-            }))
-        })
-    }
-
-    fn calico_node_pods(&self) -> Result<Vec<String>> {
-        let pods = self.kubectl_json(&["-n", "kube-system", "get", "pods", "-l", SELECTOR])?;
-        Ok(items(&pods)
-            .filter_map(|pod| pod.pointer("/metadata/uid")?.as_str().map(str::to_owned))
-            .collect())
     }
 
     /// Asks again and again until there is an answer.
@@ -283,54 +199,24 @@ impl Lab {
     }
 }
 
-/// The addresses that a readiness message names, in order.
-fn named(message: &str) -> Vec<&str> {
-    let list = message
-        .split("BGP not established with")
-        .nth(1)
-        .unwrap_or_default();
-    let mut addresses: Vec<&str> = list.split(',').map(str::trim).collect();
-    addresses.sort_unstable();
-    addresses
-}
-
-/// What brings the link up on the node; at each boot as well, if wanted.
-fn link_script(variant: Variant, address: &str, persistent: bool) -> String {
-    let (name, kind) = if variant.is_bridge() {
-        (BRIDGE, "bridge")
-    } else {
-        (NIC, "dummy")
-    };
-    let mut script = format!(
-        "set -e; ip link add {name} type {kind}; ip address add {address}/16 dev {name}; ip link set {name} up"
-    );
-    if variant == Variant::BridgeUp {
-        // A container's end of a veth pair is what brings a bridge's link up.
-        let _ = write!(
-            script,
-            "; ip netns add {CONTAINER}; ip link add veth6c1f0b0 type veth peer name eth0 netns {CONTAINER}; \
-             ip link set veth6c1f0b0 master {name} up; ip -n {CONTAINER} link set eth0 up; \
-             ip -n {CONTAINER} address add 172.18.0.9/16 dev eth0"
-        );
-    }
-    if persistent {
-        let _ = write!(
-            script,
-            "; printf '[NetDev]\\nName={name}\\nKind={kind}\\n' > {BOOT_FILES}.netdev; \
-             printf '[Match]\\nName={name}\\n\\n[Link]\\nRequiredForOnline=no\\n\\n[Network]\\nAddress={address}/16\\n\
-             LinkLocalAddressing=no\\nIPv6AcceptRA=no\\nConfigureWithoutCarrier=yes\\n' > {BOOT_FILES}.network"
-        );
-    }
-    script
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_in_a_readiness_message() {
-        let message = "calico/node is not ready: BIRD is not ready: BGP not established with 172.18.0.2,172.18.0.1";
-        assert_eq!(named(message), ["172.18.0.1", "172.18.0.2"]);
+/// The variant that is meant, if the incident has any.
+fn chosen(incident: Incident, variant: Option<Variant>) -> Result<Option<Variant>> {
+    let all = incident.variants();
+    match variant {
+        None => Ok(all.first().copied()),
+        Some(variant) if all.contains(&variant) => Ok(Some(variant)),
+        Some(variant) => {
+            let all: Vec<String> = all.iter().map(name).collect();
+            let next = if all.is_empty() {
+                "leave --variant out: it has none".to_owned()
+            } else {
+                format!("it has {}", all.join(", "))
+            };
+            let (incident, variant) = (name(&incident), name(&variant));
+            Err(Error::state(
+                format!("{incident} has no variant {variant}"),
+                next,
+            ))
+        }
     }
 }

@@ -85,7 +85,8 @@ pub fn is_on_path(program: &str) -> bool {
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
 
-fn checked(output: Output, doing: &str) -> Result<String> {
+/// What was printed; a failure is an error.
+pub fn checked(output: Output, doing: &str) -> Result<String> {
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }

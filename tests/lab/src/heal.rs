@@ -6,26 +6,39 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::Lab;
-use crate::breakage::{BOOT_FILES, BRIDGE, CONTAINER, NIC};
+use crate::bgp_wrong_ip::{BOOT_FILES, BRIDGE, CONTAINER, NIC};
 use crate::calico::{SELECTOR, items};
+use crate::command;
 use crate::error::{Error, Result};
-use crate::machine::{NODES, Node};
+use crate::machine::{NODES, Node, TRACKED};
+use crate::status::ready_condition;
 
 /// The objects of `manifests/calico.yaml` whose content decides how Calico runs.
 const OBJECTS: &str = "daemonset/calico-node,deployment/calico-kube-controllers,\
                        configmap/calico-config,configmap/kubernetes-services-endpoint";
+
+/// How often it is tried to log in to a node before it counts as shut; each try takes 10 s then.
+const LOGINS: usize = 3;
 
 impl Lab {
     /// Undoes whatever `break`, or a remedy for it, did.
     pub fn heal(&self) -> Result<()> {
         let _held = self.lock()?;
         self.need_machines()?;
-        let removed = self
+        let restored = self
             .progress
-            .part("links checked", || self.remove_links())?;
-        for what in &removed {
-            self.progress.say(&format!("removed {what}"));
+            .part("hosts checked", || self.restore_hosts())?;
+        for what in &restored {
+            self.progress.say(what);
         }
+        self.progress.part("nodes Ready", || {
+            NODES.iter().try_for_each(|node| {
+                let restarted = restored.iter().find_map(|line| {
+                    line.strip_prefix(&format!("{}: kubelet restarted at ", node.name()))
+                });
+                self.wait_for_ready(*node, restarted.unwrap_or_default())
+            })
+        })?;
         let changed = self
             .progress
             .part("manifests checked", || self.restore_manifests())?;
@@ -50,13 +63,25 @@ impl Lab {
             }
             _ => {}
         }
-        let nothing = removed.is_empty() && !changed && restart.is_empty();
+        let nothing = restored.is_empty() && !changed && restart.is_empty();
         self.progress.say(if nothing {
             "healthy, nothing to do"
         } else {
             "healed"
         });
         Ok(())
+    }
+
+    /// Waits until a node is Ready, by what its kubelet said since then (in UTC, as the API writes it).
+    pub(crate) fn wait_for_ready(&self, node: Node, since: &str) -> Result<()> {
+        let name = node.name();
+        self.until(&format!("Ready from {name}'s kubelet"), 180, || {
+            let object = self.kubectl_json(&["get", "node", &name])?;
+            let ready = ready_condition(&object);
+            let of = |key: &str| ready?.get(key)?.as_str();
+            let is_new = of("lastHeartbeatTime").is_some_and(|time| time >= since);
+            Ok((of("status") == Some("True") && is_new).then_some(()))
+        })
     }
 
     /// Remembers the objects as they are when freshly applied.
@@ -102,20 +127,47 @@ impl Lab {
         Ok(items(&list).map(one).collect())
     }
 
-    fn remove_links(&self) -> Result<Vec<String>> {
+    /// Files, swap, the table of connections, the kubelet and links of each node, over one login.
+    fn restore_hosts(&self) -> Result<Vec<String>> {
         let script = format!(
-            "for link in {NIC} {BRIDGE}; do [ -e /sys/class/net/$link ] && ip link delete $link && echo $link; done; \
-             [ -e /run/netns/{CONTAINER} ] && ip netns delete {CONTAINER}; \
-             for file in {BOOT_FILES}.netdev {BOOT_FILES}.network; do [ -e $file ] && rm $file && echo $file; done; true"
+            "set -e; for link in {NIC} {BRIDGE}; do \
+             if [ -e /sys/class/net/$link ]; then ip link delete $link; echo $link removed; fi; done; \
+             if [ -e /run/netns/{CONTAINER} ]; then ip netns delete {CONTAINER}; fi; \
+             for file in {BOOT_FILES}.netdev {BOOT_FILES}.network; do \
+             if [ -e $file ]; then rm $file; echo $file removed; fi; done; lab-heal {TRACKED}"
         );
-        let removed = self.on_each(&NODES, |node| {
-            let said = self.ssh_text(node, &script)?;
-            Ok(said
-                .lines()
-                .map(|line| format!("{line} from {}", node.name()))
-                .collect::<Vec<_>>())
+        let restored = self.on_each(&NODES, |node| {
+            let said = match self.run_if_let_in(node, &script)? {
+                Some(said) => said,
+                None => self.power_cycled(node, &script)?,
+            };
+            let on = |line: &str| format!("{}: {line}", node.name());
+            Ok(said.lines().map(on).collect::<Vec<_>>())
         })?;
-        Ok(removed.into_iter().flatten().collect())
+        Ok(restored.into_iter().flatten().collect())
+    }
+
+    /// What a script on a node prints; None if nobody can log in there.
+    fn run_if_let_in(&self, node: Node, script: &str) -> Result<Option<String>> {
+        for _ in 0..LOGINS {
+            let output = self.ssh(node, script)?;
+            // 255 is ssh's own failure.
+            if output.status.code() != Some(255) {
+                let doing = format!("healing {}", node.name());
+                return command::checked(output, &doing).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Runs a script on a node after its power was cut, which ends whatever kept everybody out.
+    fn power_cycled(&self, node: Node, script: &str) -> Result<String> {
+        self.processes().stop(&node.name())?;
+        self.start_machine(node)?;
+        let answer = format!("an answer of {} over ssh", node.name());
+        self.until(&answer, 180, || self.boot_id(node))?;
+        let said = self.ssh_text(node, script)?;
+        Ok(format!("let nobody in, so its power was cut\n{said}"))
     }
 
     fn wrong_nodes(&self) -> Result<Vec<Node>> {

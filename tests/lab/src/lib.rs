@@ -1,9 +1,11 @@
 //! A lab on one machine: a real control plane, real Linux nodes, Calico's own control part, and real faults.
 
+mod bgp_wrong_ip;
 pub mod breakage;
 pub mod cache;
 pub mod calico;
 mod command;
+mod conntrack_full;
 mod containers;
 mod control_plane;
 pub mod error;
@@ -13,6 +15,7 @@ mod image;
 mod lifecycle;
 pub mod machine;
 mod network;
+mod nm_manages_calico;
 pub mod operator;
 mod packages;
 mod parts;
@@ -22,6 +25,7 @@ mod process;
 pub mod progress;
 mod rootfs;
 mod status;
+mod swap;
 
 use std::fs;
 use std::os::unix::fs::OpenOptionsExt;

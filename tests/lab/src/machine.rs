@@ -1,7 +1,7 @@
 //! The nodes: user-mode-linux machines, each with an overlay over the base image and a seed that makes it itself.
 
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use crate::containers;
@@ -12,6 +12,12 @@ use crate::process::Processes;
 
 /// Memory of a machine; a node at rest uses about half of it.
 const MEMORY: &str = "mem=640M";
+
+/// How many connections, and hash buckets for them, the kernel chooses to track with that much memory.
+pub(crate) const TRACKED: u32 = 5120;
+
+/// What a node's blank third disk could hold; its file takes only what is written.
+const DISK: u64 = 64 << 20;
 
 /// One of the lab's nodes, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +72,12 @@ impl Machines<'_> {
         let dir = self.dir.join(node.name());
         fs::create_dir_all(&dir).map_err(Error::file("make", &dir))?;
         let (overlay, seed) = (dir.join("root.cow"), dir.join("seed.tar"));
+        let disk = dir.join("disk.img");
         if !overlay.exists() {
             self.seed(node, &dir, &seed)?;
+            File::create(&disk)
+                .and_then(|file| file.set_len(DISK))
+                .map_err(Error::file("make", &disk))?;
         }
         // As a descriptor, not by name: user-mode Linux re-executes itself on reboot and could not open the tap again.
         let tap = self.network.tap(&format!("tap{:02}", node.0))?;
@@ -77,6 +87,7 @@ impl Machines<'_> {
             "umid=uml".to_owned(),
             format!("ubda={},{}", overlay.display(), self.image.display()),
             format!("ubdb={}", seed.display()),
+            format!("ubdc={}", disk.display()),
             "root=/dev/ubda".to_owned(),
             "rw".to_owned(),
             format!(

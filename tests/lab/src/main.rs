@@ -74,9 +74,10 @@ enum Word {
         incident: Incident,
         #[arg(long)]
         node: String,
-        #[arg(long, value_enum, default_value = "second-nic")]
-        variant: Variant,
-        /// The link comes back when the node boots
+        /// Without it, the first of the incident's
+        #[arg(long, value_enum)]
+        variant: Option<Variant>,
+        /// It comes back when the node boots: bgp-wrong-ip, conntrack-full (swap does anyway)
         #[arg(long)]
         persistent: bool,
     },

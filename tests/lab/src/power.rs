@@ -8,12 +8,25 @@ use crate::Lab;
 use crate::control_plane::API_SERVER;
 use crate::error::{Error, Result};
 use crate::machine::Node;
-use crate::status::ready_condition;
+use crate::status::ready_status;
 
 /// How long a boot, and then a kubelet, may take on a busy machine.
 const PATIENCE: u64 = 180;
 
 impl Lab {
+    /// Boots a machine anew, as its own `reboot` does, and waits until ssh answers again.
+    pub fn reboot(&self, node: Node) -> Result<()> {
+        let name = node.name();
+        let before = self.until(&format!("an answer of {name} over ssh"), PATIENCE, || {
+            self.boot_id(node)
+        })?;
+        // The connection may end before the command does.
+        self.ssh(node, "systemctl reboot")?;
+        self.until(&format!("another boot of {name}"), PATIENCE, || {
+            Ok(self.boot_id(node)?.filter(|now| *now != before).map(drop))
+        })
+    }
+
     /// Pulls a machine's plug. What its kernel had not yet written to the disk is lost; what it had written stays,
     /// flushed or not: the disk's own cache is this machine's memory, which loses nothing.
     pub fn cut_power(&self, node: Node) -> Result<()> {
@@ -37,10 +50,7 @@ impl Lab {
         let name = node.name();
         // Not held any longer than this: several machines can boot side by side.
         let held = self.lock()?;
-        if !self.processes().is_running(&name) {
-            let (image, dir) = (self.current_image()?, self.dir.join("nodes"));
-            self.machines(&image, &dir).start(node)?;
-        }
+        self.start_machine(node)?;
         drop(held);
         let boot = self.progress.part(&format!("{name} answers"), || {
             self.until(&format!("an answer of {name} over ssh"), PATIENCE, || {
@@ -53,9 +63,17 @@ impl Lab {
                 // Ready stays in the object for a while after a cut; only with this boot's identity is it news.
                 let seen = object.pointer("/status/nodeInfo/bootID");
                 let of_this_boot = seen.and_then(Value::as_str) == Some(boot.as_str());
-                Ok((of_this_boot && ready_condition(&object) == Some("True")).then_some(()))
+                Ok((of_this_boot && ready_status(&object) == Some("True")).then_some(()))
             })
         })
+    }
+
+    pub(crate) fn start_machine(&self, node: Node) -> Result<()> {
+        if self.processes().is_running(&node.name()) {
+            return Ok(());
+        }
+        let (image, dir) = (self.current_image()?, self.dir.join("nodes"));
+        self.machines(&image, &dir).start(node)
     }
 
     /// Ends the API server, as a crash would; etcd and all else run on.

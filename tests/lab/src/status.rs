@@ -74,7 +74,7 @@ impl Lab {
             let ready = items(&objects).find(|object| {
                 object.pointer("/metadata/name").and_then(Value::as_str) == Some(&name)
             });
-            let ready = match ready.and_then(ready_condition) {
+            let ready = match ready.and_then(ready_status) {
                 Some("True") => "Ready",
                 Some(_) => "NotReady",
                 None => "not joined",
@@ -106,12 +106,16 @@ impl Lab {
     }
 }
 
-pub(crate) fn ready_condition(node: &Value) -> Option<&str> {
+pub(crate) fn ready_condition(node: &Value) -> Option<&Value> {
     let conditions = node.pointer("/status/conditions")?.as_array()?;
-    let ready = conditions
+    conditions
         .iter()
-        .find(|condition| condition.get("type").and_then(Value::as_str) == Some("Ready"));
-    ready?.get("status")?.as_str()
+        .find(|condition| condition.get("type").and_then(Value::as_str) == Some("Ready"))
+}
+
+/// Whether its kubelet, or the lack of one, says Ready.
+pub(crate) fn ready_status(node: &Value) -> Option<&str> {
+    ready_condition(node)?.get("status")?.as_str()
 }
 
 fn since(seconds: u64) -> String {

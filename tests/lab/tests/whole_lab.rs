@@ -40,20 +40,6 @@ fn is_healthy(lab: &Lab) -> bool {
     addresses.iter().all(right) && NODES.iter().all(meshed)
 }
 
-fn reboot(lab: &Lab, node: Node) {
-    let before = lab.boot_id(node).unwrap().unwrap();
-    let _ = lab.ssh(node, "systemctl reboot");
-    let start = Instant::now();
-    while lab.boot_id(node).unwrap().is_none_or(|now| now == before) {
-        assert!(
-            start.elapsed() < Duration::from_secs(120),
-            "{} did not come back",
-            node.name()
-        );
-        std::thread::sleep(Duration::from_millis(500));
-    }
-}
-
 fn from_operator(lab: &Lab, node: Node, args: &[&str]) -> String {
     let output = lab.operator_command(node, args).output().unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -125,7 +111,7 @@ fn everything_once() {
 
     lab.break_(Incident::BgpWrongIp, Variant::SecondNic, node, true)
         .unwrap();
-    reboot(lab, node);
+    lab.reboot(node).unwrap();
     assert!(
         lab.ssh_text(node, "ip -br address show ens9")
             .unwrap()
@@ -180,6 +166,74 @@ fn everything_once() {
     );
     assert!(is_healthy(lab));
 
+    lab.down().unwrap();
+    assert_eq!(leftovers(lab), "");
+}
+
+/// What differs on a node from how it was at first, in what faults of hosts change.
+fn traces(lab: &Lab, node: Node) -> String {
+    let look = "tail -n +2 /proc/swaps; ls -d /swapfile /dev/ubdc?* /usr/local/sbin/lab-chatter 2>/dev/null; \
+                ip -br link | grep -E '^(cali|tunl|vxlan)'; sysctl -n net.netfilter.nf_conntrack_max | grep -v 5120; \
+                cd /var/lib/lab/healthy; find . ! -type d ! -type l | while read -r f; do cmp $f /$f; done; \
+                find etc/systemd/system etc/NetworkManager etc/sysctl.d etc/modules-load.d | sort > /run/was; \
+                cd /; find etc/systemd/system etc/NetworkManager etc/sysctl.d etc/modules-load.d | sort | diff - /run/was; true";
+    lab.ssh_text(node, look).unwrap()
+}
+
+#[test]
+#[ignore = "brings a whole lab up: minutes, and root"]
+fn faults_of_hosts() {
+    const REFUSED: &str = "running with swap on is not supported";
+    const FULL: &str = "table full, dropping packet";
+    let own = Own::new("hosts");
+    let lab = &own.0;
+    lab.up(Profile::Full).unwrap();
+    let node = Node::named("node02").unwrap();
+    let faults = [
+        (Incident::SwapFile, None, REFUSED),
+        (Incident::SwapPartition, None, REFUSED),
+        (Incident::SwapUnit, None, REFUSED),
+        (Incident::SwapIntended, Some(Variant::Config), "Ready with"),
+        (Incident::SwapIntended, Some(Variant::Flag), "Ready with"),
+        (Incident::ConntrackFull, Some(Variant::Busy), FULL),
+        (Incident::ConntrackFull, Some(Variant::Shut), FULL),
+        (Incident::NmManagesCalico, Some(Variant::NoConfig), "tunl0:"),
+        (
+            Incident::NmManagesCalico,
+            Some(Variant::Overridden),
+            "tunl0:",
+        ),
+        (Incident::NmManagesCalico, Some(Variant::OwnList), "tunl0:"),
+    ];
+    for (incident, variant, symptom) in faults {
+        let seen = lab.break_(incident, variant, node, false).unwrap();
+        assert!(seen.contains(symptom), "{seen}");
+        lab.heal().unwrap();
+        assert_eq!(traces(lab, node), "", "after {incident:?} {variant:?}");
+        assert!(is_healthy(lab), "after {incident:?} {variant:?}");
+    }
+    assert!(
+        lab.break_(Incident::SwapFile, Variant::Shut, node, false)
+            .is_err(),
+        "a variant of another incident"
+    );
+    // A remedy leaves its own files, and masks; power is cut over all of it.
+    lab.break_(Incident::SwapPartition, None, node, false)
+        .unwrap();
+    lab.ssh_text(
+        node,
+        "swapoff -a; systemctl mask dev-ubdc1.swap; sed -i s/^UUID/#UUID/ /etc/fstab; \
+         echo a=1 > /etc/sysctl.d/99-x.conf; chmod 600 /etc/default/kubelet; sync",
+    )
+    .unwrap();
+    lab.cut_power(node).unwrap();
+    lab.power_on(node).unwrap();
+    lab.heal().unwrap();
+    assert_eq!(traces(lab, node), "");
+    lab.break_(Incident::SwapPartition, None, node, false)
+        .unwrap();
+    lab.reset(Some(node)).unwrap();
+    assert_eq!(traces(lab, node), "", "after a reset");
     lab.down().unwrap();
     assert_eq!(leftovers(lab), "");
 }

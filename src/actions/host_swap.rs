@@ -1,0 +1,313 @@
+//! `host.swap`: no swap, now and after a boot.
+
+use super::{Action, Compiled, Decision, Look, Needs, Place};
+use crate::fault::Fault;
+use crate::model::facts::{Fact, Facts, FstabSwap, SwapDevice, SwapUnit};
+use crate::model::{HostRef, Prior, Setting, SettingRef, SettingState};
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// Whether there is swap.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    /// Nothing is swapped to.
+    #[default]
+    Off,
+}
+
+/// Turns off all that a host swaps to, and keeps systemd's units from turning it on after a boot. Entries
+/// of /etc/fstab are left to `host.fstab`; the plan names them. It is refused where memory would not hold
+/// what is swapped out.
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Args {
+    /// What is to be: `off`. To turn it on again, take the run back.
+    #[serde(default)]
+    state: State,
+    /// `false`: units of systemd stay as they are, and a boot may turn it on again.
+    #[serde(default = "yes")]
+    at_boot: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+pub struct HostSwap {
+    at_boot: bool,
+}
+
+pub struct Seen {
+    host: HostRef,
+    facts: Arc<Facts>,
+    /// How each area stands, in the order of the facts.
+    areas: Vec<SettingState>,
+}
+
+type Put = (SettingRef, SettingState, SettingState);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    puts: Vec<Put>,
+    areas: Vec<String>,
+}
+
+#[async_trait]
+impl Action for HostSwap {
+    const USES: &'static str = "host.swap";
+    type Args = Args;
+    type Seen = Seen;
+    type Change = Change;
+
+    fn new(args: Args) -> Result<Self, String> {
+        let State::Off = args.state;
+        Ok(Self {
+            at_boot: args.at_boot,
+        })
+    }
+
+    fn needs(_with: &Value) -> Needs {
+        Needs::of_host(true)
+    }
+
+    async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
+        let host = look.host(&place.target()?.name, place.identity).await?;
+        let facts = look.facts(&host).await?;
+        let mut areas = Vec::new();
+        for device in facts.swap.devices.is().into_iter().flatten() {
+            areas.push(look.setting(&area(&host, &device.path)).await?);
+        }
+        Ok(Seen { host, facts, areas })
+    }
+
+    fn decide(&self, seen: &Seen, _: Place<'_>, _: Prior<'_>) -> Decision<Change> {
+        let host = &seen.host;
+        let swap = &seen.facts.swap;
+        let devices = match &swap.devices {
+            Fact::Is(devices) => devices,
+            Fact::NotApplicable(why) => {
+                return Decision::NoChange {
+                    why: format!("not applicable: {why}"),
+                };
+            }
+            Fact::Unknown(why) => {
+                return Decision::Refuse {
+                    why: format!("what {} swaps to cannot be read: {why}", host.node),
+                    next: None,
+                };
+            }
+        };
+        if let Some(why) = no_room(&seen.facts, devices) {
+            return Decision::Refuse {
+                why: format!("{}: {why}", host.node),
+                next: Some(
+                    "stop what takes memory there first: drain the node, or look with `top`"
+                        .to_owned(),
+                ),
+            };
+        }
+        // What was turned on first has the highest of the priorities that the kernel chooses, and is turned
+        // on first when this is taken back.
+        let mut on: Vec<(&SwapDevice, &SettingState)> = devices
+            .iter()
+            .zip(&seen.areas)
+            .filter(|(_, state)| state.as_str() != "off")
+            .collect();
+        on.sort_by_key(|(device, _)| device.priority);
+        let mut puts: Vec<Put> = on
+            .iter()
+            .map(|(device, state)| {
+                let off = SettingState::new("off");
+                (area(host, &device.path), (*state).clone(), off)
+            })
+            .collect();
+        if self.at_boot {
+            let units = match &swap.units {
+                Fact::Is(units) => units.as_slice(),
+                // Without systemd, nothing but fstab turns it on.
+                Fact::NotApplicable(_) => &[],
+                Fact::Unknown(why) => {
+                    return Decision::Refuse {
+                        why: format!(
+                            "what would turn swap on after a boot of {} cannot be read: {why}",
+                            host.node
+                        ),
+                        next: None,
+                    };
+                }
+            };
+            for unit in units {
+                match kept_off(unit) {
+                    Ok(None) => {}
+                    Ok(Some((before, after))) => {
+                        let setting = SettingRef {
+                            host: host.clone(),
+                            setting: Setting::UnitFile {
+                                name: unit.unit.clone(),
+                            },
+                        };
+                        puts.push((setting, before, after));
+                    }
+                    Err(why) => {
+                        return Decision::Refuse {
+                            why: format!("{} of {}: {why}", unit.unit, host.node),
+                            next: Some(format!("look with `systemctl cat {}` there", unit.unit)),
+                        };
+                    }
+                }
+            }
+        }
+        match puts.is_empty() {
+            true => Decision::NoChange {
+                why: format!("{} swaps to nothing", host.node),
+            },
+            false => Decision::Change(Change {
+                puts,
+                areas: on.iter().map(|(device, _)| device.path.clone()).collect(),
+            }),
+        }
+    }
+
+    fn compile(&self, change: Change) -> Compiled {
+        let mut compiled = Compiled::nothing();
+        for (setting, before, after) in change.puts {
+            compiled.put(setting, before, after);
+        }
+        compiled.heals = (!change.areas.is_empty()).then(|| {
+            format!(
+                "swap on {}, with which a kubelet that does not tolerate swap does not start",
+                change.areas.join(", ")
+            )
+        });
+        compiled
+    }
+
+    fn notes(&self, seen: &Seen, _: &Decision<Change>) -> Vec<String> {
+        let swap = &seen.facts.swap;
+        let mut notes = Vec::new();
+        for device in swap.devices.is().into_iter().flatten() {
+            notes.push(format!(
+                "{} ({}, {}, of which {} are used) is turned on by {}",
+                device.path,
+                device.kind,
+                bytes(device.size),
+                bytes(device.used),
+                turned_on_by(seen, device)
+            ));
+        }
+        for entry in swap.fstab.is().into_iter().flatten() {
+            notes.push(format!(
+                "/etc/fstab line {} turns {} on at each boot, until it is commented out (host.fstab)",
+                entry.line, entry.what
+            ));
+        }
+        notes
+    }
+}
+
+fn area(host: &HostRef, path: &str) -> SettingRef {
+    SettingRef {
+        host: host.clone(),
+        setting: Setting::Swap {
+            area: path.to_owned(),
+        },
+    }
+}
+
+/// Why memory would not hold what is swapped out.
+fn no_room(facts: &Facts, devices: &[SwapDevice]) -> Option<String> {
+    let used: u64 = devices.iter().map(|device| device.used).sum();
+    if used == 0 {
+        return None;
+    }
+    let free = match &facts.memory {
+        Fact::Is(memory) => memory.available.as_ref().map(|free| *free),
+        Fact::Unknown(why) | Fact::NotApplicable(why) => Fact::Unknown(why.clone()),
+    };
+    match free {
+        Fact::Is(free) if free > used => None,
+        Fact::Is(free) => Some(format!(
+            "{} are swapped out, and memory has room for {}: turning swap off would fail, or end programs",
+            bytes(used),
+            bytes(free)
+        )),
+        Fact::Unknown(why) | Fact::NotApplicable(why) => Some(format!(
+            "{} are swapped out, and how much memory is free cannot be read: {why}",
+            bytes(used)
+        )),
+    }
+}
+
+/// How a unit that turns swap on at boot is to stand, before and after; nothing where it does not, or
+/// where fstab makes it.
+fn kept_off(unit: &SwapUnit) -> Result<Option<(SettingState, SettingState)>, String> {
+    let state = |text: &str| SettingState::new(text);
+    let file = unit.unit_file_state.as_str();
+    match (unit.made_by.as_str(), file) {
+        ("fstab-generator" | "swapon" | "masked", _) => Ok(None),
+        // What nothing asks for does not start.
+        (_, "disabled" | "static" | "indirect" | "masked") => Ok(None),
+        (_, "enabled") => Ok(Some((state("enabled"), state("disabled")))),
+        (_, "generated") => Ok(Some((state("generated"), state("masked")))),
+        (_, other) => Err(format!(
+            "it may turn swap on after a boot, and how to keep it from that is not known of one that is `{other}`"
+        )),
+    }
+}
+
+/// What turned an area on, as far as it can be told.
+fn turned_on_by(seen: &Seen, device: &SwapDevice) -> String {
+    let swap = &seen.facts.swap;
+    let same = |entry: &&FstabSwap| {
+        let tag = |name: &str, value: &Option<String>| {
+            let value = value.as_ref();
+            value.is_some_and(|value| entry.what.replace('"', "") == format!("{name}={value}"))
+        };
+        entry.what == device.path || tag("UUID", &device.uuid) || tag("LABEL", &device.label)
+    };
+    let in_fstab = swap.fstab.is().into_iter().flatten().find(same);
+    if let Some(entry) = in_fstab {
+        return format!("/etc/fstab line {} ({})", entry.line, entry.what);
+    }
+    let units = swap.units.is().into_iter().flatten();
+    let by = units
+        .filter(|unit| unit.what == device.path)
+        .find(|unit| unit.made_by != "swapon");
+    match by {
+        Some(unit) => match unit.made_by.as_str() {
+            "unit-file" => format!("the unit {} ({})", unit.unit, unit.fragment_path),
+            "fstab-generator" => format!("/etc/fstab, by way of {}", unit.unit),
+            "masked" => format!("somebody by hand, as {} is masked", unit.unit),
+            "generator" => format!("a generator of systemd, by way of {}", unit.unit),
+            made_by => format!("{made_by}, by way of {}", unit.unit),
+        },
+        None => "somebody by hand: nothing was found that does it at boot".to_owned(),
+    }
+}
+
+/// With two digits, in the units of 1024.
+fn bytes(count: u64) -> String {
+    let mut unit = "B";
+    let mut size = count;
+    let mut rest = 0;
+    for larger in ["KiB", "MiB", "GiB", "TiB"] {
+        if size < 1024 {
+            break;
+        }
+        rest = size % 1024 * 10 / 1024;
+        size /= 1024;
+        unit = larger;
+    }
+    match (rest, size < 10) {
+        (0, _) | (_, false) => format!("{size} {unit}"),
+        (rest, true) => format!("{size}.{rest} {unit}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! `runbook inventory`
+
+use super::Global;
+use super::exit::Exit;
+use crate::actions::Look;
+use crate::fault::Fault;
+use crate::inventory::Destination;
+use crate::model::facts::Facts;
+use crate::model::{HostRef, Identity, Method};
+use crate::transport::Hosts;
+use crate::views::render_facts;
+use clap::{Args, Subcommand, ValueEnum};
+use serde::Serialize;
+
+/// The form of what is printed for programs.
+const SCHEMA: &str = "runbook.facts/v1";
+
+#[derive(Debug, Args)]
+pub struct InventoryCommand {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Read a host and print what it is and has, by the names that conditions have for it (`facts.…`);
+    /// writes nothing
+    Facts(FactsCommand),
+}
+
+#[derive(Debug, Args)]
+struct FactsCommand {
+    /// Name of a host of the inventory, or of a node; the API server need not answer where the inventory
+    /// has it
+    #[arg(value_name = "HOST")]
+    host: String,
+    /// Read it as this user; as whoever logs in, if left out
+    #[arg(long = "become", value_name = "USER")]
+    user: Option<String>,
+    /// How to become that user
+    #[arg(
+        long,
+        value_name = "METHOD",
+        value_enum,
+        default_value = "sudo",
+        requires = "user"
+    )]
+    become_method: BecomeMethod,
+    /// How it is printed
+    #[arg(long, value_name = "FORM", value_enum, default_value = "text")]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum BecomeMethod {
+    Sudo,
+    Su,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Output {
+    /// For people
+    Text,
+    /// For programs: one line; what has no value is an object with `unknown` or `not_applicable`, and why
+    Json,
+}
+
+#[derive(Serialize)]
+struct Printed<'f> {
+    schema: &'static str,
+    host: &'f str,
+    read_as: String,
+    facts: &'f Facts,
+}
+
+impl InventoryCommand {
+    pub async fn run(&self, global: &Global) -> Result<Exit, Fault> {
+        let What::Facts(facts) = &self.what;
+        facts.run(global).await
+    }
+}
+
+impl FactsCommand {
+    async fn run(&self, global: &Global) -> Result<Exit, Fault> {
+        let identity = self.identity()?;
+        let inventory = global.inventory()?;
+        let host = match inventory.named(&self.host) {
+            Ok(host) => host,
+            // As in a plan, a node that is not in it is reached by its own name.
+            Err(_) if is_node(global, &self.host).await => inventory.destination(&self.host),
+            Err(unknown) => return Err(unknown),
+        };
+        let hosts = global.hosts(&inventory)?;
+        let facts = read(&hosts, &host, &identity).await;
+        hosts.close().await;
+        let facts = facts?;
+        super::say(&match self.output {
+            Output::Text => render_facts(&host.name, &identity.to_string(), &facts),
+            Output::Json => {
+                let printed = Printed {
+                    schema: SCHEMA,
+                    host: &host.name,
+                    read_as: identity.to_string(),
+                    facts: &facts,
+                };
+                let text = serde_json::to_string(&printed);
+                let text = text.map_err(|e| Fault::internal(format!("facts: {e}")))?;
+                format!("{text}\n")
+            }
+        });
+        Ok(Exit::Done)
+    }
+
+    fn identity(&self) -> Result<Identity, Fault> {
+        let Some(user) = &self.user else {
+            return Ok(Identity::Login);
+        };
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._-$".contains(c);
+        if user.is_empty() || user.starts_with('-') || !user.chars().all(plain) {
+            return Err(Fault::input(
+                "become_user",
+                format!("--become {user}: that is not the name of a user"),
+            ));
+        }
+        Ok(Identity::Become {
+            user: user.clone(),
+            method: match self.become_method {
+                BecomeMethod::Sudo => Method::Sudo,
+                BecomeMethod::Su => Method::Su,
+            },
+        })
+    }
+}
+
+/// Whether the cluster has such a node, where there is a cluster that answers.
+async fn is_node(global: &Global, name: &str) -> bool {
+    match global.world().await {
+        Ok(world) => Look::new(&world).node(name).await.is_ok(),
+        Err(_) => false,
+    }
+}
+
+async fn read(hosts: &Hosts, host: &Destination, identity: &Identity) -> Result<Facts, Fault> {
+    // Whichever it is: its facts say so.
+    let of = HostRef {
+        node: host.name.clone(),
+        machine_id: String::new(),
+        identity: identity.clone(),
+    };
+    hosts.facts(host, &of).await
+}

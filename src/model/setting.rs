@@ -1,0 +1,184 @@
+//! What a host's kernel and its systemd hold beside files: settings that are read and put as one line.
+
+use super::file::HostRef;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// One setting, by what names it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "setting")]
+pub enum Setting {
+    /// The running value of a key of sysctl(8), as it is written there: `net.ipv4.ip_forward`.
+    Sysctl { key: String },
+    /// Whether a module of the kernel is loaded.
+    Module { name: String },
+    /// Whether a unit of systemd runs.
+    Unit { name: String },
+    /// Whether a unit of systemd is started with the host, or not at all.
+    UnitFile { name: String },
+    /// Whether a file or a block device is swapped to, as /proc/swaps names it.
+    Swap { area: String },
+}
+
+impl Setting {
+    /// What hosts' scripts call it.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Sysctl { .. } => "sysctl",
+            Self::Module { .. } => "module",
+            Self::Unit { .. } => "unit",
+            Self::UnitFile { .. } => "unit_file",
+            Self::Swap { .. } => "swap",
+        }
+    }
+
+    /// What names it on its host: of a sysctl, the path under /proc/sys.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Sysctl { key } => sysctl_path(key),
+            Self::Module { name } | Self::Unit { name } | Self::UnitFile { name } => name.clone(),
+            Self::Swap { area } => area.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sysctl { key } => write!(f, "running value of {key}"),
+            Self::Module { name } => write!(f, "kernel module {name}"),
+            Self::Unit { name } => write!(f, "{name}"),
+            Self::UnitFile { name } => write!(f, "start of {name} with the host"),
+            Self::Swap { area } => write!(f, "swap on {area}"),
+        }
+    }
+}
+
+/// The path under /proc/sys of a key. Where a slash comes before the first dot, slashes separate its
+/// parts and dots belong to them, as in `net/ipv4/conf/eth0.100/forwarding`; else it is the other way
+/// round (sysctl(8), procps 4.0).
+pub fn sysctl_path(key: &str) -> String {
+    match key.find(['.', '/']).and_then(|at| key.get(at..=at)) {
+        Some("/") => key.to_owned(),
+        _ => key
+            .chars()
+            .map(|c| match c {
+                '.' => '/',
+                '/' => '.',
+                c => c,
+            })
+            .collect(),
+    }
+}
+
+/// A setting of one host.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SettingRef {
+    pub host: HostRef,
+    #[serde(flatten)]
+    pub setting: Setting,
+}
+
+impl fmt::Display for SettingRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.setting, self.host.node)
+    }
+}
+
+/// How a setting stands, in the words that hosts print and take: `is 262144`, `loaded`, `on 5`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SettingState(String);
+
+impl SettingState {
+    pub const ABSENT: &'static str = "absent";
+
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// A sysctl's value; blanks between its parts are one each, as kernels print tabs and take blanks.
+    pub fn value(value: &str) -> Self {
+        let parts: Vec<&str> = value.split_ascii_whitespace().collect();
+        Self(format!("is {}", parts.join(" ")))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether there is all of another state, and more: a module that is in use is loaded.
+    pub fn is_more_than(&self, other: &Self) -> bool {
+        (self.as_str(), other.as_str()) == ("in_use", "loaded")
+    }
+
+    /// The value of a sysctl that is there.
+    pub fn as_value(&self) -> Option<&str> {
+        self.0.strip_prefix("is ")
+    }
+}
+
+impl fmt::Display for SettingState {
+    /// For people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.as_str();
+        match text.split_once(' ') {
+            Some(("is" | "other", words)) => f.write_str(words),
+            Some(("on", "auto")) => f.write_str("on, with the priority that the kernel chooses"),
+            Some(("on", priority)) => write!(f, "on, priority {priority}"),
+            _ => f.write_str(&text.replace('_', " ")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_key_is_a_path_in_both_spellings() {
+        for (key, path) in [
+            ("net.ipv4.ip_forward", "net/ipv4/ip_forward"),
+            ("net/ipv4/ip_forward", "net/ipv4/ip_forward"),
+            (
+                "net.ipv4.conf.eth0/100.forwarding",
+                "net/ipv4/conf/eth0.100/forwarding",
+            ),
+            (
+                "net/ipv4/conf/eth0.100/forwarding",
+                "net/ipv4/conf/eth0.100/forwarding",
+            ),
+            ("panic", "panic"),
+        ] {
+            assert_eq!(sysctl_path(key), path, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_state_is_told_in_words() {
+        let shown = |text: &str| SettingState::new(text).to_string();
+        assert_eq!(shown("is 4096 87380"), "4096 87380");
+        assert_eq!(shown("on 5"), "on, priority 5");
+        assert_eq!(
+            shown("on auto"),
+            "on, with the priority that the kernel chooses"
+        );
+        assert_eq!(shown("not_loaded"), "not loaded");
+        assert_eq!(
+            SettingState::value("4096\t 87380\n").as_str(),
+            "is 4096 87380"
+        );
+        assert_eq!(SettingState::value("1").as_value(), Some("1"));
+        assert_eq!(SettingState::new("absent").as_value(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "\\PC{0,40}") {
+            let _ = sysctl_path(&text);
+            let _ = SettingState::new(text.clone()).to_string();
+            let _ = SettingState::value(&text);
+        }
+    }
+}

@@ -1,0 +1,6 @@
+# Arguments: kind of the setting, its place, key of the effect, seconds to wait for it. With the lock
+# held, nothing that was begun on this host is under way any more: what is seen is the end of it.
+kind=$1 place=$2
+find_effect "$3" "$4"
+look_setting "$kind" "$place"
+say "is $is"

@@ -1,0 +1,460 @@
+//! What a host is and has, as it is read there.
+
+use super::Case;
+use super::client::{Client, block, host_as, login, same};
+use super::machine::{Kind, Machine};
+use super::place::{Place, text};
+use super::shells::{APPLETS, over_sh};
+use runbook::model::Identity;
+use runbook::transport::Hosts;
+use serde_json::{Value, json};
+use std::fs;
+use std::process::{Command, Stdio};
+
+pub const CASES: &[Case] = &[
+    Case {
+        name: "facts_under_dash",
+        run: |place| facts_are_read(place, over_sh("dash")),
+    },
+    Case {
+        name: "facts_under_bash",
+        run: |place| facts_are_read(place, over_sh("bash")),
+    },
+    Case {
+        name: "facts_under_busybox_sh",
+        run: |place| facts_are_read(place, over_sh("busybox")),
+    },
+    Case {
+        name: "facts_where_all_tools_are_busyboxs",
+        run: |place| facts_are_read(place, over_sh("busybox") + APPLETS),
+    },
+    Case {
+        name: "facts_of_a_kubelet",
+        run: facts_of_a_kubelet,
+    },
+    Case {
+        name: "facts_of_a_host_without_tools",
+        run: facts_of_a_host_without_tools,
+    },
+    Case {
+        name: "facts_that_systemd_gives",
+        run: facts_that_systemd_gives,
+    },
+    Case {
+        name: "facts_decide_what_a_plan_does",
+        run: facts_decide_what_a_plan_does,
+    },
+    Case {
+        name: "facts_are_printed",
+        run: facts_are_printed,
+    },
+];
+
+async fn facts(
+    hosts: &Hosts,
+    machine: &Machine,
+    user: &str,
+    identity: Identity,
+) -> Result<Value, String> {
+    let of = host_as(identity);
+    let facts = hosts.facts(&login(machine, user), &of).await;
+    serde_json::to_value(facts.map_err(text)?).map_err(text)
+}
+
+fn at<'v>(facts: &'v Value, name: &str) -> &'v Value {
+    static NONE: Value = Value::Null;
+    let pointer = format!("/{}", name.replace('.', "/"));
+    facts.pointer(&pointer).unwrap_or(&NONE)
+}
+
+/// What does not change while it is looked at.
+fn lasting(mut facts: Value) -> Value {
+    for name in ["memory", "time"] {
+        facts[name] = Value::Null;
+    }
+    facts["conntrack"]["count"] = Value::Null;
+    facts
+}
+
+fn facts_are_read(place: &Place, prepare: String) -> Result<(), String> {
+    let kind = Kind {
+        prepare: &prepare,
+        ..Kind::default()
+    };
+    let machine = Machine::of_kind(place, &kind)?;
+    let client = Client::of(&[&machine])?;
+    block(async {
+        let hosts = client.hosts();
+        let root = facts(&hosts, &machine, "root", Identity::Login).await?;
+        let no_systemd = json!({"not_applicable": "no systemd"});
+        for (name, wanted) in [
+            ("machine_id", json!("5e".repeat(16))),
+            ("hostname.name", json!("localhost")),
+            ("time.skew", json!(0)),
+            ("units", no_systemd.clone()),
+            ("swap.units", no_systemd),
+            (
+                "kubelet",
+                json!({"not_applicable": "there is no kubelet here"}),
+            ),
+            ("container_runtime.sockets", json!([])),
+        ] {
+            same(name, at(&root, name), &wanted)?;
+        }
+        for name in ["os.id", "kernel.release", "boot_id", "arch", "cgroup"] {
+            same(name, at(&root, name).is_string(), true)?;
+        }
+        for name in ["memory.total", "memory.swap_used"] {
+            same(name, at(&root, name).is_u64(), true)?;
+        }
+        same("swap.on", at(&root, "swap.on").is_boolean(), true)?;
+        let lo = at(&root, "interfaces.0");
+        same("lo", at(lo, "kind"), &json!("loopback"))?;
+        let addresses = at(lo, "addresses").as_array().cloned();
+        let address = addresses.and_then(|all| all.first().cloned());
+        let address = address.ok_or("lo has no address")?;
+        same("its address", at(&address, "address"), &json!("127.0.0.1"))?;
+        same("its scope", at(&address, "scope"), &json!("host"))?;
+        same("routes", at(&root, "routes.v4").is_array(), true)?;
+
+        // Whoever becomes root sees what root sees; others see what they may, and are told what they may not.
+        let by_sudo = facts(&hosts, &machine, "ops", Identity::root()).await?;
+        same("as root by sudo", lasting(by_sudo), lasting(root.clone()))?;
+        let other = facts(&hosts, &machine, "nosudo", Identity::Login).await?;
+        for name in ["machine_id", "os", "interfaces", "swap", "units"] {
+            same(name, at(&other, name), at(&root, name))?;
+        }
+        if at(&root, "conntrack.hash_size").is_u64() {
+            same(
+                "what only root may read",
+                at(&other, "conntrack.hash_size.unknown"),
+                &json!("no permission to read /sys/module/nf_conntrack/parameters/hashsize"),
+            )?;
+        }
+        hosts.close().await;
+        machine.comes_to_rest().await
+    })
+}
+
+/// A kubelet that does nothing but be there.
+const KUBELET: &str = r#"
+mkdir -m 700 /var/lib/kubelet
+echo 'failSwapOn: true' >/var/lib/kubelet/config.yaml
+mkdir /run/kubelet.d
+echo 'failSwapOn: false' >/run/kubelet.d/10-swap.conf
+printf '#!/bin/sh\nwhile :; do sleep 1000; done\n' >/run/kubelet
+chmod 755 /run/kubelet
+/run/kubelet --config /var/lib/kubelet/config.yaml --config-dir=/run/kubelet.d --max-pods=42 &
+"#;
+
+fn facts_of_a_kubelet(place: &Place) -> Result<(), String> {
+    for shell in ["dash", "busybox"] {
+        let kind = Kind {
+            prepare: &(over_sh(shell) + KUBELET),
+            ..Kind::default()
+        };
+        let machine = Machine::of_kind(place, &kind)?;
+        let client = Client::of(&[&machine])?;
+        block(async {
+            let hosts = client.hosts();
+            let root = facts(&hosts, &machine, "ops", Identity::root()).await?;
+            for (name, wanted) in [
+                ("running", json!(true)),
+                ("fail_swap_on", json!(false)),
+                ("fail_swap_on_from", json!("/run/kubelet.d/10-swap.conf")),
+                ("max_pods", json!(42)),
+                ("config", json!("/var/lib/kubelet/config.yaml")),
+            ] {
+                same(name, at(&root, &format!("kubelet.{name}")), &wanted)?;
+            }
+            let other = facts(&hosts, &machine, "nosudo", Identity::Login).await?;
+            let why = "kubelet's configuration /var/lib/kubelet/config.yaml: no permission to look into /var/lib/kubelet";
+            same(
+                "what others may not read",
+                at(&other, "kubelet.fail_swap_on"),
+                &json!({"unknown": why}),
+            )?;
+            same(
+                "what a flag says",
+                at(&other, "kubelet.max_pods"),
+                &json!(42),
+            )
+        })?;
+    }
+    Ok(())
+}
+
+fn facts_of_a_host_without_tools(place: &Place) -> Result<(), String> {
+    let prepare = r#"
+: >/run/nothing
+for tool in ip swapon uname readlink; do
+    for at in /usr/local/sbin /usr/local/bin /usr/sbin /usr/bin /sbin /bin; do
+        [ ! -e "$at/$tool" ] || mount --bind /run/nothing "$at/$tool"
+    done
+done
+"#;
+    let kind = Kind {
+        prepare,
+        ..Kind::default()
+    };
+    let machine = Machine::of_kind(place, &kind)?;
+    let client = Client::of(&[&machine])?;
+    block(async {
+        let hosts = client.hosts();
+        let root = facts(&hosts, &machine, "root", Identity::Login).await?;
+        let lacks = |tool: &str| json!({"unknown": format!("no such tool: {tool}")});
+        for (name, wanted) in [
+            ("interfaces", lacks("ip")),
+            ("routes.default_v4", lacks("ip")),
+            ("arch", lacks("uname")),
+            (
+                "network_manager.devices",
+                json!({"not_applicable": "NetworkManager is not installed"}),
+            ),
+            ("network_manager.active", json!(false)),
+        ] {
+            same(name, at(&root, name), &wanted)?;
+        }
+        same(
+            "what needs no tool",
+            at(&root, "swap.on").is_boolean(),
+            true,
+        )
+    })
+}
+
+/// In the place of systemd's own: prints what that of systemd 252 does for a kubelet that is down.
+const SYSTEMCTL: &str = r#"
+mkdir -p /run/systemd/system /run/tools
+cat >/run/tools/systemctl <<'END'
+#!/bin/sh
+all=$*
+case $all in
+    *list-units*) echo 'dev-disk-by\x2duuid-1.swap loaded inactive dead A swap' ;;
+    *list-unit-files*) echo 'dev-sda2.swap generated -' ;;
+    *ExecStart*)
+        echo 'ExecStart={ path=/usr/bin/kubelet ; argv[]=/usr/bin/kubelet $CONFIG $MORE ; ignore_errors=no ; pid=0 }'
+        echo 'Environment="CONFIG=--v=2 --config=/run/kubelet.yaml"'
+        echo 'EnvironmentFiles=/run/kubelet.env (ignore_errors=yes)'
+        ;;
+    *' -- dev-disk-by\x2duuid-1.swap dev-sda2.swap')
+        printf '%s\n' 'Id=dev-sda2.swap' 'Following=' LoadState=loaded ActiveState=inactive \
+            FragmentPath=/run/systemd/generator/dev-sda2.swap SourcePath=/etc/fstab What=/dev/sda2 ''
+        printf '%s\n' 'Id=dev-disk-by\x2duuid-1.swap' Following=dev-sda2.swap LoadState=loaded
+        ;;
+    *' kubelet.service '*)
+        printf '%s\n' MainPID=0 Id=kubelet.service LoadState=loaded ActiveState=activating \
+            SubState=auto-restart UnitFileState=enabled NeedDaemonReload=no ''
+        printf '%s\n' MainPID=7 Id=docker.service LoadState=loaded ActiveState=active
+        ;;
+    *) exit 3 ;;
+esac
+END
+printf '#!/bin/sh\necho NTPSynchronized=yes\n' >/run/tools/timedatectl
+chmod 755 /run/tools/*
+mount --bind /run/tools /usr/local/sbin
+echo 'failSwapOn: true' >/run/kubelet.yaml
+echo "MORE='--fail-swap-on=false'" >/run/kubelet.env
+"#;
+
+fn facts_that_systemd_gives(place: &Place) -> Result<(), String> {
+    for shell in ["dash", "busybox"] {
+        let kind = Kind {
+            prepare: &(over_sh(shell) + SYSTEMCTL),
+            ..Kind::default()
+        };
+        let machine = Machine::of_kind(place, &kind)?;
+        let client = Client::of(&[&machine])?;
+        block(async {
+            let hosts = client.hosts();
+            let root = facts(&hosts, &machine, "root", Identity::Login).await?;
+            for (name, wanted) in [
+                ("units.kubelet.sub_state", json!("auto-restart")),
+                ("units.docker.active", json!(true)),
+                ("kubelet.running", json!(false)),
+                ("kubelet.fail_swap_on", json!(false)),
+                (
+                    "kubelet.fail_swap_on_from",
+                    json!("flag --fail-swap-on in /run/kubelet.env"),
+                ),
+                ("kubelet.config", json!("/run/kubelet.yaml")),
+                ("swap.units.0.unit", json!("dev-sda2.swap")),
+                ("swap.units.0.made_by", json!("fstab-generator")),
+                ("swap.units.1", Value::Null),
+                ("time.synchronized", json!(true)),
+            ] {
+                same(name, at(&root, name), &wanted)?;
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// The kubelet's configuration is changed by the first step, so that the second is needed. There is no
+/// API server: the inventory knows the host.
+const RUNBOOK: &str = r#"apiVersion: runbook/v1
+name: by-facts
+summary: Act by what a host is
+risk: low
+targets: nodes
+become: {user: root}
+steps:
+  - id: here
+    uses: host.assert
+    with: {that: "facts.hostname.name == 'localhost' && !facts.kubelet.fail_swap_on", because: it is another}
+  - id: left_out
+    uses: host.script
+    when: has(facts.units) && facts.units.kubelet.active
+    with: {check: "false", apply: "false"}
+  - id: strict
+    uses: host.file
+    when: facts.kubelet.max_pods == 42
+    with: {path: /run/kubelet.d/10-swap.conf, content: "failSwapOn: true\n"}
+  - id: after
+    uses: host.file
+    when: facts.kubelet.fail_swap_on
+    with: {path: /srv/after, content: "{{ facts.kubelet.fail_swap_on_from }}\n"}
+  - id: seen
+    uses: host.assert
+    with: {that: facts.kubelet.fail_swap_on, because: kubelet would start with swap}
+"#;
+
+fn facts_decide_what_a_plan_does(place: &Place) -> Result<(), String> {
+    let kind = Kind {
+        prepare: KUBELET,
+        ..Kind::default()
+    };
+    let machine = Machine::of_kind(place, &kind)?;
+    let client = Client::of(&[&machine])?;
+    let folder = tempfile::tempdir().map_err(text)?;
+    let write = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, content).map_err(text).map(|()| path)
+    };
+    let runbook = write("by-facts.yaml", RUNBOOK)?;
+    let hosts = format!(
+        "apiVersion: runbook.inventory/v1\nhosts:\n  {}: {{user: ops}}\n",
+        machine.name
+    );
+    let inventory = write("inventory.yaml", &hosts)?;
+    let nobody = "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{name: c, context: {cluster: c, user: u}}]\nclusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}]\nusers: [{name: u, user: {}}]\n";
+    let kubeconfig = write("kubeconfig", nobody)?;
+    let run = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_runbook"))
+            .args(&arguments[..1])
+            .arg(&runbook)
+            .args(["--node", &machine.name])
+            .args(&arguments[1..])
+            .arg("--ssh-config")
+            .arg(client.config())
+            .arg("--inventory")
+            .arg(&inventory)
+            .arg("--kubeconfig")
+            .arg(&kubeconfig)
+            .arg("--state-dir")
+            .arg(folder.path().join("state"))
+            .env("HOME", folder.path())
+            .stdin(Stdio::null())
+            .output()
+            .map_err(text)?;
+        let words =
+            [output.stdout, output.stderr].map(|b| String::from_utf8_lossy(&b).into_owned());
+        let words = words.concat();
+        let words: Vec<&str> = words.split_whitespace().collect();
+        Ok::<_, String>((words.join(" "), output.status.code()))
+    };
+    let says = |said: &str, wanted: &str| match said.contains(wanted) {
+        true => Ok(()),
+        false => Err(format!("`{wanted}` is not in: {said}")),
+    };
+    let (plan, code) = run(&["plan"])?;
+    same(&plan, code, Some(0))?;
+    says(
+        &plan,
+        "not needed: `has(facts.units) && facts.units.kubelet.active` does not hold",
+    )?;
+    says(
+        &plan,
+        "it rests on facts of its host, which `strict` may change first (now `facts.kubelet.fail_swap_on` is false, and so it would not be needed)",
+    )?;
+    says(&plan, "now `facts.kubelet.fail_swap_on` is false")?;
+    let (applied, code) = run(&["apply", "--yes", "--allow-unknown", "after"])?;
+    same(&applied, code, Some(0))?;
+    let written = fs::read_to_string(machine.inside("/srv/after")).map_err(text)?;
+    same(
+        "what was written by what was read anew",
+        written.as_str(),
+        "/run/kubelet.d/10-swap.conf\n",
+    )?;
+    // Now it is another.
+    let (refused, code) = run(&["plan"])?;
+    same(&refused, code, Some(3))?;
+    says(
+        &refused,
+        "it is another (`facts.hostname.name` is \"localhost\", `facts.kubelet.fail_swap_on` is true)",
+    )
+}
+
+fn facts_are_printed(place: &Place) -> Result<(), String> {
+    let machine = Machine::start(place)?;
+    let client = Client::of(&[&machine])?;
+    let folder = tempfile::tempdir().map_err(text)?;
+    let inventory = folder.path().join("inventory.yaml");
+    let hosts = format!(
+        "apiVersion: runbook.inventory/v1\nhosts:\n  {}: {{user: ops, node: a-node}}\n",
+        machine.name
+    );
+    fs::write(&inventory, hosts).map_err(text)?;
+    let print = |host: &str, more: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_runbook"))
+            .args(["inventory", "facts", host])
+            .args(more)
+            .arg("--ssh-config")
+            .arg(client.config())
+            .arg("--inventory")
+            .arg(&inventory)
+            // Neither a cluster nor a configuration of one.
+            .env("HOME", folder.path())
+            .env_remove("KUBECONFIG")
+            .stdin(Stdio::null())
+            .output();
+        let output = output.map_err(text)?;
+        let words = |bytes| String::from_utf8(bytes).map_err(text);
+        Ok::<_, String>((
+            words(output.stdout)?,
+            words(output.stderr)?,
+            output.status.code(),
+        ))
+    };
+    let (out, err, code) = print("a-node", &[])?;
+    same("what it said besides", err.as_str(), "")?;
+    same("its exit", code, Some(0))?;
+    let head = format!("{}, read as the user of the connection\n", machine.name);
+    same("its head", out.starts_with(&head), true)?;
+    let words: Vec<String> = out
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    for line in [
+        "hostname.name localhost",
+        "units not applicable: no systemd",
+    ] {
+        same(line, words.iter().any(|words| words == line), true)?;
+    }
+    let more = ["--output", "json", "--become", "root"];
+    let (out, _, code) = print(&machine.name, &more)?;
+    same("its exit", code, Some(0))?;
+    let printed: Value = serde_json::from_str(&out).map_err(text)?;
+    for (name, wanted) in [
+        ("schema", json!("runbook.facts/v1")),
+        ("host", json!(machine.name)),
+        ("read_as", json!("root (by sudo)")),
+        ("facts.machine_id", json!("5e".repeat(16))),
+    ] {
+        same(name, at(&printed, name), &wanted)?;
+    }
+    let (_, err, code) = print("nobody-knows", &[])?;
+    same("its exit", code, Some(2))?;
+    same("its code", err.contains("[unknown_host]"), true)
+}
