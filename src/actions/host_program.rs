@@ -16,7 +16,8 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
-use switch::{no_switch, put_back_after};
+use switch::put_back_after;
+pub(super) use switch::{no_switch, switch_seconds};
 
 mod switch;
 
@@ -149,7 +150,7 @@ pub struct Args<P> {
     /// For what may cut the host off: after this time, from 10s to 1h, the host runs `undo` by itself, also
     /// after a reboot, unless it was reached again over a new connection by then and `check` or `verify`
     /// says that it is done. What `apply` takes counts. It needs root, systemd, `undo`, and `check` or
-    /// `verify`.
+    /// `verify`. `RUNBOOK_PUTS_BACK` tells `undo` there what for: `time`, as nobody came back, `boot`, or else.
     #[schemars(extend("format" = DURATION_FORMAT))]
     put_back_after: Option<String>,
     /// What scripts get as `$1`, `$2` and so on; a command is its own arguments.
@@ -318,6 +319,7 @@ impl<F: Form> Action for HostProgram<F> {
                     blind: false,
                     put_back_after: self.put_back_after,
                     restarts: None,
+                    own: None,
                 };
                 match (
                     decide_changes(programs, &seen.looked, earlier),

@@ -1,11 +1,11 @@
 //! `host.service`: whether a unit of systemd runs, whether it is started with its host, and that it is
 //! started anew where what it reads is changed.
 
-use super::unit_restart::start_anew;
+use super::unit_restart::{activity, start_anew};
 use super::{Action, Compiled, Decision, Look, Needs, Place};
-use crate::fault::Fault;
-use crate::model::{Detail, Effect, HostRef, Prior, Setting, SettingRef, SettingState, UndoClass};
-use crate::transport::{NO_SYSTEMD, UnitReading};
+use crate::fault::{Fault, NO_SYSTEMD};
+use crate::model::{Effect, HostRef, Prior, Setting, SettingRef, SettingState, UndoClass};
+use crate::transport::UnitReading;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -68,8 +68,8 @@ pub enum Seen {
 pub struct Change {
     /// From one state into another.
     puts: Vec<(SettingRef, SettingState, SettingState)>,
-    /// How it stands, and what starts it anew.
-    restart: Option<(UnitReading, Effect)>,
+    /// What starts it anew.
+    restart: Option<Effect>,
 }
 
 /// The name of a unit, with its suffix.
@@ -212,11 +212,11 @@ impl Action for HostService {
         match (self.state, active) {
             (Some(State::Running), "stopped") => set(&mut change, "running"),
             (Some(State::Running), "running") | (None, "running") if self.changed => {
-                change.restart = Some((now.clone(), start_anew(host, unit, now, false)));
+                change.restart = Some(start_anew(host, unit, now, false));
             }
             (Some(State::Running), "running") | (None, _) => {}
             (Some(State::Running), _) => {
-                change.restart = Some((now.clone(), start_anew(host, unit, now, false)));
+                change.restart = Some(start_anew(host, unit, now, false));
             }
             (Some(State::Stopped), "running") => set(&mut change, "stopped"),
             (Some(State::Stopped), "stopped" | "failed") => {}
@@ -264,16 +264,13 @@ impl Action for HostService {
         for (setting, before, after) in change.puts {
             compiled.put(setting, before, after);
         }
-        if let Some((now, effect)) = change.restart {
-            compiled.details.push(Detail {
-                subject: effect.on_host().map_or_else(
-                    || self.unit.clone(),
-                    |host| format!("{} of {}", self.unit, host.node),
-                ),
-                before: Some(activity(&now)),
-                after: Some("running, started anew".to_owned()),
-                ..Detail::default()
-            });
+        if let Some(effect) = change.restart {
+            if let Effect::RunProgram { programs } = &effect {
+                let own = programs.own.iter();
+                compiled
+                    .details
+                    .extend(own.flat_map(|own| own.does.clone()));
+            }
             compiled.effects.push(effect);
             compiled.undo = UndoClass::BestEffort {
                 lost: RESTARTED.to_owned(),
@@ -350,10 +347,7 @@ impl Change {
     }
 
     fn subjects(&self) -> impl Iterator<Item = SettingRef> {
-        let restarted = self
-            .restart
-            .iter()
-            .filter_map(|(_, effect)| subject(effect));
+        let restarted = self.restart.iter().filter_map(subject);
         self.puts
             .iter()
             .map(|(setting, ..)| setting.clone())
@@ -372,13 +366,6 @@ fn subject(effect: &Effect) -> Option<SettingRef> {
             },
         }),
         _ => None,
-    }
-}
-
-fn activity(now: &UnitReading) -> String {
-    match now.activity.as_str() {
-        "restarting" => "failing: systemd starts it again and again".to_owned(),
-        _ => now.activity.to_string(),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::model::{
     DropIn, FileRef, HostRef, Identity, ObjectRef, Program, Ran, SettingRef, SettingState, owned_by,
 };
 use crate::runbook::FactNames;
-use crate::transport::{FileReading, OwnerNames, UnitReading, another_host};
+use crate::transport::{FileReading, NetworkManagerReading, OwnerNames, UnitReading, another_host};
 use futures::{StreamExt, stream};
 use objects::Kinds;
 use serde_json::Value;
@@ -425,6 +425,12 @@ impl<'w> Look<'w> {
     pub async fn unit(&self, of: &HostRef, name: &str) -> Result<UnitReading, Fault> {
         let host = self.world.inventory.destination(&of.node);
         self.world.hosts.read_unit(&host, of, name).await
+    }
+
+    /// How NetworkManager is set up on a host.
+    pub async fn network_manager(&self, of: &HostRef) -> Result<NetworkManagerReading, Fault> {
+        let host = self.world.inventory.destination(&of.node);
+        self.world.hosts.read_network_manager(&host, of).await
     }
 
     /// What a program that only reads gives, for at most `limit` seconds.

@@ -19,6 +19,7 @@ mod host_service;
 mod host_swap;
 mod host_sysctl;
 mod host_template;
+mod host_unmanaged_devices;
 mod kube_apply;
 mod kube_assert;
 mod kube_cordon;
@@ -450,6 +451,7 @@ const KINDS: &[Entry] = &[
     at_target::<host_swap::HostSwap>(),
     at_target::<host_sysctl::HostSysctl>(),
     at_target::<host_template::HostTemplate>(),
+    at_target::<host_unmanaged_devices::HostUnmanagedDevices>(),
     entry::<kube_apply::Apply>(),
     entry::<kube_assert::KubeAssert>(),
     at_target::<kube_cordon::Cordon>(),

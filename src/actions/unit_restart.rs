@@ -1,6 +1,6 @@
 //! Starting a unit of systemd anew.
 
-use crate::model::{Effect, HostRef, Program, Programs, Restarts};
+use crate::model::{Detail, Effect, HostRef, Own, Program, Programs, Restarts};
 use crate::transport::UnitReading;
 use std::collections::BTreeMap;
 
@@ -35,6 +35,14 @@ fn program(script: Option<&str>, args: &[&str]) -> Program {
     }
 }
 
+/// How a unit runs, in words.
+pub fn activity(now: &UnitReading) -> String {
+    match now.activity.as_str() {
+        "restarting" => "failing: systemd starts it again and again".to_owned(),
+        _ => now.activity.to_string(),
+    }
+}
+
 /// What starts a unit anew. It is done once the unit runs, by another start than the one it has now. One
 /// that `may_fail` is started, and what becomes of it then is not looked at.
 pub fn start_anew(host: &HostRef, unit: &str, now: &UnitReading, may_fail: bool) -> Effect {
@@ -43,6 +51,15 @@ pub fn start_anew(host: &HostRef, unit: &str, now: &UnitReading, may_fail: bool)
         (true, _) => None,
         (false, true) => Some(program(Some(RUNS), &[unit])),
         (false, false) => Some(program(Some(RUNS_ANEW), &[unit, &now.invocation])),
+    };
+    let detail = Detail {
+        subject: format!("{unit} of {}", host.node),
+        before: Some(activity(now)),
+        after: Some(match may_fail {
+            true => "started anew".to_owned(),
+            false => "running, started anew".to_owned(),
+        }),
+        ..Detail::default()
     };
     Effect::RunProgram {
         programs: Box::new(Programs {
@@ -57,6 +74,11 @@ pub fn start_anew(host: &HostRef, unit: &str, now: &UnitReading, may_fail: bool)
             back: false,
             blind: false,
             put_back_after: None,
+            own: Some(Own {
+                title: format!("a new start of {unit}"),
+                does: vec![detail],
+                undoes: Vec::new(),
+            }),
             restarts: Some(Restarts {
                 unit: unit.to_owned(),
                 failing,

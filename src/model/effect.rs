@@ -426,10 +426,13 @@ impl Effect {
                 after: None,
                 propagation: *propagation,
             }),
-            // Whatever its check says, or fails to say.
-            (Self::RunProgram { programs }, Now::Program(_)) => Some(Self::RunProgram {
-                programs: Box::new(programs.as_ref().clone().blindly()),
-            }),
+            // Whatever its check says, or fails to say. Ours write over nothing that they do not know: it could
+            // not be put back.
+            (Self::RunProgram { programs }, Now::Program(_)) if programs.own.is_none() => {
+                Some(Self::RunProgram {
+                    programs: Box::new(programs.as_ref().clone().blindly()),
+                })
+            }
             _ => None,
         }
     }

@@ -10,6 +10,7 @@ mod fields;
 mod file;
 mod identity;
 mod ids;
+pub mod network_manager;
 mod object;
 mod plan;
 mod program;
@@ -33,7 +34,7 @@ pub use plan::{
     Actor, ClusterId, Detail, Exception, OnFailure, Plan, PlanKind, PlannedStep, Prior, Retry,
     Risk, UndoClass, Verdict,
 };
-pub use program::{Exit, Program, ProgramNow, Programs, Ran, Restarts};
+pub use program::{Exit, Own, Program, ProgramNow, Programs, Ran, Restarts};
 pub(crate) use program::{indented, shell_quote, shell_word};
 pub(crate) use rollout::{all_replaced, rolled_out, seen_by_controller, stands_still};
 pub use secret::{Secret, Secrets};

@@ -50,7 +50,7 @@ pub enum UndoClass {
 }
 
 /// One thing that changes, for people: from what, to what, and why.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Detail {
     pub subject: String,
     pub before: Option<String>,

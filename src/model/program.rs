@@ -8,6 +8,10 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt;
 
+mod own;
+
+pub use own::Own;
+
 /// One program. Its text is literal: values reach it as arguments and environment.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Program {
@@ -127,6 +131,9 @@ pub struct Programs {
     /// Seconds after which the host runs `undo` by itself, unless it was reached again by then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub put_back_after: Option<u64>,
+    /// `None`: they are an author's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own: Option<Own>,
     /// It starts a unit anew. That is not taken back: the unit is started once more after all that it
     /// reads was put back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -183,6 +190,7 @@ impl Programs {
             back: !self.back,
             blind: false,
             put_back_after: None,
+            own: self.own.as_ref().map(Own::inverse),
             ..self.clone()
         })
     }
@@ -215,13 +223,33 @@ impl Programs {
             blind: false,
             put_back_after: None,
             restarts: None,
+            own: None,
+        }
+    }
+
+    /// The same as a kind of ours would have it.
+    pub(crate) fn own_for_test() -> Self {
+        let detail = |subject: &str| super::plan::Detail {
+            subject: subject.into(),
+            ..Default::default()
+        };
+        Self {
+            own: Some(Own {
+                title: "what is ours".into(),
+                does: vec![detail("there")],
+                undoes: vec![detail("back")],
+            }),
+            ..Self::for_test()
         }
     }
 }
 
 impl fmt::Display for Programs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` on {}", self.apply.title(), self.host.node)
+        match &self.own {
+            Some(own) => write!(f, "{} on {}", own.title, self.host.node),
+            None => write!(f, "`{}` on {}", self.apply.title(), self.host.node),
+        }
     }
 }
 

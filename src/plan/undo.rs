@@ -76,6 +76,12 @@ pub async fn undo_plan(
         }
         let Some(inverse) = done.effect.inverse() else {
             if let Effect::RunProgram { programs } = &done.effect {
+                if let (Some(_), Some(Verdict::NoChange { why })) =
+                    (&programs.own, planned.and_then(lasting))
+                {
+                    steps.push(staying(&steps, record, done, why));
+                    continue;
+                }
                 steps.push(taking_back(
                     &steps,
                     record,
@@ -226,14 +232,10 @@ async fn start_again(
         )],
         false => Vec::new(),
     };
+    let effect = start_anew(host, unit, &now, *failing);
     Ok(Verdict::Change {
-        details: vec![Detail {
-            subject: format!("{unit} of {}", host.node),
-            before: Some(now.activity.to_string()),
-            after: Some("started anew".to_owned()),
-            ..Detail::default()
-        }],
-        effects: vec![start_anew(host, unit, &now, *failing)],
+        details: details(&effect, ""),
+        effects: vec![effect],
         follows,
         undo: UndoClass::BestEffort {
             lost: "what ran in it does not come back".to_owned(),
@@ -362,6 +364,13 @@ pub(crate) fn take_back(
         (Standing::Other { .. } | Standing::Unclear { .. }, Some(forced), _) => {
             change(forced, now, "as somebody left it")
         }
+        (Standing::Unclear { why }, None, _) if is_own(&inverse) => Verdict::Refused {
+            why: format!("it is no longer what the run left, so it is left alone: {why}"),
+            next: Some(
+                "put it right by hand: `--force` does not overwrite it either, as it could not be put back"
+                    .to_owned(),
+            ),
+        },
         (Standing::Unclear { why }, None, _) => Verdict::Refused {
             why: format!("nobody can tell how much of it was done: {why}"),
             next: Some("look there; `--force` runs its `undo` whatever there is".to_owned()),
@@ -382,6 +391,11 @@ pub(crate) fn take_back(
     vec![verdict]
 }
 
+/// Whether it is a program of ours.
+fn is_own(effect: &Effect) -> bool {
+    matches!(effect, Effect::RunProgram { programs } if programs.own.is_some())
+}
+
 fn change(effect: Effect, now: &Now, before_is: &str) -> Verdict {
     let pods = match now {
         Now::Object(Some(object)) => object
@@ -399,12 +413,14 @@ fn change(effect: Effect, now: &Now, before_is: &str) -> Verdict {
     };
     Verdict::Change {
         details: details(&effect, before_is),
-        predicted: match effect {
-            Effect::RunProgram { .. } => Some("what it does is its author's word".to_owned()),
+        predicted: match &effect {
+            Effect::RunProgram { programs } if programs.own.is_none() => {
+                Some("what it does is its author's word".to_owned())
+            }
             _ => None,
         },
-        undo: match effect {
-            Effect::RunProgram { .. } => UndoClass::BestEffort {
+        undo: match &effect {
+            Effect::RunProgram { programs } if programs.own.is_none() => UndoClass::BestEffort {
                 lost: "it is done again by running its `apply`".to_owned(),
             },
             Effect::PutObject { after: None, .. } => UndoClass::BestEffort {
@@ -461,6 +477,11 @@ fn details(effect: &Effect, before_is: &str) -> Vec<Detail> {
             let words = |state: &SettingState| Some(state.to_string());
             vec![detail(setting.to_string(), words(before), words(after))]
         }
+        Effect::RunProgram { programs } if programs.own.is_some() => programs
+            .own
+            .as_ref()
+            .map(|own| own.does.clone())
+            .unwrap_or_default(),
         Effect::RunProgram { programs } => vec![Detail {
             subject: format!("its `undo` is run on {}", programs.host.node),
             lines: indented(&programs.apply),

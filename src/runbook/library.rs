@@ -37,6 +37,10 @@ const SHIPPED: &[Shipped] = &[
         "fix-bgp-wrong-ip",
         include_str!("../../runbooks/fix-bgp-wrong-ip.yaml"),
     ),
+    alone(
+        "networkmanager-unmanaged-devices",
+        include_str!("../../runbooks/networkmanager-unmanaged-devices.yaml"),
+    ),
     alone("swapoff", include_str!("../../runbooks/swapoff.yaml")),
     alone(
         "sysctl-conntrack",

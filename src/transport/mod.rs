@@ -6,6 +6,7 @@ mod facts;
 mod file;
 mod host_claim;
 mod kube;
+mod network_manager;
 mod password;
 mod program;
 mod script;
@@ -20,8 +21,9 @@ pub use host_claim::HostHolder;
 pub use kube::{
     Claimable, Claimed, Cluster, ClusterOptions, Conflict, Rejection, Renewed, Right, Trial, Tried,
 };
+pub use network_manager::{Daemon, Device, NetworkManagerReading, UnmanagedDevices};
 pub use password::{AskPerson, PasswordSource};
 pub use program::check_failed;
 pub use script::another_host;
-pub use setting::{NO_SYSTEMD, UnitReading};
+pub use setting::UnitReading;
 pub use ssh::{Hosts, SshOptions};

@@ -342,6 +342,13 @@ pub fn check_failed(programs: &Programs, exit: Exit, ran: &Ran) -> Fault {
         Exit::Code(code) => format!("ended with exit code {code}"),
     };
     let printed = ran.said(programs.sensitive);
+    if programs.own.is_some() {
+        let why = match printed.strip_prefix(": ") {
+            Some(said) => said.to_owned(),
+            None => format!("how {programs} stands cannot be told"),
+        };
+        return Fault::refused("check_failed", why).next("look there, and put it right by hand");
+    }
     Fault::refused(
         "check_failed",
         format!("the `check` of {programs} {how}, and so nobody knows whether it is done{printed}"),

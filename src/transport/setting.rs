@@ -4,7 +4,7 @@
 use super::script::{LOCK_PATIENCE, Said, Script, refusal};
 use super::shell_loop::Lost;
 use super::ssh::Hosts;
-use crate::fault::Fault;
+use crate::fault::{Fault, NO_SYSTEMD};
 use crate::inventory::Destination;
 use crate::journal::Permit;
 use crate::model::{Effect, HostRef, Setting, SettingRef, SettingState};
@@ -46,9 +46,6 @@ pub struct UnitReading {
     /// Of its file; empty where it has none.
     pub path: String,
 }
-
-/// The code of hosts that are not run by systemd.
-pub const NO_SYSTEMD: &str = "no_systemd";
 
 impl Hosts {
     /// How a setting stands, for a plan. Takes no lock.

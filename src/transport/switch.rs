@@ -145,10 +145,9 @@ impl Hosts {
                     let fault = Fault::indeterminate(
                         "host_lost",
                         format!(
-                            "{} did not come back within {} s after `{}` was begun there, though it was to put that back by itself after {seconds} s: {}",
+                            "{} did not come back within {} s after {programs} was begun, though it was to put that back by itself after {seconds} s: {}",
                             host.name,
                             begun.elapsed().as_secs(),
-                            programs.apply.title(),
                             fault.message
                         ),
                     );

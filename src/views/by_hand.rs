@@ -2,7 +2,8 @@
 
 use super::text::{clean, paragraph, width};
 use crate::model::{
-    Effect, FileState, Now, Setting, SettingState, Standing, json_patch, shell_word, sysctl_path,
+    Detail, Effect, FileState, Now, Setting, SettingState, Standing, json_patch, shell_word,
+    sysctl_path,
 };
 use serde_json::Value;
 use std::path::Path;
@@ -32,14 +33,27 @@ pub fn render_by_hand(effect: &Effect, now: Result<&Now, &str>, blobs: &Path) ->
             clean(&host.node),
             clean(host.identity.user())
         ));
-        for line in programs.apply.text().lines() {
-            text.push_str(&format!("      {}\n", clean(line)));
+        let lines = match &programs.own {
+            None => programs.apply.text().lines().map(str::to_owned).collect(),
+            Some(own) => own.does.iter().flat_map(by_hand).collect::<Vec<_>>(),
+        };
+        for line in lines {
+            text.push_str(&format!("      {}\n", clean(&line)));
         }
     } else if !done && let Some(command) = command(effect, now.ok(), blobs) {
         // A command is copied whole: it is not wrapped.
         text.push_str(&format!("    by hand: {}\n", clean(&command)));
     }
     text
+}
+
+/// What a person is to do of what programs of ours do.
+fn by_hand(detail: &Detail) -> Vec<String> {
+    let mut lines = vec![detail.subject.clone()];
+    lines.extend(detail.before.iter().map(|before| format!("- {before}")));
+    lines.extend(detail.after.iter().map(|after| format!("+ {after}")));
+    lines.extend(detail.lines.iter().cloned());
+    lines
 }
 
 fn command(effect: &Effect, now: Option<&Now>, blobs: &Path) -> Option<String> {
@@ -89,7 +103,7 @@ fn command(effect: &Effect, now: Option<&Now>, blobs: &Path) -> Option<String> {
             setting,
             before,
             after,
-        } => by_hand(&setting.setting, before, after)
+        } => put_by_hand(&setting.setting, before, after)
             .map(|command| format!("on {}: {command}", setting.host.node)),
         Effect::RunProgram { .. } => None,
         Effect::PutObject {
@@ -123,7 +137,7 @@ fn command(effect: &Effect, now: Option<&Now>, blobs: &Path) -> Option<String> {
 }
 
 /// The command that puts a setting from one state into another.
-fn by_hand(setting: &Setting, before: &SettingState, after: &SettingState) -> Option<String> {
+fn put_by_hand(setting: &Setting, before: &SettingState, after: &SettingState) -> Option<String> {
     let word = |text: &str| shell_word(text);
     let after = after.as_str();
     Some(match setting {
@@ -166,7 +180,8 @@ mod tests {
     use super::*;
     use crate::journal::test_events::{host, programs};
     use crate::model::{
-        Digest, FieldChange, FieldPath, FileNow, FileRef, ObjectRef, ProgramNow, SettingRef,
+        Digest, FieldChange, FieldPath, FileNow, FileRef, ObjectRef, ProgramNow, Programs,
+        SettingRef,
     };
     use serde_json::json;
 
@@ -296,6 +311,12 @@ mod tests {
             shown(
                 &Effect::RunProgram {
                     programs: Box::new(programs().inverse().unwrap()),
+                },
+                Ok(&Now::Program(ProgramNow::Unclear("it was cut".into()))),
+            ),
+            shown(
+                &Effect::RunProgram {
+                    programs: Box::new(Programs::own_for_test().inverse().unwrap()),
                 },
                 Ok(&Now::Program(ProgramNow::Unclear("it was cut".into()))),
             ),

@@ -260,6 +260,11 @@ mod tests {
             .flat_map(|event| telling.on(now, event))
             .map(|told| format!("{told:?}"))
             .collect();
-        insta::assert_snapshot!(told.join("\n"), @"");
+        insta::assert_snapshot!(told.join("\n"), @r#"
+        Begun("")
+        Line("  ✓ ")
+        Line("      7 of 10\\u{1b} are in use")
+        Line("  ✓ ")
+        "#);
     }
 }

@@ -63,6 +63,7 @@ fn programs(apply: &str) -> Programs {
         blind: false,
         put_back_after: None,
         restarts: None,
+        own: None,
     }
 }
 

@@ -230,8 +230,12 @@ cat >/run/tools/systemctl <<'END'
 #!/bin/sh
 all=$*
 case $all in
-    *list-units*) echo 'dev-disk-by\x2duuid-1.swap loaded inactive dead A swap' ;;
-    *list-unit-files*) echo 'dev-sda2.swap generated -' ;;
+    *list-units*)
+        echo 'dev-disk-by\x2duuid-1.swap loaded inactive dead A swap'
+        echo 'dev-sda2.swap loaded inactive dead B swap'
+        ;;
+    # As where none is written down.
+    *list-unit-files*) exit 1 ;;
     *ExecStart*)
         echo 'ExecStart={ path=/usr/bin/kubelet ; argv[]=/usr/bin/kubelet $CONFIG $MORE ; ignore_errors=no ; pid=0 }'
         echo 'Environment="CONFIG=--v=2 --config=/run/kubelet.yaml"'

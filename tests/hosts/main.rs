@@ -15,6 +15,7 @@ mod files_left_alone;
 mod kinds;
 mod leftovers;
 mod machine;
+mod network_manager;
 #[path = "../permit/mod.rs"]
 mod permit;
 mod place;
@@ -76,6 +77,7 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         files_left_alone::CASES,
         kinds::CASES,
         leftovers::CASES,
+        network_manager::CASES,
         programs::CASES,
         shells::CASES,
         sysctls::CASES,

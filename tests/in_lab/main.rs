@@ -15,6 +15,7 @@ mod examples;
 mod five;
 mod kube_kinds;
 mod language;
+mod network_manager;
 mod program;
 mod programs;
 mod promises;
@@ -116,6 +117,7 @@ fn cases() -> Vec<Case> {
         examples::CASES,
         kube_kinds::CASES,
         language::CASES,
+        network_manager::CASES,
         programs::CASES,
         promises::CASES,
         refusals::CASES,

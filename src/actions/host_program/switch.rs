@@ -11,12 +11,7 @@ pub(super) fn put_back_after(text: Option<&str>, does: &Does) -> Result<Option<u
     let Some(text) = text else {
         return Ok(None);
     };
-    let seconds = parse_duration(text)
-        .map(|time| time.as_secs())
-        .filter(|seconds| (10..=LONGEST).contains(seconds))
-        .ok_or_else(|| {
-            format!("`put_back_after` is a duration from 10s to 1h, and `{text}` is not")
-        })?;
+    let seconds = switch_seconds(text)?;
     match does {
         Does::Changes(parts) if parts.undo.is_none() => {
             Err("`put_back_after` needs `undo`: what the host is to run by itself".to_owned())
@@ -30,8 +25,18 @@ pub(super) fn put_back_after(text: Option<&str>, does: &Does) -> Result<Option<u
     }
 }
 
+/// Seconds, from the text of `put_back_after`.
+pub(in crate::actions) fn switch_seconds(text: &str) -> Result<u64, String> {
+    parse_duration(text)
+        .map(|time| time.as_secs())
+        .filter(|seconds| (10..=LONGEST).contains(seconds))
+        .ok_or_else(|| {
+            format!("`put_back_after` is a duration from 10s to 1h, and `{text}` is not")
+        })
+}
+
 /// Why a host cannot put anything back by itself, and what to do about it; only looks.
-pub(super) async fn no_switch(
+pub(in crate::actions) async fn no_switch(
     look: &Look<'_>,
     host: &HostRef,
 ) -> Result<Option<(String, String)>, Fault> {

@@ -213,7 +213,7 @@ fn a_successor_counts_when_it_is_the_owners_on_that_node_and_runs() {
 fn a_setting_is_told_by_its_state() {
     let put = |setting: Setting, before: &str, after: &str| Effect::PutSetting {
         setting: SettingRef {
-            host: crate::journal::test_events::host(),
+            host: Programs::for_test().host,
             setting,
         },
         before: SettingState::new(before),
@@ -496,4 +496,26 @@ fn an_object_knows_its_path_and_group() {
     );
     assert_eq!(daemonset.group(), "apps");
     assert_eq!(daemonset.to_string(), "DaemonSet kube-system/calico-node");
+}
+
+#[test]
+fn programs_of_ours_are_told_by_what_they_do_and_write_over_nothing() {
+    let effect = Effect::RunProgram {
+        programs: Box::new(Programs::own_for_test()),
+    };
+    assert_eq!(effect.subject().to_string(), "what is ours on node02");
+    let unclear = Now::Program(ProgramNow::Unclear("cut".into()));
+    assert_eq!(effect.over(&unclear), None);
+    let back = effect.inverse().unwrap();
+    assert_eq!(back.inverse().unwrap(), effect);
+    let Effect::RunProgram { programs } = back else {
+        panic!()
+    };
+    let own = programs.own.unwrap();
+    assert_eq!(own.does[0].subject, "back");
+    assert_eq!(own.undoes[0].subject, "there");
+    // What was written before there were any is read as an author's.
+    let old = serde_json::to_value(Programs::for_test()).unwrap();
+    assert!(old.get("own").is_none());
+    assert_eq!(serde_json::from_value::<Programs>(old).unwrap().own, None);
 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::journal::test_events::{effect, entries, start, step};
 use crate::journal::{Event, Outcome};
-use crate::model::FieldPath;
+use crate::model::{FieldPath, Programs};
 use serde_json::json;
 
 fn daemonset() -> ObjectRef {
@@ -300,4 +300,29 @@ fn what_is_not_put_back_by_its_plan_is_left_as_it_is() {
     );
     step.verdict = change(inverse(), &now("by the run"), "");
     assert_eq!(lasting(&step), None);
+}
+
+#[test]
+fn what_programs_of_ours_left_is_put_back_or_left_alone() {
+    let inverse = Effect::RunProgram {
+        programs: Box::new(Programs::own_for_test().inverse().unwrap()),
+    };
+    let is = |now: ProgramNow| take_back(&done(), inverse.clone(), None, &Now::Program(now));
+    let [
+        Verdict::Change {
+            details,
+            undo,
+            predicted,
+            ..
+        },
+    ] = &is(ProgramNow::Is { done: true })[..]
+    else {
+        panic!()
+    };
+    assert_eq!((undo, predicted), (&UndoClass::Exact, &None));
+    assert_eq!(details[0].subject, "back");
+    let [Verdict::Refused { why, next }] = &is(ProgramNow::Unclear("it is x".into()))[..] else {
+        panic!()
+    };
+    insta::assert_snapshot!(format!("{why}; {}", next.as_deref().unwrap()), @"it is no longer what the run left, so it is left alone: it is x; put it right by hand: `--force` does not overwrite it either, as it could not be put back");
 }

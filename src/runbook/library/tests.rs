@@ -21,10 +21,16 @@ fn kinds() -> Kinds {
         "calico.mesh",
         "calico.node_address",
         "calico.node_restart",
+        "host.assert",
         "host.conntrack",
+        "host.fstab",
         "host.module",
+        "host.service",
+        "host.swap",
         "host.sysctl",
+        "host.unmanaged_devices",
         "kube.proxy_conntrack",
+        "kube.wait",
     ])
 }
 

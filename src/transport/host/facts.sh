@@ -51,13 +51,13 @@ tool() {
         no "$part" "no such tool: $1"
         return 1
     fi
-    timeout 5 "$@" </dev/null >"$frame/facts.out" 2>"$frame/facts.err"
+    timeout 15 "$@" </dev/null >"$frame/facts.out" 2>"$frame/facts.err"
     code=$?
     if [ "$code" -ne 0 ]; then
         said=
         { read -r said <"$frame/facts.err"; } 2>/dev/null
         case $code in
-            124 | 143) said='it did not end within 5 s' ;;
+            124 | 143) said='it did not end within 15 s' ;;
         esac
         no "$part" "$1 failed ($code)${said:+: $said}"
         return 1
@@ -101,6 +101,7 @@ done
 
 # A file of an earlier look that was broken off is not taken for one of this.
 : >"$frame/facts.words"
+: >"$frame/facts.start"
 pid='' manager='' files='' hidden=''
 fields=Id,Following,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,SourcePath,Documentation
 if [ ! -d /run/systemd/system ]; then
@@ -147,13 +148,10 @@ else
 " ;;
         esac
     done <"$frame/facts.out"
-    [ -n "$pid" ] || cat "$frame/facts.out" >"$frame/facts.words"
+    cat "$frame/facts.out" >"$frame/facts.start"
 
     # Those that are loaded, and those that are written down.
-    listed=$(
-        timeout 5 systemctl list-units --type=swap --all --plain --no-legend --no-pager 2>/dev/null &&
-            timeout 5 systemctl list-unit-files --type=swap --no-legend --no-pager 2>/dev/null
-    )
+    listed=$(timeout 15 systemctl list-units --type=swap --all --plain --no-legend --no-pager 2>/dev/null)
     answered=$? swaps=
     while read -r unit _; do
         case $unit in
@@ -162,6 +160,21 @@ else
     done <<END
 $listed
 END
+    # To have systemctl list them takes it many seconds on a small host.
+    set +f
+    for folder in /etc/systemd/system /run/systemd/system /run/systemd/generator.early \
+        /run/systemd/generator /run/systemd/generator.late /usr/local/lib/systemd/system \
+        /usr/lib/systemd/system /lib/systemd/system; do
+        for file in "$folder"/*.swap; do
+            unit=${file##*/}
+            [ -e "$file" ] || [ -L "$file" ] || continue
+            case " $swaps " in
+                *" $unit "*) ;;
+                *) swaps="$swaps $unit" ;;
+            esac
+        done
+    done
+    set -f
     if [ "$answered" -ne 0 ]; then
         no swap_units 'systemctl does not list the units of swap'
     elif [ -z "$swaps" ]; then
@@ -172,19 +185,29 @@ END
     fi
 fi
 
-# How kubelet is started, and its configuration, which that names.
-if [ -n "$pid" ]; then
-    if [ -r "/proc/$pid/cmdline" ] && head -c "$most" "/proc/$pid/cmdline" >"$frame/facts.out" 2>/dev/null; then
+# How kubelet is started, and its configuration, which that names. One that fails again and again may have
+# ended since.
+if [ -n "$pid" ] && [ -e "/proc/$pid" ]; then
+    if [ -r "/proc/$pid/cmdline" ] && head -c "$most" "/proc/$pid/cmdline" >"$frame/facts.out" 2>/dev/null &&
+        [ -s "$frame/facts.out" ]; then
         got kubelet_running "$pid"
         cat "$frame/facts.out"
         cat "$frame/facts.out" >>"$frame/facts.words"
-    else
+    elif [ -e "/proc/$pid" ] && [ ! -r "/proc/$pid/cmdline" ]; then
         no kubelet_running "no permission to read /proc/$pid/cmdline"
+    else
+        pid=
     fi
+else
+    pid=
+fi
+if [ -n "$pid" ]; then
+    :
 elif [ -n "$hidden" ]; then
     no kubelet_running "$hidden"
 else
     none kubelet_running 'kubelet does not run'
+    cat "$frame/facts.start" >>"$frame/facts.words"
 fi
 for named in /etc/default/kubelet /etc/sysconfig/kubelet /var/lib/kubelet/kubeadm-flags.env; do
     case $files in
@@ -326,5 +349,5 @@ else
 fi
 # Last, so that little time passes until it is compared.
 tool clock date +%s
-rm -f "$frame/facts.out" "$frame/facts.err" "$frame/facts.words" "$frame/facts.each"
+rm -f "$frame/facts.out" "$frame/facts.err" "$frame/facts.words" "$frame/facts.start" "$frame/facts.each"
 say facts

@@ -64,6 +64,10 @@ fi
 if take_lock 30; then
     has_lock "switch-$key" "what puts back $key"
 fi
+# What it is put back for, for an undo that has to know: `time`, as nobody came back, `boot`, or another.
+RUNBOOK_PUTS_BACK=
+{ read -r RUNBOOK_PUTS_BACK <"$switch/why"; } 2>/dev/null
+export RUNBOOK_PUTS_BACK
 mark=undo
 take_in undo "$(cat "$switch/undo")"
 run_program undo "$limit"

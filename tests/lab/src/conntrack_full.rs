@@ -81,6 +81,7 @@ fn script(variant: Variant, persistent: bool) -> String {
     } else {
         String::new()
     };
+    // What an earlier program left stays in the table for two minutes, and would leave no room for a login.
     format!(
         "set -e; cat > /etc/systemd/system/lab-chatter.service <<'END'\n\
          [Unit]\nDescription=A program with many connections\n\n\
@@ -88,6 +89,7 @@ fn script(variant: Variant, persistent: bool) -> String {
          [Install]\nWantedBy=multi-user.target\nEND\n\
          systemctl daemon-reload; {at_boot}\
          since=$(date +%s); cd /proc/sys/net/netfilter; \
+         conntrack -F 2>/dev/null; \
          echo {SIZE} > nf_conntrack_buckets; echo {SIZE} > nf_conntrack_max; systemctl restart lab-chatter; \
          n=0; until [ $(($(cat nf_conntrack_count) * 100)) -ge $(({SIZE} * 90)) ] && \
          journalctl -k --since=@$since -o cat --no-pager | grep -m 1 -F '{MESSAGE}'; \
