@@ -35,6 +35,8 @@ pub const PASSED_OVER: &str = "passed_over";
 pub const API_SILENT: &str = "api_unreachable";
 /// The code of what only systemd has, on a host that is not run by it.
 pub const NO_SYSTEMD: &str = "no_systemd";
+/// The code of what a host lacks the programs for.
+pub const NO_TOOL: &str = "no_tool";
 /// Code of the fault of a run that could not look at all that it was to bring about.
 pub const NOT_VERIFIED: &str = "not_verified";
 /// Code of the fault of a run that has lost its claim: it writes nothing more.

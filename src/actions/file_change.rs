@@ -118,7 +118,7 @@ fn parse_mode(text: &str) -> Result<u32, String> {
 
 /// Whether both are the same file, whoever reads it.
 fn same_place(one: &FileRef, other: &FileRef) -> bool {
-    (&one.host.node, &one.path) == (&other.host.node, &other.path)
+    one.host.same(&other.host) && one.path == other.path
 }
 
 impl Seen {
@@ -134,10 +134,6 @@ impl Seen {
         };
         let reading = look.file(&file, owner).await?;
         Ok(Self { file, reading })
-    }
-
-    pub fn is_absent(&self) -> bool {
-        self.reading.now == FileNow::Is(FileState::Absent)
     }
 
     /// Decides what becomes of the file. `after` gives the bytes that it gets from those that it has,

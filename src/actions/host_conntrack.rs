@@ -136,7 +136,7 @@ impl Action for HostConntrack {
 
     fn decide(&self, seen: &Seen, _: Place<'_>, prior: Prior<'_>) -> Decision<Self::Change> {
         let node = &seen.host.node;
-        if prior.changes_anything() {
+        if prior.changes_on(&seen.host) {
             return Decision::Check {
                 expects: format!(
                     "less than {} % of the table of connections of {node} is in use",
@@ -158,7 +158,7 @@ impl Action for HostConntrack {
                 why: format!("{node}: {table}"),
                 next: Some(
                     "give the table more entries than it has, or look who takes them: \
-                     conntrack -L | awk '{print $1}' | sort | uniq -c"
+                     conntrack -L 2>/dev/null | sed 's/^[^=]*\\(src=[^ ]* dst=[^ ]*\\).*/\\1/' | sort | uniq -c | sort -rn | head"
                         .to_owned(),
                 ),
             },

@@ -3,7 +3,9 @@
 use super::file_change::{self, check_path};
 use super::{Action, Compiled, Decision, Look, Needs, Place};
 use crate::fault::Fault;
-use crate::model::{DropIn, Prior, Setting, SettingRef, SettingState, UndoClass, in_order};
+use crate::model::{
+    DropIn, Prior, Setting, SettingRef, SettingState, UndoClass, hidden_by, in_order,
+};
 use crate::transport::OwnerNames;
 use async_trait::async_trait;
 use serde_json::Value;
@@ -90,13 +92,11 @@ impl Action for HostModule {
             (true, given) => {
                 let file = given.unwrap_or_else(|| format!("/etc/modules-load.d/{name}.conf"));
                 check_path(&file)?;
-                let in_folder = file
-                    .rsplit_once('/')
-                    .is_some_and(|(folder, _)| FOLDERS.contains(&folder));
-                if !in_folder || !file.ends_with(".conf") {
+                let folder = file.rsplit_once('/').map(|(folder, _)| folder);
+                // Those of /run are gone after a boot; the others are a distribution's own.
+                if folder != FOLDERS.first().copied() || !file.ends_with(".conf") {
                     return Err(format!(
-                        "`file` stands in a folder such as {} and ends in .conf, and `{file}` does not",
-                        FOLDERS.first().unwrap_or(&"")
+                        "`file` stands in /etc/modules-load.d and ends in .conf, and `{file}` does not"
                     ));
                 }
                 Some(file)
@@ -157,10 +157,19 @@ impl Action for HostModule {
         let file = match &seen.boot {
             None => None,
             Some((found, own)) => {
+                let path = self.file.as_deref().unwrap_or_default();
                 let by = in_order(found)
                     .into_iter()
                     .find(|file| names(&file.text, name));
                 match by {
+                    None if hidden_by(found, path).is_some() => {
+                        return Decision::Refuse {
+                            why: format!(
+                                "{path} would hide a file of that name in another folder, with the modules that it loads"
+                            ),
+                            next: Some("give `file` another name".to_owned()),
+                        };
+                    }
                     Some(_) => None,
                     None => match own.decide(prior, None, "", |old| {
                         let mut text = old.unwrap_or_default().to_vec();

@@ -34,8 +34,8 @@ pub struct Args {
     /// `true`: nothing starts it, neither by hand nor for another unit. To have that lifted, say `false`,
     /// and with `enabled` whether it is started with its host then.
     masked: Option<bool>,
-    /// Steps before this one: where one of them changes something, and it is not to be stopped, it is
-    /// started anew.
+    /// Steps before this one: where one of them changes something, it is started anew, by its files as they
+    /// are then. One that is stopped stays so, unless it is to run.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     restart_when_changed: Vec<bool>,
@@ -214,21 +214,22 @@ impl Action for HostService {
             (Some(State::Running), "running") | (None, "running") if self.changed => {
                 change.restart = Some(start_anew(host, unit, now, false));
             }
+            (None, "failed" | "restarting") if self.changed => {
+                change.restart = Some(start_anew(host, unit, now, false));
+            }
             (Some(State::Running), "running") | (None, _) => {}
             (Some(State::Running), _) => {
                 change.restart = Some(start_anew(host, unit, now, false));
             }
-            (Some(State::Stopped), "running") => set(&mut change, "stopped"),
+            (Some(State::Stopped), "running" | "restarting") => set(&mut change, "stopped"),
             (Some(State::Stopped), "stopped" | "failed") => {}
             (Some(State::Stopped), other) => {
                 return refuse(
                     format!(
-                        "{unit} on {} is {other}: whether it would stay stopped cannot be told",
+                        "{unit} on {} is {other} just now: whether it would stay stopped cannot be told",
                         host.node
                     ),
-                    Some(
-                        "look with `systemctl status` there, and try again once it runs or has failed",
-                    ),
+                    Some("try again in a moment; `systemctl status` there shows what it waits for"),
                 );
             }
         }
@@ -303,9 +304,14 @@ impl HostService {
             (None, _)
             | (Some(Start::Masked), "masked")
             | (Some(Start::Enabled | Start::Unmasked(true)), "enabled") => Ok(None),
-            (Some(Start::Unmasked(enabled)), "masked") => {
-                to(if enabled { "enabled" } else { "disabled" })
-            }
+            (Some(Start::Unmasked(enabled)), "masked") => match (enabled, now.under.as_str()) {
+                (true, "disabled") => to("enabled"),
+                (true, under) => Err((
+                    format!("{unit} is masked, and {under} without that: it cannot be enabled"),
+                    Some("say `enabled: false`, so that only the mask is lifted"),
+                )),
+                (false, under) => to(under),
+            },
             (Some(Start::Enabled | Start::Unmasked(true)), "disabled") => to("enabled"),
             (Some(Start::Enabled | Start::Unmasked(true)), _) => cannot("enabled"),
             (Some(Start::Disabled | Start::Unmasked(false)), "enabled") => to("disabled"),

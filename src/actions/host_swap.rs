@@ -1,8 +1,8 @@
 //! `host.swap`: no swap, now and after a boot.
 
 use super::{Action, Compiled, Decision, Look, Needs, Place};
-use crate::fault::Fault;
-use crate::model::facts::{Fact, Facts, FstabSwap, SwapDevice, SwapUnit};
+use crate::fault::{Fault, NO_TOOL};
+use crate::model::facts::{Fact, Facts, FstabSwap, SwapDevice, SwapUnit, Unit};
 use crate::model::{HostRef, Prior, Setting, SettingRef, SettingState};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -45,8 +45,10 @@ pub struct HostSwap {
 pub struct Seen {
     host: HostRef,
     facts: Arc<Facts>,
-    /// How each area stands, in the order of the facts.
-    areas: Vec<SettingState>,
+    /// How each area stands, in the order of the facts; or which tool is not there.
+    areas: Result<Vec<SettingState>, String>,
+    /// Units that do not turn swap on yet, and would after a boot, and how they stand.
+    to_come: Vec<(String, SettingState)>,
 }
 
 type Put = (SettingRef, SettingState, SettingState);
@@ -78,11 +80,29 @@ impl Action for HostSwap {
     async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
         let host = look.host(&place.target()?.name, place.identity).await?;
         let facts = look.facts(&host).await?;
-        let mut areas = Vec::new();
+        let mut areas = Ok(Vec::new());
         for device in facts.swap.devices.is().into_iter().flatten() {
-            areas.push(look.setting(&area(&host, &device.path)).await?);
+            match (look.setting(&area(&host, &device.path)).await, &mut areas) {
+                (Ok(state), Ok(areas)) => areas.push(state),
+                (Err(fault), _) if fault.code == NO_TOOL => areas = Err(fault.message),
+                (Err(fault), _) => return Err(fault),
+                (Ok(_), Err(_)) => {}
+            }
         }
-        Ok(Seen { host, facts, areas })
+        let mut to_come = Vec::new();
+        if self.at_boot && facts.swap.units.is().is_some() {
+            for path in facts.swap.gpt_auto.is().into_iter().flatten() {
+                let name = swap_unit(path);
+                let state = look.setting(&start(&host, &name)).await?;
+                to_come.push((name, state));
+            }
+        }
+        Ok(Seen {
+            host,
+            facts,
+            areas,
+            to_come,
+        })
     }
 
     fn decide(&self, seen: &Seen, _: Place<'_>, _: Prior<'_>) -> Decision<Change> {
@@ -102,6 +122,23 @@ impl Action for HostSwap {
                 };
             }
         };
+        let areas = match &seen.areas {
+            Ok(areas) => areas,
+            Err(why) => {
+                return Decision::NoChange {
+                    why: format!("not applicable: {why}; swap stays on"),
+                };
+            }
+        };
+        if let Some(device) = devices.iter().find(|device| device.removed) {
+            return Decision::Refuse {
+                why: format!(
+                    "{} was removed while {} swaps to it: nothing turns it off but a reboot",
+                    device.path, host.node
+                ),
+                next: Some("drain the node and reboot it".to_owned()),
+            };
+        }
         if let Some(why) = no_room(&seen.facts, devices) {
             return Decision::Refuse {
                 why: format!("{}: {why}", host.node),
@@ -115,7 +152,7 @@ impl Action for HostSwap {
         // on first when this is taken back.
         let mut on: Vec<(&SwapDevice, &SettingState)> = devices
             .iter()
-            .zip(&seen.areas)
+            .zip(areas)
             .filter(|(_, state)| state.as_str() != "off")
             .collect();
         on.sort_by_key(|(device, _)| device.priority);
@@ -145,13 +182,7 @@ impl Action for HostSwap {
                 match kept_off(unit) {
                     Ok(None) => {}
                     Ok(Some((before, after))) => {
-                        let setting = SettingRef {
-                            host: host.clone(),
-                            setting: Setting::UnitFile {
-                                name: unit.unit.clone(),
-                            },
-                        };
-                        puts.push((setting, before, after));
+                        puts.push((start(host, &unit.unit), before, after));
                     }
                     Err(why) => {
                         return Decision::Refuse {
@@ -162,9 +193,30 @@ impl Action for HostSwap {
                 }
             }
         }
+        if self.at_boot {
+            for (name, state) in &seen.to_come {
+                let known = puts.iter().any(|(of, ..)| *of == start(host, name));
+                if !known && ["absent", "generated"].contains(&state.as_str()) {
+                    let masked = SettingState::new("masked");
+                    puts.push((start(host, name), state.clone(), masked));
+                }
+            }
+            for (name, unit) in makers(&seen.facts) {
+                if let Some(after) = made_no_more(unit) {
+                    let before = SettingState::new(unit.unit_file_state.as_str());
+                    puts.push((start(host, name), before, SettingState::new(after)));
+                }
+            }
+        }
         match puts.is_empty() {
-            true => Decision::NoChange {
+            true if devices.is_empty() => Decision::NoChange {
                 why: format!("{} swaps to nothing", host.node),
+            },
+            true => Decision::NoChange {
+                why: format!(
+                    "{} swaps to nothing any more: it was just turned off",
+                    host.node
+                ),
             },
             false => Decision::Change(Change {
                 puts,
@@ -200,7 +252,31 @@ impl Action for HostSwap {
                 turned_on_by(seen, device)
             ));
         }
+        for unit in swap.units.is().into_iter().flatten() {
+            let file = unit.unit_file_state.as_str();
+            if unit.made_by == "unit-file" && ["static", "disabled", "indirect"].contains(&file) {
+                notes.push(format!(
+                    "{} is {file}: a boot turns {} on only where another unit asks for it",
+                    unit.unit, unit.what
+                ));
+            }
+        }
+        for (name, unit) in makers(&seen.facts) {
+            if self.at_boot && made_no_more(unit).is_some() {
+                notes.push(format!("{name} turns swap on at each boot, without an entry or a unit of its own for it"));
+            }
+        }
+        if self.at_boot {
+            for path in swap.gpt_auto.is().into_iter().flatten() {
+                notes.push(format!(
+                    "{path} is swap by its type in the partition table: where /etc/fstab names no swap, systemd turns it on at each boot, unless its unit is masked"
+                ));
+            }
+        }
         for entry in swap.fstab.is().into_iter().flatten() {
+            if entry.options.split(',').any(|option| option == "noauto") {
+                continue;
+            }
             notes.push(format!(
                 "/etc/fstab line {} turns {} on at each boot, until it is commented out (host.fstab)",
                 entry.line, entry.what
@@ -216,6 +292,57 @@ fn area(host: &HostRef, path: &str) -> SettingRef {
         setting: Setting::Swap {
             area: path.to_owned(),
         },
+    }
+}
+
+fn start(host: &HostRef, unit: &str) -> SettingRef {
+    SettingRef {
+        host: host.clone(),
+        setting: Setting::UnitFile {
+            name: unit.to_owned(),
+        },
+    }
+}
+
+/// The unit of what is swapped to, as systemd.unit(5) turns a path into a name.
+fn swap_unit(path: &str) -> String {
+    let mut name = String::new();
+    for (at, byte) in path.trim_matches('/').bytes().enumerate() {
+        match byte {
+            b'/' => name.push('-'),
+            b'.' if at == 0 => name.push_str("\\x2e"),
+            byte if byte.is_ascii_alphanumeric() || b":_.".contains(&byte) => {
+                name.push(char::from(byte));
+            }
+            byte => name.push_str(&format!("\\x{byte:02x}")),
+        }
+    }
+    name + ".swap"
+}
+
+/// Services that turn swap on by themselves, each with its unit: zram-tools 0.3, zram-config 0.7,
+/// dphys-swapfile 20100506.
+fn makers(facts: &Facts) -> impl Iterator<Item = (&'static str, &Unit)> {
+    let units = facts.units.is().into_iter();
+    units
+        .flat_map(|units| {
+            [
+                ("zramswap.service", &units.zramswap),
+                ("zram-config.service", &units.zram_config),
+                ("dphys-swapfile.service", &units.dphys_swapfile),
+            ]
+        })
+        .filter_map(|(name, unit)| Some((name, unit.is()?)))
+        .filter(|(_, unit)| unit.there)
+}
+
+/// How such a service must stand so that no boot starts it; nothing where none does.
+fn made_no_more(unit: &Unit) -> Option<&'static str> {
+    match unit.unit_file_state.as_str() {
+        "enabled" => Some("disabled"),
+        // Made of a script of init.
+        "generated" => Some("masked"),
+        _ => None,
     }
 }
 
@@ -249,6 +376,9 @@ fn kept_off(unit: &SwapUnit) -> Result<Option<(SettingState, SettingState)>, Str
     let state = |text: &str| SettingState::new(text);
     let file = unit.unit_file_state.as_str();
     match (unit.made_by.as_str(), file) {
+        (_, "masked-runtime") => {
+            Err("it is masked until the next boot only, and then turns swap on".to_owned())
+        }
         ("fstab-generator" | "swapon" | "masked", _) => Ok(None),
         // What nothing asks for does not start.
         (_, "disabled" | "static" | "indirect" | "masked") => Ok(None),
@@ -263,20 +393,14 @@ fn kept_off(unit: &SwapUnit) -> Result<Option<(SettingState, SettingState)>, Str
 /// What turned an area on, as far as it can be told.
 fn turned_on_by(seen: &Seen, device: &SwapDevice) -> String {
     let swap = &seen.facts.swap;
-    let same = |entry: &&FstabSwap| {
-        let tag = |name: &str, value: &Option<String>| {
-            let value = value.as_ref();
-            value.is_some_and(|value| entry.what.replace('"', "") == format!("{name}={value}"))
-        };
-        entry.what == device.path || tag("UUID", &device.uuid) || tag("LABEL", &device.label)
-    };
+    let same = |entry: &&FstabSwap| entry.device.as_ref() == Some(&device.path);
     let in_fstab = swap.fstab.is().into_iter().flatten().find(same);
     if let Some(entry) = in_fstab {
         return format!("/etc/fstab line {} ({})", entry.line, entry.what);
     }
     let units = swap.units.is().into_iter().flatten();
     let by = units
-        .filter(|unit| unit.what == device.path)
+        .filter(|unit| unit.device.as_ref() == Some(&device.path))
         .find(|unit| unit.made_by != "swapon");
     match by {
         Some(unit) => match unit.made_by.as_str() {
@@ -286,7 +410,13 @@ fn turned_on_by(seen: &Seen, device: &SwapDevice) -> String {
             "generator" => format!("a generator of systemd, by way of {}", unit.unit),
             made_by => format!("{made_by}, by way of {}", unit.unit),
         },
-        None => "somebody by hand: nothing was found that does it at boot".to_owned(),
+        None => match makers(&seen.facts).find(|(_, unit)| unit.active) {
+            Some((name, _)) => format!("{name}, as it seems"),
+            None => {
+                "somebody by hand, as it seems: neither /etc/fstab nor a unit of systemd names it"
+                    .to_owned()
+            }
+        },
     }
 }
 

@@ -4,10 +4,10 @@ use super::file_change::{self, check_path};
 use super::host_conntrack::{FULL, Table};
 use super::host_program::Scalar;
 use super::{Action, Compiled, Decision, Look, Needs, Place};
-use crate::fault::Fault;
+use crate::fault::{Fault, NO_SYSTEMD};
 use crate::model::{
-    DropIn, Effect, HostRef, Prior, Setting, SettingRef, SettingState, SysctlLine, in_order,
-    is_after, same_sysctl, sysctl_path, with_value,
+    DropIn, Effect, HostRef, Prior, Setting, SettingRef, SettingState, SysctlLine, hidden_by,
+    in_order, is_after, same_sysctl, sysctl_path, with_value,
 };
 use crate::transport::OwnerNames;
 use async_trait::async_trait;
@@ -25,9 +25,12 @@ const FOLDERS: &[&str] = &[
 
 const MAX: &str = "net.netfilter.nf_conntrack_max";
 const BUCKETS: &str = "net.netfilter.nf_conntrack_buckets";
-/// Bytes that the kernel takes for a tracked connection: struct nf_conn and its extensions on 64 bit
-/// (Linux 6.1, `nf_conntrack` in /proc/slabinfo, rounded up).
-const ENTRY: u64 = 320;
+/// Bytes that the kernel takes for a tracked connection on 64 bit: struct nf_conn (320 with `nf_conntrack` in
+/// /proc/slabinfo rounded up), and its extensions, of which NAT and events take 128 (Linux 6.1,
+/// NF_CT_EXT_PREALLOC). More is rare.
+const ENTRY: u64 = 320 + 128;
+/// Bytes of a bucket.
+const BUCKET: u64 = 8;
 /// The kernel makes the table of whole pages, of 8 bytes for each bucket (Linux 6.1,
 /// nf_ct_alloc_hashtable); the largest pages that Linux is built with have 64 KiB.
 const BUCKETS_OF_A_PAGE: u64 = 8192;
@@ -80,6 +83,8 @@ pub struct Seen {
 /// What a boot brings back.
 struct Boot {
     found: Vec<DropIn>,
+    /// Why it is not known here whether a boot reads them.
+    unknown: Option<String>,
     own: file_change::Seen,
 }
 
@@ -133,10 +138,10 @@ impl Action for HostSysctl {
         }
         check_path(&args.file).map_err(|e| e.replace("`path`", "`file`"))?;
         let folder = args.file.rsplit_once('/').map(|(folder, _)| folder);
-        if !folder.is_some_and(|folder| FOLDERS.contains(&folder)) || !args.file.ends_with(".conf")
-        {
+        // Those of /run are gone after a boot; the others are a distribution's own.
+        if folder != FOLDERS.first().copied() || !args.file.ends_with(".conf") {
             return Err(format!(
-                "`file`: systemd-sysctl reads files that end in .conf in /etc/sysctl.d, and not {}",
+                "`file` stands in /etc/sysctl.d and ends in .conf, and `{}` does not",
                 args.file
             ));
         }
@@ -161,6 +166,7 @@ impl Action for HostSysctl {
             None => None,
             Some(file) => Some(Boot {
                 found: look.drop_ins(&host, FOLDERS).await?,
+                unknown: reads_nothing(look, &host).await?,
                 own: file_change::Seen::read(look, place, file, &OwnerNames::default()).await?,
             }),
         };
@@ -182,7 +188,7 @@ impl Action for HostSysctl {
         for ((key, value), now) in self.values.iter().zip(&seen.running) {
             let setting = setting(&seen.host, key);
             let Some(current) = now.as_value() else {
-                return match (now.as_str(), loads_a_module(prior)) {
+                return match (now.as_str(), loads_a_module(prior, &seen.host)) {
                     ("absent", true) => {
                         foreseen = true;
                         continue;
@@ -201,7 +207,9 @@ impl Action for HostSysctl {
                 };
             };
             if prior.effects().any(|effect| {
-                matches!(effect, Effect::PutSetting { setting: other, .. } if *other == setting)
+                matches!(effect, Effect::PutSetting { setting: other, .. }
+                    if other.host.same(&setting.host)
+                        && same_sysctl(&other.setting.place(), key))
             }) {
                 return Decision::Refuse {
                     why: format!("an earlier step of this runbook sets {key} as well"),
@@ -224,12 +232,12 @@ impl Action for HostSysctl {
         }
         match puts.is_empty() && file.is_none() {
             true => Decision::NoChange {
-                why: match self.file {
-                    Some(_) => format!(
+                why: match &seen.boot {
+                    Some(Boot { unknown: None, .. }) => format!(
                         "{} has these values, and so it is after a boot",
                         seen.host.node
                     ),
-                    None => format!("{} has these values", seen.host.node),
+                    _ => format!("{} has these values", seen.host.node),
                 },
             },
             false => Decision::Change(Change {
@@ -267,6 +275,7 @@ impl Action for HostSysctl {
         if let Some(table) = seen.table {
             notes.push(format!("now {table}"));
         }
+        notes.extend(seen.boot.iter().filter_map(|boot| boot.unknown.clone()));
         for ((key, value), running) in self.values.iter().zip(&seen.running) {
             if *decision == Decision::Foreseen && running.as_value().is_none() {
                 notes.push(format!(
@@ -278,7 +287,7 @@ impl Action for HostSysctl {
                     }
                 ));
             }
-            if let Some(boot) = &seen.boot {
+            if let Some(boot) = seen.boot.as_ref().filter(|boot| boot.unknown.is_none()) {
                 let enough = |line: &SysctlLine| self.is_enough(key, value, &line.value);
                 match (winner(&boot.found, key), written) {
                     (Some((file, line)), _) if enough(&line) => notes.push(format!(
@@ -300,14 +309,43 @@ impl Action for HostSysctl {
                 && let entries = entries.max(number(running).unwrap_or(0))
                 && number(running) != Some(0)
             {
-                let mib = entries.saturating_mul(ENTRY).div_ceil(1 << 20);
+                let buckets = self
+                    .values
+                    .iter()
+                    .find(|(key, _)| same_sysctl(key, BUCKETS));
+                let buckets = buckets.and_then(|(_, value)| value.parse::<u64>().ok());
+                let buckets = buckets.unwrap_or(0).saturating_mul(BUCKET);
+                let bytes = entries.saturating_mul(ENTRY).saturating_add(buckets);
                 notes.push(format!(
-                    "{entries} tracked connections may take up to {mib} MiB of memory that is never swapped"
+                    "{entries} tracked connections take about {} MiB of memory that is never swapped",
+                    bytes.div_ceil(1 << 20)
                 ));
             }
         }
         notes
     }
+}
+
+/// Why it is not known here whether a boot reads the files.
+async fn reads_nothing(look: &Look<'_>, host: &HostRef) -> Result<Option<String>, Fault> {
+    let setting = SettingRef {
+        host: host.clone(),
+        setting: Setting::UnitFile {
+            name: "systemd-sysctl.service".to_owned(),
+        },
+    };
+    let why = match look.setting(&setting).await {
+        Ok(state) if ["masked", SettingState::ABSENT].contains(&state.as_str()) => {
+            format!("systemd-sysctl is {state}")
+        }
+        Ok(_) => return Ok(None),
+        Err(fault) if fault.code == NO_SYSTEMD => "it is not run by systemd".to_owned(),
+        Err(fault) => return Err(fault),
+    };
+    Ok(Some(format!(
+        "what a boot of {} reads is not known here: {why}",
+        host.node
+    )))
 }
 
 /// The last line that sets a key, and its file.
@@ -346,10 +384,10 @@ fn number(state: &SettingState) -> Option<u64> {
     state.as_value()?.parse().ok()
 }
 
-fn loads_a_module(prior: Prior<'_>) -> bool {
+fn loads_a_module(prior: Prior<'_>, host: &HostRef) -> bool {
     prior.effects().any(|effect| {
         matches!(effect, Effect::PutSetting { setting, .. }
-            if matches!(setting.setting, Setting::Module { .. }))
+            if matches!(setting.setting, Setting::Module { .. }) && setting.host.same(host))
     })
 }
 
@@ -409,10 +447,7 @@ impl HostSysctl {
         if missing.is_empty() {
             return Ok(None);
         }
-        let hidden = boot.found.iter().find(|file| {
-            file.path != own && !is_after(&file.path, own) && !is_after(own, &file.path)
-        });
-        if let Some(file) = hidden.filter(|_| boot.own.is_absent()) {
+        if let Some(file) = hidden_by(&boot.found, own) {
             return Err((
                 format!("{own} would hide {}, which has its name", file.path),
                 Some("give `file` another name".to_owned()),

@@ -300,12 +300,16 @@ impl Action for ProxyConntrack {
                     true => ("--conntrack-max-per-core=0".to_owned(), "--conntrack-min"),
                     false => ("conntrack.maxPerCore: 0".to_owned(), "conntrack.min"),
                 };
+                let takes = match proxy.lowers() {
+                    Lowers::Perhaps => "may take",
+                    _ => "takes",
+                };
                 let or = match proxy.passes_over_min() {
                     true => String::new(),
                     false => format!(", or {least} to {max} or more"),
                 };
                 vec![format!(
-                    "with its next start, kube-proxy takes the node back to {sets}: to keep {max} for good, \
+                    "with its next start, kube-proxy {takes} the node back to {sets}: to keep {max} for good, \
                      set {nothing}{or}, in {}, and start its pods anew",
                     proxy.by
                 )]

@@ -199,6 +199,14 @@ impl Compiled {
             after: Some(after.to_string()),
             ..Detail::default()
         });
+        if let Some(lost) = setting.setting.lost(&after) {
+            self.undo = worst(
+                std::mem::replace(&mut self.undo, UndoClass::Exact),
+                UndoClass::BestEffort {
+                    lost: lost.to_owned(),
+                },
+            );
+        }
         self.effects.push(Effect::PutSetting {
             setting,
             before,
@@ -212,16 +220,24 @@ impl Compiled {
         self.blobs.extend(more.blobs);
         self.details.extend(more.details);
         self.follows.extend(more.follows);
-        self.undo = match (self.undo, more.undo) {
-            (UndoClass::Exact, other) | (other, UndoClass::Exact) => other,
-            (none @ UndoClass::None { .. }, _) | (_, none @ UndoClass::None { .. }) => none,
-            (UndoClass::BestEffort { lost }, UndoClass::BestEffort { lost: more }) => {
-                UndoClass::BestEffort {
-                    lost: format!("{lost}; {more}"),
-                }
-            }
-        };
+        self.undo = worst(self.undo, more.undo);
         self
+    }
+}
+
+/// How two changes are taken back together.
+fn worst(one: UndoClass, other: UndoClass) -> UndoClass {
+    match (one, other) {
+        (UndoClass::Exact, other) | (other, UndoClass::Exact) => other,
+        (none @ UndoClass::None { .. }, _) | (_, none @ UndoClass::None { .. }) => none,
+        (UndoClass::BestEffort { lost }, UndoClass::BestEffort { lost: more }) => {
+            UndoClass::BestEffort {
+                lost: match lost.split("; ").any(|part| part == more) {
+                    true => lost,
+                    false => format!("{lost}; {more}"),
+                },
+            }
+        }
     }
 }
 

@@ -7,23 +7,40 @@ use std::collections::BTreeMap;
 /// Seconds that a unit may take to stop and to start; systemd's own limit is 90 for each.
 const LIMIT: u64 = 300;
 
-/// Whether a unit runs, and has for three seconds. Its argument is the unit.
+/// Whether a unit runs, by another start than the one that is the second argument, where there is one:
+/// it has for three seconds, and one that systemd had to start again for fifteen (as `setting.sh` has
+/// it). Without InvocationID (systemd before 232), the time of its start tells one from the next.
 const RUNS: &str = "\
-look() { systemctl show --property=ActiveState,InvocationID -- \"$1\"; }
+look() {
+    systemctl show --property=ActiveState,InvocationID,ActiveEnterTimestampMonotonic,NRestarts -- \"$1\"
+}
+value() { printf '%s\\n' \"$first\" | sed -n \"s/^$1=//p\"; }
 first=$(look \"$1\")
-case $first in *ActiveState=active*) ;; *) exit 1 ;; esac
-sleep 3
+[ \"$(value ActiveState)\" = active ] || exit 1
+since=$(value ActiveEnterTimestampMonotonic)
+start=$(value InvocationID)
+[ -z \"$2\" ] || [ \"${start:-$since}\" != \"$2\" ] || exit 1
+wait=3
+case $(value NRestarts) in
+    '' | 0) ;;
+    *)
+        read -r up _ </proc/uptime
+        wait=$((15 - ${up%%.*} + ${since:-0} / 1000000))
+        [ \"$wait\" -ge 3 ] || wait=3
+        ;;
+esac
+sleep \"$wait\"
 [ \"$(look \"$1\")\" = \"$first\" ]
 ";
 
-/// Whether a unit runs, has for three seconds, and was started after the start that is the second
-/// argument.
-const RUNS_ANEW: &str = "\
-look() { systemctl show --property=ActiveState,InvocationID -- \"$1\"; }
-first=$(look \"$1\")
-case $first in *\"InvocationID=$2\"*) exit 1 ;; *ActiveState=active*) ;; *) exit 1 ;; esac
-sleep 3
-[ \"$(look \"$1\")\" = \"$first\" ]
+/// Starts a unit anew, by its files as they are now. The second argument may be `--no-block`.
+const RESTART: &str = "\
+case $(systemctl show --property=NeedDaemonReload -- \"$1\") in
+    *=yes) systemctl daemon-reload || exit ;;
+esac
+# So that systemd counts anew how often it had to start it.
+systemctl reset-failed -- \"$1\" 2>/dev/null
+exec systemctl restart ${2:+\"$2\"} -- \"$1\"
 ";
 
 fn program(script: Option<&str>, args: &[&str]) -> Program {
@@ -50,7 +67,11 @@ pub fn start_anew(host: &HostRef, unit: &str, now: &UnitReading, may_fail: bool)
     let check = match (may_fail, failing) {
         (true, _) => None,
         (false, true) => Some(program(Some(RUNS), &[unit])),
-        (false, false) => Some(program(Some(RUNS_ANEW), &[unit, &now.invocation])),
+        (false, false) => Some(program(Some(RUNS), &[unit, &now.invocation])),
+    };
+    let apply = match may_fail {
+        true => program(Some(RESTART), &[unit, "--no-block"]),
+        false => program(Some(RESTART), &[unit]),
     };
     let detail = Detail {
         subject: format!("{unit} of {}", host.node),
@@ -65,14 +86,15 @@ pub fn start_anew(host: &HostRef, unit: &str, now: &UnitReading, may_fail: bool)
         programs: Box::new(Programs {
             host: host.clone(),
             check,
-            apply: program(None, &["systemctl", "restart", "--", unit]),
+            apply,
             verify: None,
             undo: None,
             limit: LIMIT,
             undo_limit: None,
             sensitive: false,
             back: false,
-            blind: false,
+            // Somebody else may start it anew as well, before what it is to read is there.
+            blind: !may_fail && !failing,
             put_back_after: None,
             own: Some(Own {
                 title: format!("a new start of {unit}"),

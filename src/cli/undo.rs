@@ -95,12 +95,17 @@ impl Undo {
         if plan.changes() == 0 {
             if let Some(fault) = unanswered {
                 let message = format!("nothing can be taken back now: {}", fault.message);
-                let left = match fault.class {
-                    Class::Unreachable => Fault::unreachable("undo_unanswered", message),
-                    _ => Fault::refused("undo_left", message),
+                let (left, next) = match fault.class {
+                    Class::Unreachable => (
+                        Fault::unreachable("undo_unanswered", message),
+                        Some("try again once it answers"),
+                    ),
+                    _ => (Fault::refused("undo_left", message), None),
                 };
-                let next = fault.next;
-                return Err(left.next(next.as_deref().unwrap_or("try again once it answers")));
+                return Err(match fault.next.as_deref().or(next) {
+                    Some(next) => left.next(next),
+                    None => left,
+                });
             }
             if refused > 0 {
                 return Err(Fault::refused(
@@ -116,6 +121,16 @@ impl Undo {
                 Some(_) => inform!("There is nothing to put back; what stays is shown above."),
             }
             return Ok(Exit::Done);
+        }
+        let faults = match record.plan.kind {
+            PlanKind::Apply => faults,
+            PlanKind::Undo { .. } => Vec::new(),
+        };
+        if !faults.is_empty() {
+            inform!(
+                "This brings back the fault that the run had healed: {}.",
+                clean(&faults.join("; "))
+            );
         }
         if let Some(fault) = lacking(world, &plan).await? {
             return Err(fault);
@@ -142,11 +157,7 @@ impl Undo {
             gates: &Gates::default(),
         };
         let sat = begin(world, state, start, claims).await?;
-        let faults = match record.plan.kind {
-            PlanKind::Apply => faults.as_slice(),
-            PlanKind::Undo { .. } => &[],
-        };
-        conclude_undo(world, state, sat, &plan, record.run, faults).await
+        conclude_undo(world, state, sat, &plan, record.run, &faults).await
     }
 }
 

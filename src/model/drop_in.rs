@@ -35,6 +35,13 @@ pub fn is_after(path: &str, other: &str) -> bool {
     name(path) > name(other)
 }
 
+/// The file that one at `path` hides once it is there: it has its name, in another folder.
+pub fn hidden_by<'f>(found: &'f [DropIn], path: &str) -> Option<&'f DropIn> {
+    let there = found.iter().any(|file| file.path == path);
+    let name = path.rsplit('/').next().unwrap_or_default();
+    found.iter().find(|file| !there && file.name() == name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,6 +59,14 @@ mod tests {
             file("/usr/lib/sysctl.d/10-a.conf"),
             file("/usr/lib/sysctl.d/50-default.conf"),
         ];
+        let hidden = |path: &str| hidden_by(&found, path).map(|file| file.path.as_str());
+        assert_eq!(
+            hidden("/etc/sysctl.d/50-default.conf"),
+            Some("/usr/lib/sysctl.d/50-default.conf")
+        );
+        // It is there, and hides the other already.
+        assert_eq!(hidden("/etc/sysctl.d/10-a.conf"), None);
+        assert_eq!(hidden("/etc/sysctl.d/60-new.conf"), None);
         let paths: Vec<&str> = in_order(&found).iter().map(|f| f.path.as_str()).collect();
         assert_eq!(
             paths,

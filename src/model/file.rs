@@ -21,6 +21,13 @@ pub struct HostRef {
     pub identity: Identity,
 }
 
+impl HostRef {
+    /// Whether both are the same host, whoever works there.
+    pub fn same(&self, other: &Self) -> bool {
+        (&self.node, &self.machine_id) == (&other.node, &other.machine_id)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FileRef {
     pub host: HostRef,

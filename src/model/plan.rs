@@ -3,6 +3,7 @@
 
 use super::effect::{Effect, ObjectRef};
 use super::fields::{FieldChange, FieldPath};
+use super::file::HostRef;
 use super::identity::Identity;
 use super::ids::{RunId, Scope, StepId, Target};
 use serde::{Deserialize, Serialize};
@@ -183,18 +184,16 @@ impl Verdict {
         }
     }
 
-    /// The same, of which the change is taken back as `undo` says.
-    #[must_use]
-    pub fn with_undo(mut self, class: &UndoClass) -> Self {
-        match &mut self {
-            Self::Change { undo, .. } => *undo = class.clone(),
+    /// How its change is taken back.
+    pub fn undo_mut(&mut self) -> Option<&mut UndoClass> {
+        match self {
+            Self::Change { undo, .. } => Some(undo),
             Self::Unknown {
                 otherwise: Some(otherwise),
                 ..
-            } => **otherwise = otherwise.as_ref().clone().with_undo(class),
-            _ => {}
+            } => otherwise.undo_mut(),
+            _ => None,
         }
-        self
     }
 
     pub fn changes(&self) -> bool {
@@ -354,6 +353,12 @@ impl<'a> Prior<'a> {
 
     pub fn changes_anything(self) -> bool {
         self.effects().next().is_some() || self.steps.iter().any(PlannedStep::is_late)
+    }
+
+    /// Whether anything is changed that is not on another host, as far as that is known yet.
+    pub fn changes_on(self, host: &HostRef) -> bool {
+        let may = |effect: &Effect| effect.on_host().is_none_or(|at| at.same(host));
+        self.effects().any(may) || self.steps.iter().any(PlannedStep::is_late)
     }
 
     /// Whether the step changes anything as seen from `scope`: at that target, or at any for a step

@@ -32,6 +32,39 @@ impl Setting {
         }
     }
 
+    /// What does not come back where it is put into a state and back: what systemd and the kernel change
+    /// with it (systemd 252, Linux 6.1).
+    pub fn lost(&self, after: &SettingState) -> Option<&'static str> {
+        match (self, after.as_str()) {
+            (Self::Unit { .. }, "stopped") => {
+                Some("what ran in it does not come back, nor do units that systemd stops with it")
+            }
+            (Self::Unit { .. }, _) => Some("units that systemd starts with it stay as they are"),
+            (Self::UnitFile { .. }, "enabled" | "disabled") => Some(
+                "what its file names with `Also=`, and links to it that somebody made by hand, stay as they are",
+            ),
+            // Of each pair, the kernel sets one to 0 with the other.
+            (Self::Sysctl { key }, _) => match sysctl_path(key).as_str() {
+                "vm/dirty_bytes"
+                | "vm/dirty_ratio"
+                | "vm/dirty_background_bytes"
+                | "vm/dirty_background_ratio" => {
+                    Some("the kernel changes another value with it, which does not come back")
+                }
+                "net/ipv4/ip_forward"
+                | "net/ipv4/conf/all/forwarding"
+                | "net/ipv6/conf/all/forwarding" => {
+                    Some("the kernel changes it for each link as well, which does not come back")
+                }
+                _ => None,
+            },
+            (Self::Swap { area }, _) if area.starts_with("/dev/zram") => {
+                Some("after a boot, zram is made anew by what made it, and not by an undo")
+            }
+            _ => None,
+        }
+    }
+
     /// What names it on its host: of a sysctl, the path under /proc/sys.
     pub fn place(&self) -> String {
         match self {
@@ -100,7 +133,10 @@ impl SettingState {
     /// A sysctl's value; blanks between its parts are one each, as kernels print tabs and take blanks.
     pub fn value(value: &str) -> Self {
         let parts: Vec<&str> = value.split_ascii_whitespace().collect();
-        Self(format!("is {}", parts.join(" ")))
+        match parts.is_empty() {
+            true => Self("is".to_owned()),
+            false => Self(format!("is {}", parts.join(" "))),
+        }
     }
 
     pub fn as_str(&self) -> &str {
@@ -112,9 +148,12 @@ impl SettingState {
         (self.as_str(), other.as_str()) == ("in_use", "loaded")
     }
 
-    /// The value of a sysctl that is there.
+    /// The value of a sysctl that is there, which may be empty.
     pub fn as_value(&self) -> Option<&str> {
-        self.0.strip_prefix("is ")
+        match self.0.as_str() {
+            "is" => Some(""),
+            text => text.strip_prefix("is "),
+        }
     }
 }
 
@@ -123,6 +162,7 @@ impl fmt::Display for SettingState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.0.as_str();
         match text.split_once(' ') {
+            None if text == "is" => f.write_str("empty"),
             Some(("is" | "other", words)) => f.write_str(words),
             Some(("on", "auto")) => f.write_str("on, with the priority that the kernel chooses"),
             Some(("on", priority)) => write!(f, "on, priority {priority}"),
@@ -170,6 +210,9 @@ mod tests {
             "is 4096 87380"
         );
         assert_eq!(SettingState::value("1").as_value(), Some("1"));
+        assert_eq!(SettingState::value(" \n"), SettingState::new("is"));
+        assert_eq!(SettingState::new("is").as_value(), Some(""));
+        assert_eq!(shown("is"), "empty");
         assert_eq!(SettingState::new("absent").as_value(), None);
     }
 

@@ -441,13 +441,13 @@ fn wrong(id: &StepId, where_: &str, what: &str) -> Fault {
 }
 
 /// What its runbook says shall stay is not taken back.
-fn kept(verdict: Verdict, keep: Option<&str>) -> Verdict {
-    let Some(why) = keep else {
-        return verdict;
-    };
-    verdict.with_undo(&UndoClass::None {
-        why: format!("it stays, as its runbook says: {why}"),
-    })
+fn kept(mut verdict: Verdict, keep: Option<&str>) -> Verdict {
+    if let (Some(why), Some(undo)) = (keep, verdict.undo_mut()) {
+        *undo = UndoClass::None {
+            why: format!("it stays, as its runbook says: {why}"),
+        };
+    }
+    verdict
 }
 
 /// No program of the step takes longer than the step may.

@@ -2,8 +2,9 @@
 //! still what the run left.
 
 mod programs;
+mod starts;
 
-use crate::actions::{Look, World, start_anew};
+use crate::actions::{Look, World};
 use crate::fault::{Class, Fault};
 use crate::journal::{EffectRecord, EffectState, RunRecord, StateDir};
 use crate::model::{
@@ -14,6 +15,7 @@ use crate::model::{
 use crate::transport::OwnerNames;
 use programs::{Earlier, left_by};
 use serde_json::Value;
+use starts::Again;
 
 /// The plan of taking a run back.
 #[derive(Debug)]
@@ -166,7 +168,25 @@ pub async fn undo_plan(
             continue;
         }
         started.push((host, &restarts.unit));
-        let verdict = start_again(&look, &steps, host, restarts).await?;
+        let again = Again {
+            host,
+            restarts,
+            left: earlier.left_to_start(record.run, host, &restarts.unit),
+            faulty: !faults.is_empty(),
+        };
+        let verdict = match again.needless(&steps) {
+            Some(why) => Verdict::NoChange { why },
+            None => match look.unit(host, &restarts.unit).await {
+                Ok(now) => again.verdict(&now),
+                Err(fault) => Verdict::Refused {
+                    why: format!(
+                        "nobody knows how {} stands: {}",
+                        restarts.unit, fault.message
+                    ),
+                    next: fault.next,
+                },
+            },
+        };
         steps.push(taking_back(&steps, record, done, verdict));
     }
     let plan = Plan {
@@ -195,53 +215,6 @@ pub async fn undo_plan(
         blobs,
         faults,
         unanswered,
-    })
-}
-
-/// A unit that a run has started anew is started once more, where something of its host is put back.
-async fn start_again(
-    look: &Look<'_>,
-    steps: &[PlannedStep],
-    host: &HostRef,
-    restarts: &Restarts,
-) -> Result<Verdict, Fault> {
-    let Restarts { unit, failing } = restarts;
-    let put_back = steps
-        .iter()
-        .flat_map(|step| step.verdict.effects())
-        .any(|effect| effect.on_host() == Some(host));
-    if !put_back {
-        let why = format!(
-            "nothing of {} is put back, and so {unit} is not started anew",
-            host.node
-        );
-        return Ok(Verdict::NoChange { why });
-    }
-    let now = match look.unit(host, unit).await {
-        Ok(now) => now,
-        Err(fault) => {
-            return Ok(Verdict::Refused {
-                why: format!("nobody knows how {unit} stands: {}", fault.message),
-                next: fault.next,
-            });
-        }
-    };
-    let follows = match failing {
-        true => vec![format!(
-            "{unit} did not run well before the run, and may fail as it did then: that is not waited for"
-        )],
-        false => Vec::new(),
-    };
-    let effect = start_anew(host, unit, &now, *failing);
-    Ok(Verdict::Change {
-        details: details(&effect, ""),
-        effects: vec![effect],
-        follows,
-        undo: UndoClass::BestEffort {
-            lost: "what ran in it does not come back".to_owned(),
-        },
-        predicted: None,
-        heals: None,
     })
 }
 
@@ -360,6 +333,9 @@ pub(crate) fn take_back(
         (Standing::After, ..) => Verdict::NoChange {
             why: "it is already as it was before the run".to_owned(),
         },
+        (Standing::Other { .. }, None, _) if holds_more(&inverse, now) => Verdict::NoChange {
+            why: "it is in use, and stays until the next boot, as the plan said".to_owned(),
+        },
         (Standing::PutBack { fault }, ..) => Verdict::NoChange { why: fault.message },
         (Standing::Other { .. } | Standing::Unclear { .. }, Some(forced), _) => {
             change(forced, now, "as somebody left it")
@@ -389,6 +365,12 @@ pub(crate) fn take_back(
         (Standing::Before, ..) => change(inverse, now, "as the run left it"),
     };
     vec![verdict]
+}
+
+/// Whether what the run left is there still, and something uses it: a module of the kernel.
+fn holds_more(inverse: &Effect, now: &Now) -> bool {
+    matches!((inverse, now), (Effect::PutSetting { before, .. }, Now::Setting(now))
+        if now.is_more_than(before))
 }
 
 /// Whether it is a program of ours.

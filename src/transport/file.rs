@@ -2,7 +2,6 @@
 //! again under the host's lock.
 
 use super::script::{LOCK_PATIENCE, Script, refusal};
-use super::shell_loop::Lost;
 use super::ssh::Hosts;
 use crate::fault::Fault;
 use crate::inventory::Destination;
@@ -180,13 +179,7 @@ impl Hosts {
         script.limit += LOCK_PATIENCE;
         let said = match self.tell(host, &file.host, &script).await {
             Ok(said) => said,
-            Err(Lost::Before(fault)) => return Err(fault),
-            Err(Lost::During(why)) => {
-                return Err(Fault::indeterminate(
-                    "host_lost",
-                    format!("writing {file}: {why}"),
-                ));
-            }
+            Err(lost) => return Err(lost.of_change(format_args!("writing {file}"))),
         };
         match said.word.as_str() {
             // That it is so already was not so a moment ago: whoever did it, it is as wanted.

@@ -1,6 +1,7 @@
 //! Claims on hosts: for which sitting of a run things may begin there.
 
 use super::script::{Script, refusal};
+use super::shell_loop::Lost;
 use super::ssh::Hosts;
 use crate::fault::Fault;
 use crate::inventory::Destination;
@@ -95,7 +96,7 @@ impl Hosts {
         let over: Vec<String> = over.iter().map(ToString::to_string).collect();
         let args: Vec<&str> = text.iter().chain(&over).map(String::as_str).collect();
         let told = self.tell(host, of, &Script::new(CLAIM, &args)).await;
-        let said = told.map_err(|lost| lost.fault(&host.name))?;
+        let said = told.map_err(Lost::fault)?;
         match said.word.as_str() {
             "claimed" => Ok(None),
             "held" => HostHolder::parse(&said.rest)
@@ -115,7 +116,7 @@ impl Hosts {
         let sitting = permit.sitting().to_string();
         let args = [sitting.as_str()];
         let told = self.tell(host, of, &Script::new(RELEASE, &args)).await;
-        let said = told.map_err(|lost| lost.fault(&host.name))?;
+        let said = told.map_err(Lost::fault)?;
         match said.word.as_str() {
             "released" => Ok(()),
             _ => Err(refusal(host, of, "its claim", &said)),

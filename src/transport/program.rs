@@ -1,7 +1,6 @@
 //! Programs that the author of a runbook wrote, on hosts.
 
 use super::script::{LOCK_PATIENCE, Said, Script, refusal};
-use super::shell_loop::Lost;
 use super::ssh::{Hosts, TIMEOUT};
 use super::switch::{Armed, put_back};
 use crate::fault::Fault;
@@ -118,6 +117,10 @@ impl Hosts {
         match (said.word.as_str(), checked, mark) {
             ("back", ..) => Ok(put_back(programs, &said.rest)),
             ("unverified", ..) => unclear("it was run, and its `verify` fails"),
+            // That somebody else did the same does not stand for it.
+            ("found", "0", "unbegun") if programs.blind && programs.restarts.is_some() => {
+                Ok(ProgramNow::Is { done: false })
+            }
             ("found", "0", _) => Ok(ProgramNow::Is { done: true }),
             // On the way back that is the end of it, unless it is to be run all the same.
             ("found", "1", "unbegun") if !programs.back => Ok(ProgramNow::Is { done: false }),
@@ -194,9 +197,8 @@ impl Hosts {
         script.limit = TIMEOUT + LOCK_PATIENCE + Duration::from_secs(4 * programs.limit);
         let said = match self.tell(host, &programs.host, &script).await {
             Ok(said) => said,
-            Err(Lost::Before(fault)) => return (Err(fault), Vec::new()),
-            Err(Lost::During(why)) => {
-                let fault = Fault::indeterminate("host_lost", format!("running {programs}: {why}"));
+            Err(lost) => {
+                let fault = lost.of_change(format_args!("running {programs}"));
                 return (Err(fault), Vec::new());
             }
         };

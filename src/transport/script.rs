@@ -3,7 +3,7 @@
 use super::host_claim::HostHolder;
 use super::shell_loop::{Frame, Lost, Shell, find};
 use super::ssh::{Hosts, TIMEOUT};
-use crate::fault::{Fault, claim_lost};
+use crate::fault::{Fault, NO_TOOL, claim_lost};
 use crate::inventory::Destination;
 use crate::model::HostRef;
 use std::time::Duration;
@@ -128,9 +128,9 @@ pub(super) async fn ask_in(
     let mark = Ulid::generate().to_string();
     let args = arguments(&mark, of, "", script.args);
     let ran = shell.run(&frame(script, &args)).await;
-    let answer = ran.map_err(|lost| lost.fault(&host.name))?;
+    let answer = ran.map_err(|lost| lost.of(&host.name).fault())?;
     Said::parse(&answer.stdout, &mark)
-        .ok_or_else(|| Lost::During("it gave no answer".to_owned()).fault(&host.name))
+        .ok_or_else(|| Lost::During(format!("{} gave no answer", host.name)).fault())
 }
 
 fn arguments<'a>(
@@ -157,7 +157,7 @@ pub(super) fn refusal(host: &Destination, of: &HostRef, what: &str, said: &Said)
     match said.word.as_str() {
         "another" => another_host(host, &of.node, rest, &of.machine_id),
         "tools" => Fault::refused(
-            "no_tool",
+            NO_TOOL,
             format!("{} lacks what is needed there: {rest}", host.name),
         )
         .next("install it there (coreutils and util-linux, or busybox)"),

@@ -2,7 +2,6 @@
 //! compares, puts and looks again under the host's lock.
 
 use super::script::{LOCK_PATIENCE, Said, Script, refusal};
-use super::shell_loop::Lost;
 use super::ssh::Hosts;
 use crate::fault::{Fault, NO_SYSTEMD};
 use crate::inventory::Destination;
@@ -41,11 +40,17 @@ pub struct UnitReading {
     /// `enabled`, `disabled`, `masked` and so on, as systemctl(1) has it for `is-enabled`; `none` where it
     /// has no file.
     pub file: SettingState,
-    /// What tells this start of it from all others; `-` where it was not started.
+    /// Of one that is masked: what it is once it is not; of others `-`.
+    pub under: SettingState,
+    /// What tells this start of it from all others: its id, or before systemd 232 the time; `-` where it
+    /// was not started.
     pub invocation: String,
     /// Of its file; empty where it has none.
     pub path: String,
 }
+
+/// How long `find_setting.sh` waits for systemd to end what it was asked for.
+const SETTLES: Duration = Duration::from_secs(60);
 
 impl Hosts {
     /// How a setting stands, for a plan. Takes no lock.
@@ -74,17 +79,21 @@ impl Hosts {
             },
         };
         let said = self.ask(host, of, &Script::new(UNIT, &[name])).await?;
-        let unclear = || wrong(host, &setting, &said);
+        let unclear = || match said.word.as_str() {
+            "failed" => unread(&setting, &said.rest),
+            _ => wrong(host, &setting, &said),
+        };
         if said.word != "is" {
             return Err(unclear());
         }
         let words: Vec<&str> = said.rest.split(' ').collect();
-        let [activity, file, invocation, path @ ..] = words.as_slice() else {
+        let [activity, file, under, invocation, path @ ..] = words.as_slice() else {
             return Err(unclear());
         };
         Ok(UnitReading {
             activity: SettingState::new(*activity),
             file: SettingState::new(*file),
+            under: SettingState::new(*under),
             invocation: (*invocation).to_owned(),
             path: path.join(" "),
         })
@@ -104,7 +113,7 @@ impl Hosts {
         let seconds = patience.as_secs().to_string();
         let args = [of.setting.kind(), place.as_str(), key, &seconds];
         let mut script = Script::new(FIND, &args);
-        script.limit += patience;
+        script.limit += patience + SETTLES;
         let said = self.ask(host, &of.host, &script).await?;
         state(host, of, &said)
     }
@@ -141,13 +150,7 @@ impl Hosts {
         script.limit += LOCK_PATIENCE + takes(&of.setting);
         let said = match self.tell(host, &of.host, &script).await {
             Ok(said) => said,
-            Err(Lost::Before(fault)) => return Err(fault),
-            Err(Lost::During(why)) => {
-                return Err(Fault::indeterminate(
-                    "host_lost",
-                    format!("changing the {of}: {why}"),
-                ));
-            }
+            Err(lost) => return Err(lost.of_change(format_args!("changing the {of}"))),
         };
         match said.word.as_str() {
             // That it is so already was not so a moment ago: whoever did it, it is as wanted.
@@ -159,14 +162,19 @@ impl Hosts {
                     SettingState::new(said.rest)
                 ),
             )),
-            "unverified" => Err(Fault::indeterminate(
-                "unverified",
-                format!(
-                    "the {of} was changed, and a moment later it is {}",
-                    said.rest
-                ),
-            )
-            .next("look what else changes it")),
+            "unverified" => {
+                let (now, words) = said.rest.split_once(" ;").unwrap_or((&said.rest, ""));
+                let words = match words.trim() {
+                    "" => String::new(),
+                    words => format!(" ({words})"),
+                };
+                let now = SettingState::new(now);
+                Err(Fault::indeterminate(
+                    "unverified",
+                    format!("the {of} was changed, and a moment later it is {now}{words}"),
+                )
+                .next("look what else changes it"))
+            }
             _ => Err(wrong(host, of, &said)),
         }
     }
@@ -187,8 +195,13 @@ const fn takes(setting: &Setting) -> Duration {
 fn state(host: &Destination, of: &SettingRef, said: &Said) -> Result<SettingState, Fault> {
     match said.word.as_str() {
         "is" if !said.rest.is_empty() => Ok(SettingState::new(said.rest.as_str())),
+        "failed" => Err(unread(of, &said.rest)),
         _ => Err(wrong(host, of, said)),
     }
+}
+
+fn unread(of: &SettingRef, why: &str) -> Fault {
+    Fault::refused("host_read", format!("the {of} cannot be looked at: {why}"))
 }
 
 fn wrong(host: &Destination, of: &SettingRef, said: &Said) -> Fault {

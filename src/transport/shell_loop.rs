@@ -7,6 +7,7 @@ use super::password::Password;
 use crate::fault::Fault;
 use crate::model::{Identity, Method, shell_quote};
 use openssh::{Child, ChildStdin, ChildStdout, Session, Stdio};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -45,7 +46,7 @@ pub(super) struct Answer {
 }
 
 /// How a frame came to no answer.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Lost {
     /// It did not begin.
     Before(Fault),
@@ -54,14 +55,27 @@ pub(super) enum Lost {
 }
 
 impl Lost {
+    /// Of which host the connection is lost.
+    pub fn of(self, host: &str) -> Self {
+        match self {
+            Self::During(why) => Self::During(format!("the connection to {host} is lost: {why}")),
+            before @ Self::Before(_) => before,
+        }
+    }
+
     /// What it means for whoever may simply try again.
-    pub fn fault(self, host: &str) -> Fault {
+    pub fn fault(self) -> Fault {
         match self {
             Self::Before(fault) => fault,
-            Self::During(why) => Fault::unreachable(
-                "host_lost",
-                format!("the connection to {host} is lost: {why}"),
-            ),
+            Self::During(why) => Fault::unreachable("host_lost", why),
+        }
+    }
+
+    /// What it means for whoever was changing something: it may be done, or not.
+    pub fn of_change(self, doing: impl fmt::Display) -> Fault {
+        match self {
+            Self::Before(fault) => fault,
+            Self::During(why) => Fault::indeterminate("host_lost", format!("{doing}: {why}")),
         }
     }
 }

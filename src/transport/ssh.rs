@@ -168,7 +168,7 @@ impl Hosts {
             )),
             Err(Lost::Before(fault)) => Err(fault),
             Err(lost @ Lost::During(_)) => Err(lost
-                .fault(&host.name)
+                .fault()
                 .next(format!("try `ssh {} true`", host.address))),
         }
     }
@@ -189,10 +189,6 @@ impl Hosts {
                 "what was begun on {} was broken off: {}",
                 host.name,
                 how(&answer, frame.limit)
-            ))),
-            Err((Lost::During(why), _)) => Err(Lost::During(format!(
-                "the connection to {} is lost: {why}",
-                host.name
             ))),
             Err((lost, _)) => Err(lost),
         }
@@ -235,7 +231,7 @@ impl Hosts {
             }
             Err(lost) => {
                 shell.close().await;
-                Err((lost, served))
+                Err((lost.of(&host.name), served))
             }
         }
     }
@@ -394,6 +390,13 @@ fn unreachable(host: &Destination, why: &str) -> Fault {
     } else if why.contains("Permission denied") {
         of("host_login").next(format!(
             "no key opens it; only keys work here, from an agent or without a passphrase: try `ssh -o BatchMode=yes {} true`",
+            host.address
+        ))
+    } else if why.contains("timed out") {
+        // Of new connections, a host with a full table drops most.
+        of("host_unreachable").next(format!(
+            "try again: a host that drops connections, as with a full conntrack table, lets some in; \
+             `ssh {} true` says more",
             host.address
         ))
     } else {

@@ -131,9 +131,9 @@ impl Hosts {
                     return (self.judged(armed, now, answer.as_ref()), all);
                 }
                 Ok(Found::Waiting) => match &answer {
-                    Some(Err(Lost::During(why))) => {
-                        let fault = format!("running {programs}: {why}");
-                        return (Err(Fault::indeterminate("host_lost", fault)), Vec::new());
+                    Some(Err(lost @ Lost::During(_))) => {
+                        let fault = lost.clone().of_change(format_args!("running {programs}"));
+                        return (Err(fault), Vec::new());
                     }
                     Some(Ok(said)) => {
                         let ran = ran(said);

@@ -102,9 +102,11 @@ mod tests {
     use crate::model::{Scope, Target, Verdict};
 
     fn losing(why: &str) -> Verdict {
-        change(vec![effect("x").1]).with_undo(&UndoClass::None {
+        let mut verdict = change(vec![effect("x").1]);
+        *verdict.undo_mut().unwrap() = UndoClass::None {
             why: why.to_owned(),
-        })
+        };
+        verdict
     }
 
     #[test]

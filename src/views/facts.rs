@@ -334,9 +334,10 @@ mod tests {
         memory.swap_used                   0 (0 bytes)
         memory.total                       2097152 (2.0 MiB)
 
-        swap.devices                       kind partition, path /dev/sda2, priority -2, size 2.0 MiB, used 0
-                                           bytes
+        swap.devices                       kind partition, path /dev/sda2, priority -2, removed false, size
+                                           2.0 MiB, used 0 bytes
         swap.fstab                         none
+        swap.gpt_auto                      unknown: it was not read
         swap.on                            true
         swap.units                         not applicable: no systemd
 

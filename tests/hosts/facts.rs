@@ -41,6 +41,10 @@ pub const CASES: &[Case] = &[
         run: facts_that_systemd_gives,
     },
     Case {
+        name: "facts_of_swap_to_come",
+        run: facts_of_swap_to_come,
+    },
+    Case {
         name: "facts_decide_what_a_plan_does",
         run: facts_decide_what_a_plan_does,
     },
@@ -234,8 +238,6 @@ case $all in
         echo 'dev-disk-by\x2duuid-1.swap loaded inactive dead A swap'
         echo 'dev-sda2.swap loaded inactive dead B swap'
         ;;
-    # As where none is written down.
-    *list-unit-files*) exit 1 ;;
     *ExecStart*)
         echo 'ExecStart={ path=/usr/bin/kubelet ; argv[]=/usr/bin/kubelet $CONFIG $MORE ; ignore_errors=no ; pid=0 }'
         echo 'Environment="CONFIG=--v=2 --config=/run/kubelet.yaml"'
@@ -247,7 +249,7 @@ case $all in
         printf '%s\n' 'Id=dev-disk-by\x2duuid-1.swap' Following=dev-sda2.swap LoadState=loaded
         ;;
     *' kubelet.service '*)
-        printf '%s\n' MainPID=0 Id=kubelet.service LoadState=loaded ActiveState=activating \
+        printf '%s\n' "MainPID=$(cat /run/main)" Id=kubelet.service LoadState=loaded ActiveState=activating \
             SubState=auto-restart UnitFileState=enabled NeedDaemonReload=no ''
         printf '%s\n' MainPID=7 Id=docker.service LoadState=loaded ActiveState=active
         ;;
@@ -262,9 +264,16 @@ echo "MORE='--fail-swap-on=false'" >/run/kubelet.env
 "#;
 
 fn facts_that_systemd_gives(place: &Place) -> Result<(), String> {
-    for shell in ["dash", "busybox"] {
+    // One that is down; one that has ended since systemd was asked, as one does that fails again and
+    // again: it is no longer there, or nobody has waited for it yet.
+    for (shell, main) in [
+        ("dash", "echo 0"),
+        ("dash", "echo 4194304"),
+        ("busybox", "sh -c 'true & echo $!; exec sleep 600 >&-'"),
+    ] {
+        let main = format!("{main} >/run/main &\nuntil [ -s /run/main ]; do :; done\n");
         let kind = Kind {
-            prepare: &(over_sh(shell) + SYSTEMCTL),
+            prepare: &(over_sh(shell) + SYSTEMCTL + &main),
             ..Kind::default()
         };
         let machine = Machine::of_kind(place, &kind)?;
@@ -290,6 +299,64 @@ fn facts_that_systemd_gives(place: &Place) -> Result<(), String> {
                 same(name, at(&root, name), &wanted)?;
             }
             Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// Partitions as the kernel and udev tell them: that of the root, one of swap on its disk, one that is not to
+/// be turned on by itself, one of another type, and one on another disk. And a link in fstab.
+const PARTITIONS: &str = r#"
+mkdir -p /run/disks/vda/vda1 /run/disks/vda/vda2 /run/disks/vda/vda3 /run/disks/vda/vda4 /run/disks/vdb/vdb1
+mkdir -p /run/block /run/numbers /run/udev/data
+minor=16
+for partition in vda1 vda2 vda3 vda4 vdb1; do
+    minor=$((minor + 1)) at=/run/disks/${partition%?}/$partition
+    echo "${partition#???}" >"$at/partition"
+    echo "254:$minor" >"$at/dev"
+    ln -s "$at" "/run/block/$partition"
+    type=0657fd6d-a4ab-43c4-84e5-0933c84b4f4f
+    [ "$partition" != vda4 ] || type=0fc63daf-8483-4772-8e79-3d69d8477de4
+    printf '%s\n' S:x E:ID_PART_ENTRY_SCHEME=gpt "E:ID_PART_ENTRY_TYPE=$type" >"/run/udev/data/b254:$minor"
+done
+echo E:ID_PART_ENTRY_FLAGS=0x8000000000000000 >>/run/udev/data/b254:19
+while read -r _ _ device _ mount _; do
+    [ "$mount" != / ] || root=$device
+done </proc/self/mountinfo
+ln -s /run/disks/vda/vda1 "/run/numbers/$root"
+mount --bind /run/block /sys/class/block
+mount --bind /run/numbers /sys/dev/block
+mount -t tmpfs none /usr/lib/systemd
+mkdir /usr/lib/systemd/system-generators
+printf '#!/bin/sh\n' >/usr/lib/systemd/system-generators/systemd-gpt-auto-generator
+chmod 755 /usr/lib/systemd/system-generators/systemd-gpt-auto-generator
+mkdir /run/links && : >/run/real && ln -s /run/real /run/links/swap
+printf '%s\n' '# a comment' '/run/links/swap none swap sw' '/run/links/swap /mnt ext4' >/run/fstab
+mount --bind /run/fstab /etc/fstab
+"#;
+
+fn facts_of_swap_to_come(place: &Place) -> Result<(), String> {
+    for shell in ["dash", "busybox"] {
+        let kind = Kind {
+            prepare: &(over_sh(shell) + PARTITIONS),
+            ..Kind::default()
+        };
+        let machine = Machine::of_kind(place, &kind)?;
+        let client = Client::of(&[&machine])?;
+        block(async {
+            let hosts = client.hosts();
+            let root = facts(&hosts, &machine, "root", Identity::Login).await?;
+            // The swap on the root's own partition's disk; what is on another disk is nobody's.
+            same(
+                "swap.gpt_auto",
+                at(&root, "swap.gpt_auto"),
+                &json!(["/dev/vda1", "/dev/vda2"]),
+            )?;
+            same(
+                "swap.fstab",
+                at(&root, "swap.fstab"),
+                &json!([{"line": 2, "what": "/run/links/swap", "device": "/run/real", "options": "sw"}]),
+            )
         })?;
     }
     Ok(())

@@ -120,6 +120,11 @@ impl Machines {
                 let put = self.world.hosts.put_setting(&host, permit, &key, "a test");
                 return put.await.map_err(text);
             }
+            Effect::RunProgram { .. } => {
+                let (permit, key) = permit(effect.clone(), &[])?;
+                let run = self.world.hosts.run_program(&host, permit, &key, "a test");
+                return run.await.0.map_err(text);
+            }
             _ => return Err(format!("{effect:?}")),
         };
         let bytes = |content: Option<_>| content.and_then(|c| blobs.get(c)).unwrap_or_default();

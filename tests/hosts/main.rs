@@ -22,6 +22,7 @@ mod place;
 mod programs;
 mod shells;
 mod sysctls;
+mod units;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use place::Place;
@@ -81,6 +82,7 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         programs::CASES,
         shells::CASES,
         sysctls::CASES,
+        units::CASES,
     ]
     .into_iter()
     .flatten()

@@ -29,8 +29,15 @@ pub const CASES: &[Case] = &[
     },
 ];
 
-const OWN: &str = "/run/sysctl.d/50-own.conf";
-const LATER: &str = "/run/sysctl.d/60-later.conf";
+/// An /etc of its own, in which nobody sets anything.
+const ETC: &str = "
+cp -a /etc /run/etc
+rm -rf /run/etc/sysctl.d
+mkdir /run/etc/sysctl.d
+mount --bind /run/etc /etc
+";
+const OWN: &str = "/etc/sysctl.d/50-own.conf";
+const LATER: &str = "/etc/sysctl.d/60-later.conf";
 const OLD: &str = "# mine\nx.y = 1\n";
 
 fn key(name: &str) -> String {
@@ -55,12 +62,11 @@ struct Host {
 impl Host {
     fn new(place: &Place, prepare: &str) -> Result<Self, String> {
         let kind = Kind {
-            prepare,
+            prepare: &(ETC.to_owned() + prepare),
             ..Kind::default()
         };
         let machine = Machine::of_kind(place, &kind)?;
         let client = Client::of(&[&machine])?;
-        fs::create_dir(machine.inside("/run/sysctl.d")).map_err(text)?;
         Ok(Self { machine, client })
     }
 

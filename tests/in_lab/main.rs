@@ -33,7 +33,7 @@ use lab::{Lab, Profile};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// What a test leaves behind.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -90,16 +90,30 @@ fn main() -> ExitCode {
     println!("order: RUNBOOK_TEST_SEED={seed}");
     shuffle(&mut chosen, seed);
     let dirt = Arc::new(Mutex::new(Dirties::Mesh));
+    let took = Arc::new(Mutex::new(Vec::new()));
     let trials = chosen
         .into_iter()
         .map(|case| {
-            let (lab, dirt) = (lab.clone(), dirt.clone());
+            let (lab, dirt, took) = (lab.clone(), dirt.clone(), took.clone());
             Trial::test(case.name, move || {
-                run(&lab, &dirt, &case).map_err(Failed::from)
+                let begun = Instant::now();
+                let outcome = run(&lab, &dirt, &case);
+                if let Ok(mut took) = took.lock() {
+                    took.push((begun.elapsed().as_secs(), case.name));
+                }
+                outcome.map_err(Failed::from)
             })
         })
         .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
+    // By these, a test is Quick or Full.
+    if let Ok(mut took) = took.lock() {
+        took.sort_unstable_by(|a, b| b.cmp(a));
+        println!("seconds that each test took, with the cleaning before it:");
+        for (seconds, name) in took.iter() {
+            println!("{seconds:>6}  {name}");
+        }
+    }
     if let Err(e) = lab.heal() {
         eprintln!("the lab could not be healed after the tests: {e}");
     }

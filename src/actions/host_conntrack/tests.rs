@@ -34,6 +34,11 @@ fn a_table_has_room_or_the_run_does_not_begin() {
         before: SettingState::value("512"),
         after: SettingState::value("9999"),
     };
+    let mut there = raises.clone();
+    if let Effect::PutSetting { setting, .. } = &mut there {
+        setting.host.node = "node09".into();
+    }
+    let elsewhere = [step("b", Scope::Run, change(vec![there]))];
     let raised = [step("a", Scope::Run, change(vec![raises]))];
     let said = [
         decided(Some((459, 512)), &[]),
@@ -42,14 +47,17 @@ fn a_table_has_room_or_the_run_does_not_begin() {
         decided(None, &[]),
         decided(Some((512, 512)), &raised),
         decided(None, &raised),
+        // On another host, this is as it was before.
+        decided(Some((512, 512)), &elsewhere),
     ];
-    insta::assert_snapshot!(said.join("\n"), @"
+    insta::assert_snapshot!(said.join("\n"), @r"
     no change: node02: 459 of 512 entries are in use (89 %)
-    refused: node02: 461 of 512 entries are in use (90 %) [give the table more entries than it has, or look who takes them: conntrack -L | awk '{print $1}' | sort | uniq -c]
+    refused: node02: 461 of 512 entries are in use (90 %) [give the table more entries than it has, or look who takes them: conntrack -L 2>/dev/null | sed 's/^[^=]*\(src=[^ ]* dst=[^ ]*\).*/\1/' | sort | uniq -c | sort -rn | head]
     no change: node02: 7 entries are in use, and there is no limit
     no change: not applicable: the kernel of node02 follows no connections (nf_conntrack is not loaded)
     check: less than 90 % of the table of connections of node02 is in use
     check: less than 90 % of the table of connections of node02 is in use
+    refused: node02: 512 of 512 entries are in use (100 %) [give the table more entries than it has, or look who takes them: conntrack -L 2>/dev/null | sed 's/^[^=]*\(src=[^ ]* dst=[^ ]*\).*/\1/' | sort | uniq -c | sort -rn | head]
     ");
 }
 

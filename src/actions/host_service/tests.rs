@@ -14,6 +14,10 @@ fn unit(activity: &str, file: &str, path: &str) -> Seen {
         UnitReading {
             activity: SettingState::new(activity),
             file: SettingState::new(file),
+            under: SettingState::new(match path {
+                "/lib/systemd/system/static.service" => "static",
+                _ => "disabled",
+            }),
             invocation: "abc".into(),
             path: path.into(),
         },
@@ -40,6 +44,7 @@ fn each_state_becomes_the_wanted_one() {
     let unmasked = |on: bool| json!({"unit": "x", "masked": false, "enabled": on});
     let changed =
         |on: bool| json!({"unit": "x", "state": "running", "restart_when_changed": [false, on]});
+    let only_changed = || json!({"unit": "x", "restart_when_changed": [true]});
     let mut all = Vec::new();
     for (args, active, file, path) in [
         (running(), "running", "enabled", lib),
@@ -71,9 +76,26 @@ fn each_state_becomes_the_wanted_one() {
         (unmasked(true), "stopped", "masked", lib),
         (unmasked(false), "stopped", "masked", lib),
         (unmasked(false), "stopped", "disabled", lib),
+        (
+            unmasked(false),
+            "stopped",
+            "masked",
+            "/lib/systemd/system/static.service",
+        ),
+        (
+            unmasked(true),
+            "stopped",
+            "masked",
+            "/lib/systemd/system/static.service",
+        ),
+        (stopped(), "starting", "enabled", lib),
         (changed(false), "running", "enabled", lib),
         (changed(true), "running", "enabled", lib),
         (changed(true), "stopped", "enabled", lib),
+        (only_changed(), "running", "enabled", lib),
+        (only_changed(), "restarting", "enabled", lib),
+        (only_changed(), "failed", "enabled", lib),
+        (only_changed(), "stopped", "enabled", lib),
     ] {
         all.push(format!(
             "{args} where {active}, {file}\n  {}",

@@ -21,10 +21,11 @@ fn seen(parts: &[(&str, &str)], areas: &[&str]) -> Seen {
     Seen {
         host: host(),
         facts: Arc::new(Facts::new(&all, 0.0)),
-        areas: areas
+        areas: Ok(areas
             .iter()
             .map(|state| SettingState::new(*state))
-            .collect(),
+            .collect()),
+        to_come: Vec::new(),
     }
 }
 
@@ -84,6 +85,9 @@ fn what_turns_it_on_is_named_and_kept_from_doing_so() {
     );
     let by_hand = unit("swapfile.swap", "/swapfile", "", "", "");
     let uuids = "lrwxrwxrwx 1 root root 10 Nov 22 04:00 0a1b -> ../../vdb1\n";
+    let partition = format!("{HEAD}/dev/vdb1 partition 65532 0 -2\n");
+    let zramswap =
+        "Id=zramswap.service\nLoadState=loaded\nActiveState=active\nUnitFileState=enabled\n\n";
     let off = || json!({"state": "off"});
     let mut all = Vec::new();
     for (name, args, parts, areas) in [
@@ -163,8 +167,87 @@ fn what_turns_it_on_is_named_and_kept_from_doing_so() {
         (
             "zram",
             off(),
-            vec![("got swaps", zram), ("got swap_units", by_zram)],
+            vec![("got swaps", zram.clone()), ("got swap_units", by_zram)],
             &["on 100"],
+        ),
+        (
+            "LVM, by the path that links to it",
+            off(),
+            vec![
+                (
+                    "got swaps",
+                    format!("{HEAD}/dev/dm-1 partition 1048572 0 -2\n"),
+                ),
+                (
+                    "got fstab",
+                    "/dev/mapper/rhel-swap none swap defaults 0 0\n".to_owned(),
+                ),
+                (
+                    "got swap_links",
+                    "/dev/mapper/rhel-swap\t/dev/dm-1\n".to_owned(),
+                ),
+            ],
+            &["on auto"],
+        ),
+        (
+            "by PARTUUID, noauto",
+            off(),
+            vec![
+                ("got swaps", partition.clone()),
+                ("got by_partuuid", uuids.to_owned()),
+                (
+                    "got fstab",
+                    "PARTUUID=0a1b none swap noauto,pri=5\n".to_owned(),
+                ),
+            ],
+            &["on 5"],
+        ),
+        (
+            "gpt-auto once fstab has it no more",
+            off(),
+            vec![
+                ("got swaps", partition.clone()),
+                ("got by_uuid", uuids.to_owned()),
+                ("got fstab", "UUID=0a1b none swap sw\n".to_owned()),
+                ("got gpt_auto", "/dev/vdb1\n".to_owned()),
+            ],
+            &["on auto"],
+        ),
+        (
+            "a service of zram-tools",
+            off(),
+            vec![
+                ("got swaps", zram.clone()),
+                ("got units", zramswap.to_owned()),
+            ],
+            &["on 100"],
+        ),
+        (
+            "a unit that others ask for",
+            off(),
+            vec![
+                ("got swaps", file.clone()),
+                ("got swap_units", own("static")),
+            ],
+            &["on auto"],
+        ),
+        (
+            "a mask that a boot lifts",
+            off(),
+            vec![
+                ("got swaps", HEAD.to_owned()),
+                ("got swap_units", own("masked-runtime")),
+            ],
+            &[],
+        ),
+        (
+            "a file that was removed",
+            off(),
+            vec![(
+                "got swaps",
+                format!("{HEAD}/swap\\040file\\040(deleted) file 1024 0 -2\n"),
+            )],
+            &["off"],
         ),
         (
             "turned off since",
@@ -202,10 +285,33 @@ fn what_turns_it_on_is_named_and_kept_from_doing_so() {
             .iter()
             .map(|(a, b)| (a.as_str(), b.as_str()))
             .collect();
-        let text = decided(args, &seen(&parts, areas));
+        let mut seen = seen(&parts, areas);
+        if seen.facts.swap.gpt_auto.is().is_some() {
+            seen.to_come = vec![("dev-vdb1.swap".to_owned(), SettingState::new("absent"))];
+        }
+        let text = decided(args, &seen);
         all.push(format!("{name}\n  {}", text.replace('\n', "\n  ")));
     }
     insta::assert_snapshot!(all.join("\n"));
+}
+
+#[test]
+fn a_host_without_the_tools_is_left_alone() {
+    let file = format!("{HEAD}/swapfile file 262140 0 -2\n");
+    let mut seen = seen(&[("got swaps", &file)], &[]);
+    seen.areas = Err("node02 lacks what is needed there: swapoff".to_owned());
+    insta::assert_snapshot!(decided(json!({}), &seen).lines().next().unwrap(), @"no change: not applicable: node02 lacks what is needed there: swapoff; swap stays on");
+}
+
+#[test]
+fn a_unit_is_named_as_systemd_does() {
+    for (path, unit) in [
+        ("/dev/vda3", "dev-vda3.swap"),
+        ("/dev/mapper/vg-swap", "dev-mapper-vg\\x2dswap.swap"),
+        ("/.swap file", "\\x2eswap\\x20file.swap"),
+    ] {
+        assert_eq!(swap_unit(path), unit);
+    }
 }
 
 #[test]

@@ -22,6 +22,7 @@ fn seen(action: &HostSysctl, Host(running, files): Host<'_>) -> Seen {
             .map(|state| SettingState::new(*state))
             .collect(),
         boot: action.file.as_ref().map(|path| Boot {
+            unknown: None,
             found: files
                 .iter()
                 .map(|(path, text)| DropIn {
@@ -136,7 +137,7 @@ fn the_other_name_of_a_key_wins_as_well() {
     undo: exact
     note: now 1 of 512 entries are in use (0 %)
     note: after a boot net.netfilter.nf_conntrack_max is 65536: /etc/sysctl.d/99-z.conf line 1 has the last word
-    note: 1000 tracked connections may take up to 1 MiB of memory that is never swapped
+    note: 1000 tracked connections take about 1 MiB of memory that is never swapped
     ");
     let said = of_a_table("512", 1, &[(late, "net.nf_conntrack_max = 512\n")]);
     assert!(said.starts_with("refused: "), "{said}");

@@ -96,7 +96,7 @@ fn what_comes_of_many_cores_is_capped_whatever_the_minimum_is() {
     let seen = Seen::Proxy(proxy("v1.36.0", "64").unwrap());
     insta::assert_snapshot!(decided(&seen, 3_000_000), @"
     no change: kube-proxy 1.36 may set net.netfilter.nf_conntrack_max to 1048576 when it starts, as Kubernetes 1.29 to 1.35 does (by ConfigMap kube-system/kube-proxy: maxPerCore 32768 for 64 cores, min 2000000)
-    note: with its next start, kube-proxy takes the node back to 1048576: to keep 3000000 for good, set conntrack.maxPerCore: 0, in ConfigMap kube-system/kube-proxy, and start its pods anew
+    note: with its next start, kube-proxy may take the node back to 1048576: to keep 3000000 for good, set conntrack.maxPerCore: 0, in ConfigMap kube-system/kube-proxy, and start its pods anew
     ");
 }
 

@@ -22,6 +22,8 @@ pub struct SwapDevice {
     pub uuid: Option<String>,
     /// By `/dev/disk/by-label`; null where that does not say.
     pub label: Option<String>,
+    /// Its file was removed while it was used: only a reboot turns it off.
+    pub removed: bool,
 }
 
 /// A line of `/etc/fstab` whose third field is `swap`.
@@ -31,6 +33,8 @@ pub struct FstabSwap {
     pub line: usize,
     /// Its first field: a path, `UUID=…`, `LABEL=…`.
     pub what: String,
+    /// The device or the file that this leads to now, as `/proc/swaps` names it; null where it leads nowhere.
+    pub device: Option<String>,
     /// Its fourth field.
     pub options: String,
 }
@@ -42,6 +46,8 @@ pub struct SwapUnit {
     pub unit: String,
     /// The device or the file.
     pub what: String,
+    /// The device or the file that this leads to now, as `/proc/swaps` names it; null where it leads nowhere.
+    pub device: Option<String>,
     /// What made it: `fstab-generator`, `gpt-auto-generator`, `zram-generator`, `generator` (another one),
     /// `unit-file` (a file of its own), `swapon` (nothing: systemd saw that it is on), `masked`.
     pub made_by: String,
@@ -68,37 +74,39 @@ pub struct Swap {
     pub fstab: Fact<Vec<FstabSwap>>,
     /// What systemd knows of, active or not.
     pub units: Fact<Vec<SwapUnit>>,
+    /// Partitions of the root's disk that systemd-gpt-auto-generator(8) turns on at a boot where `/etc/fstab`
+    /// names no swap, by their type in the partition table.
+    pub gpt_auto: Fact<Vec<String>>,
 }
 
 impl Swap {
     pub(super) fn new(parts: &Parts) -> Self {
-        let (uuids, labels) = (links(parts, "by_uuid"), links(parts, "by_label"));
-        let devices = match parts.text("swaps") {
-            // There is none where the kernel knows none.
-            Fact::NotApplicable(_) => Fact::Is(Vec::new()),
-            text => text.and_then(|text| {
-                let lines = text.lines().skip(1).filter(|line| !line.trim().is_empty());
-                let read = |line: &str| device(line, &uuids, &labels).ok_or(line.to_owned());
-                match lines.map(read).collect::<Result<Vec<_>, _>>() {
-                    Ok(devices) => Fact::Is(devices),
-                    Err(line) => {
-                        Fact::Unknown(format!("this line of /proc/swaps cannot be read: {line}"))
-                    }
+        let names = Names::new(parts);
+        let devices = parts.text("swaps").and_then(|text| {
+            let lines = text.lines().skip(1).filter(|line| !line.trim().is_empty());
+            let read = |line: &str| device(line, &names).ok_or(line.to_owned());
+            match lines.map(read).collect::<Result<Vec<_>, _>>() {
+                Ok(devices) => Fact::Is(devices),
+                Err(line) => {
+                    Fact::Unknown(format!("this line of /proc/swaps cannot be read: {line}"))
                 }
-            }),
-        };
+            }
+        });
         Self {
-            on: devices.as_ref().map(|devices| !devices.is_empty()),
+            on: match &devices {
+                Fact::NotApplicable(_) => Fact::Is(false),
+                devices => devices.as_ref().map(|devices| !devices.is_empty()),
+            },
             devices,
             fstab: match parts.text("fstab") {
                 Fact::NotApplicable(_) => Fact::Is(Vec::new()),
-                text => text.map(|text| fstab(&text)),
+                text => text.map(|text| fstab(&text, &names)),
             },
             units: parts.text("swap_units").map(|text| {
                 let blocks = blocks(&text);
                 // Other names of the same device follow its unit.
                 let own = blocks.iter().filter(|b| b.get("Following").is_empty());
-                let mut units: Vec<SwapUnit> = own.map(unit).collect();
+                let mut units: Vec<SwapUnit> = own.map(|block| unit(block, &names)).collect();
                 units.sort_by(|a, b| a.unit.cmp(&b.unit));
                 units.dedup_by(|a, b| a.unit == b.unit);
                 // Asked for by a name that no longer stands for anything.
@@ -106,25 +114,72 @@ impl Swap {
                     .retain(|unit| unit.load_state != "not-found" || unit.active_state == "active");
                 units
             }),
+            gpt_auto: (parts.text("gpt_auto")).map(|text| {
+                text.lines()
+                    .filter(|l| !l.is_empty())
+                    .map(str::to_owned)
+                    .collect()
+            }),
         }
     }
 }
 
-fn device(
-    line: &str,
-    uuids: &[(String, String)],
-    labels: &[(String, String)],
-) -> Option<SwapDevice> {
+/// What devices are called besides.
+struct Names {
+    /// By the tags of fstab(5): each name, and the last part of what it leads to.
+    tags: Vec<(&'static str, Vec<(String, String)>)>,
+    /// Paths that are links, and where they lead.
+    links: Vec<(String, String)>,
+}
+
+impl Names {
+    fn new(parts: &Parts) -> Self {
+        let tags = [
+            ("UUID", "by_uuid"),
+            ("LABEL", "by_label"),
+            ("PARTUUID", "by_partuuid"),
+            ("PARTLABEL", "by_partlabel"),
+        ];
+        let text = parts.text("swap_links");
+        let lines = text.is().map(String::as_str).unwrap_or_default().lines();
+        let links = lines.filter_map(|line| line.split_once('\t'));
+        Self {
+            tags: tags.map(|(tag, part)| (tag, by(parts, part))).to_vec(),
+            links: links.map(|(a, b)| (a.to_owned(), b.to_owned())).collect(),
+        }
+    }
+
+    fn of_tag(&self, tag: &str) -> &[(String, String)] {
+        let found = self.tags.iter().find(|(name, _)| *name == tag);
+        found.map(|(_, links)| links.as_slice()).unwrap_or_default()
+    }
+
+    /// What the kernel calls a device or a file.
+    fn kernel(&self, what: &str) -> Option<String> {
+        if what.starts_with('/') {
+            let link = self.links.iter().find(|(link, _)| link == what);
+            return Some(link.map_or(what, |(_, to)| to).to_owned());
+        }
+        let (tag, value) = what.split_once('=')?;
+        let value = value.trim_matches(['"', '\'']);
+        let links = self.of_tag(tag);
+        let (_, base) = links.iter().find(|(name, _)| name == value)?;
+        Some(format!("/dev/{base}"))
+    }
+}
+
+fn device(line: &str, names: &Names) -> Option<SwapDevice> {
     let mut words = line.split_whitespace();
     let path = unescaped(words.next()?);
     // A file that was removed has this behind it.
+    let removed = path.ends_with(" (deleted)");
     let path = path.strip_suffix(" (deleted)").unwrap_or(&path).to_owned();
     let kind = words.next()?;
     let mut bytes = || Some(words.next()?.parse::<u64>().ok()?.saturating_mul(1024));
     let (size, used) = (bytes()?, bytes()?);
     let base = path.rsplit('/').next().unwrap_or_default();
-    let of = |links: &[(String, String)]| {
-        let known = links.iter().find(|(_, device)| device == base);
+    let of = |tag: &str| {
+        let known = names.of_tag(tag).iter().find(|(_, device)| device == base);
         known
             .filter(|_| path.starts_with("/dev/"))
             .map(|(name, _)| name.clone())
@@ -137,14 +192,15 @@ fn device(
         size,
         used,
         priority: words.next()?.parse().ok()?,
-        uuid: of(uuids),
-        label: of(labels),
+        uuid: of("UUID"),
+        label: of("LABEL"),
+        removed,
         path,
     })
 }
 
 /// What `ls -l` shows of a folder of links: each link's name, and the last part of what it leads to.
-fn links(parts: &Parts, name: &str) -> Vec<(String, String)> {
+fn by(parts: &Parts, name: &str) -> Vec<(String, String)> {
     let text = parts.text(name);
     let lines = text.is().map(String::as_str).unwrap_or_default().lines();
     let links = lines.filter_map(|line| {
@@ -156,7 +212,7 @@ fn links(parts: &Parts, name: &str) -> Vec<(String, String)> {
     links.collect()
 }
 
-fn fstab(text: &str) -> Vec<FstabSwap> {
+fn fstab(text: &str, names: &Names) -> Vec<FstabSwap> {
     let lines = (1..).zip(text.lines()).filter_map(|(line, text)| {
         let mut fields = text.split_whitespace();
         let what = fields.next().filter(|what| !what.starts_with('#'))?;
@@ -164,13 +220,14 @@ fn fstab(text: &str) -> Vec<FstabSwap> {
         (kind == "swap").then(|| FstabSwap {
             line,
             what: unescaped(what),
+            device: names.kernel(&unescaped(what)),
             options: fields.next().unwrap_or("defaults").to_owned(),
         })
     });
     lines.collect()
 }
 
-fn unit(block: &Block<'_>) -> SwapUnit {
+fn unit(block: &Block<'_>, names: &Names) -> SwapUnit {
     let of = |key: &str| block.get(key).to_owned();
     let path = block.get("FragmentPath");
     let written_by = |who: &str| block.get("Documentation").contains(who);
@@ -194,6 +251,7 @@ fn unit(block: &Block<'_>) -> SwapUnit {
     SwapUnit {
         unit: of("Id"),
         what: of("What"),
+        device: names.kernel(block.get("What")),
         made_by: made_by.to_owned(),
         load_state: of("LoadState"),
         active_state: of("ActiveState"),

@@ -163,7 +163,7 @@ fn what_swap_is_on_and_what_brings_it_back() {
     let all = [
         (
             "got swaps",
-            "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n/dev/sda2                               partition\t1048572\t\t12\t\t-2\n/var/a\\040swap\\040file                   file\t\t4\t\t0\t\t10\n/dev/zram0                              partition\t8\t\t0\t\t100\n",
+            "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n/dev/sda2                               partition\t1048572\t\t12\t\t-2\n/var/a\\040swap\\040file\\040(deleted)         file\t\t4\t\t0\t\t10\n/dev/zram0                              partition\t8\t\t0\t\t100\n",
         ),
         (
             "got by_uuid",
@@ -175,8 +175,14 @@ fn what_swap_is_on_and_what_brings_it_back() {
         ),
         (
             "got fstab",
-            "# /etc/fstab\nUUID=1 / ext4 defaults 0 1\nUUID=1234-abcd none swap sw 0 0\n#/old none swap sw 0 0\n/mnt/swap /mnt/swap ext4\n/a\\040b none swap\n",
+            "# /etc/fstab\nUUID=1 / ext4 defaults 0 1\nUUID=1234-abcd none swap sw 0 0\n#/old none swap sw 0 0\n/mnt/swap /mnt/swap ext4\n/a\\040b none swap\nPARTLABEL='swap' none swap sw\nLABEL=other none swap sw\n/dev/vg/swap none swap sw\n",
         ),
+        (
+            "got by_partlabel",
+            "lrwxrwxrwx 1 root root 10 Nov 22 04:00 swap -> ../../sda2\n",
+        ),
+        ("got swap_links", "/dev/vg/swap\t/dev/dm-0\n"),
+        ("got gpt_auto", "/dev/sda2\n"),
         // In the form of systemd 252.
         (
             "got swap_units",
@@ -188,18 +194,22 @@ fn what_swap_is_on_and_what_brings_it_back() {
     assert_eq!(
         swap["devices"],
         json!([
-            {"path": "/dev/sda2", "kind": "partition", "size": 1_073_737_728, "used": 12_288, "priority": -2, "uuid": "1234-abcd", "label": "my swap"},
-            {"path": "/var/a swap file", "kind": "file", "size": 4096, "used": 0, "priority": 10, "uuid": null, "label": null},
-            {"path": "/dev/zram0", "kind": "zram", "size": 8192, "used": 0, "priority": 100, "uuid": null, "label": null},
+            {"path": "/dev/sda2", "kind": "partition", "size": 1_073_737_728, "used": 12_288, "priority": -2, "uuid": "1234-abcd", "label": "my swap", "removed": false},
+            {"path": "/var/a swap file", "kind": "file", "size": 4096, "used": 0, "priority": 10, "uuid": null, "label": null, "removed": true},
+            {"path": "/dev/zram0", "kind": "zram", "size": 8192, "used": 0, "priority": 100, "uuid": null, "label": null, "removed": false},
         ])
     );
     assert_eq!(
         swap["fstab"],
         json!([
-            {"line": 3, "what": "UUID=1234-abcd", "options": "sw"},
-            {"line": 6, "what": "/a b", "options": "defaults"},
+            {"line": 3, "what": "UUID=1234-abcd", "device": "/dev/sda2", "options": "sw"},
+            {"line": 6, "what": "/a b", "device": "/a b", "options": "defaults"},
+            {"line": 7, "what": "PARTLABEL='swap'", "device": "/dev/sda2", "options": "sw"},
+            {"line": 8, "what": "LABEL=other", "device": null, "options": "sw"},
+            {"line": 9, "what": "/dev/vg/swap", "device": "/dev/dm-0", "options": "sw"},
         ])
     );
+    assert_eq!(swap["gpt_auto"], json!(["/dev/sda2"]));
     let made: Vec<String> = swap["units"]
         .as_array()
         .unwrap()

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 pub const UNITS: &str = "kubelet.service containerd.service docker.service crio.service \
     cri-docker.service NetworkManager.service systemd-networkd.service systemd-resolved.service \
     systemd-sysctl.service systemd-modules-load.service systemd-timesyncd.service chrony.service \
-    chronyd.service keepalived.service calico-node.service firewalld.service";
+    chronyd.service keepalived.service calico-node.service firewalld.service zramswap.service \
+    zram-config.service dphys-swapfile.service";
 
 /// One unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -51,6 +52,12 @@ pub struct Units {
     pub keepalived: Fact<Unit>,
     pub calico_node: Fact<Unit>,
     pub firewalld: Fact<Unit>,
+    /// Of zram-tools (Debian).
+    pub zramswap: Fact<Unit>,
+    /// Of zram-config (Ubuntu).
+    pub zram_config: Fact<Unit>,
+    /// Of Raspberry Pi OS.
+    pub dphys_swapfile: Fact<Unit>,
 }
 
 impl Units {
@@ -92,6 +99,9 @@ impl Units {
             keepalived: one("keepalived"),
             calico_node: one("calico-node"),
             firewalld: one("firewalld"),
+            zramswap: one("zramswap"),
+            zram_config: one("zram-config"),
+            dphys_swapfile: one("dphys-swapfile"),
         }
     }
 }

@@ -4,7 +4,7 @@
 use crate::actions::World;
 use crate::fault::Fault;
 use crate::journal::{EffectRecord, EffectState, RunRecord, StateDir};
-use crate::model::{Effect, Now, PlanKind, ProgramNow, Programs, RunId};
+use crate::model::{Effect, HostRef, Now, PlanKind, ProgramNow, Programs, RunId};
 
 /// How the world stands to an effect of the run.
 pub async fn left_by(world: &World, record: &RunRecord, done: &EffectRecord) -> Result<Now, Fault> {
@@ -52,7 +52,9 @@ impl Earlier {
     /// Reads the other journals where the run has such programs, and none otherwise. A broken one
     /// blocks no other run: it is passed over.
     pub fn of(state: &StateDir, record: &RunRecord) -> Self {
-        let needed = record.to_take_back().any(|done| is_blind(&done.effect));
+        let starts = |effect: &Effect| restarts(effect).is_some();
+        let needed = |done: &EffectRecord| is_blind(&done.effect) || starts(&done.effect);
+        let needed = record.to_take_back().any(needed);
         let runs = needed.then(|| state.list().ok()).flatten();
         let runs = runs.unwrap_or_default().into_iter();
         Self(runs.filter_map(|run| state.read(run).ok()).collect())
@@ -64,18 +66,45 @@ impl Earlier {
             return None;
         }
         let undoes = |record: &RunRecord, of: RunId| {
-            let kind =
-                matches!(record.plan.kind, PlanKind::Undo { of: undone, .. } if undone == of);
-            kind && record.effects.iter().any(|effect| {
-                effect.state == EffectState::Done
-                    && (&effect.id.step, &effect.id.scope) == (&done.id.step, &done.id.scope)
-            })
+            is_undo(record, of)
+                && done_by(record).any(|effect| {
+                    (&effect.id.step, &effect.id.scope) == (&done.id.step, &done.id.scope)
+                })
         };
         self.0
             .iter()
             .filter(|record| undoes(record, run))
             .find(|undo| !self.0.iter().any(|again| undoes(again, undo.run)))
             .map(|undo| undo.run)
+    }
+}
+
+impl Earlier {
+    /// Whether undos of `run` have put something of a host back, and none has started its unit anew after
+    /// that.
+    pub fn left_to_start(&self, run: RunId, host: &HostRef, unit: &str) -> bool {
+        let here = |done: &&EffectRecord| done.effect.on_host().is_some_and(|at| at.same(host));
+        let undos = || self.0.iter().filter(|record| is_undo(record, run));
+        let done = || undos().flat_map(done_by).filter(here);
+        let started = |done: &EffectRecord| restarts(&done.effect) == Some(unit);
+        done().next().is_some() && !done().any(started)
+    }
+}
+
+fn is_undo(record: &RunRecord, of: RunId) -> bool {
+    matches!(record.plan.kind, PlanKind::Undo { of: undone, .. } if undone == of)
+}
+
+fn done_by(record: &RunRecord) -> impl Iterator<Item = &EffectRecord> {
+    let done = |effect: &&EffectRecord| effect.state == EffectState::Done;
+    record.effects.iter().filter(done)
+}
+
+/// The unit that it starts anew.
+fn restarts(effect: &Effect) -> Option<&str> {
+    match effect {
+        Effect::RunProgram { programs } => programs.restarts.as_ref().map(|r| r.unit.as_str()),
+        _ => None,
     }
 }
 

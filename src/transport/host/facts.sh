@@ -90,8 +90,8 @@ fi
 
 file swaps /proc/swaps 'this kernel has no swap'
 file fstab /etc/fstab
-# Which UUID and label a device has.
-for by in uuid label; do
+# What a device is called besides.
+for by in uuid label partuuid partlabel; do
     if [ ! -d "/dev/disk/by-$by" ]; then
         none "by_$by" "there is no /dev/disk/by-$by"
     else
@@ -102,6 +102,7 @@ done
 # A file of an earlier look that was broken off is not taken for one of this.
 : >"$frame/facts.words"
 : >"$frame/facts.start"
+: >"$frame/facts.swaps"
 pid='' manager='' files='' hidden=''
 fields=Id,Following,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,SourcePath,Documentation
 if [ ! -d /run/systemd/system ]; then
@@ -182,8 +183,69 @@ END
     else
         # shellcheck disable=SC2086
         tool swap_units systemctl show --no-pager -p "$fields,What" -- $swaps
+        cat "$frame/facts.out" >"$frame/facts.swaps"
     fi
 fi
+
+# Where what fstab and units name leads to, as the kernel names it: lines of both, with a tab between them.
+got swap_links
+set +f
+{
+    while read -r what _ kind _; do
+        case $what/$kind in
+            /*/swap) printf '%s\n' "$what" ;;
+        esac
+    done </etc/fstab
+    while IFS= read -r line; do
+        case $line in
+            What=/*) printf '%s\n' "${line#*=}" ;;
+        esac
+    done <"$frame/facts.swaps"
+} 2>/dev/null | while IFS= read -r what; do
+    to=$(readlink -f -- "$what" 2>/dev/null) && [ "$to" != "$what" ] && printf '%s\t%s\n' "$what" "$to"
+done
+
+# Partitions that systemd-gpt-auto-generator(8) turns on at a boot where fstab names no swap: those of the
+# disk of the root, or of all disks where it cannot be told which that is.
+generator=
+for folder in /usr/lib /lib; do
+    [ ! -x "$folder/systemd/system-generators/systemd-gpt-auto-generator" ] || generator=yes
+done
+if [ -z "$generator" ] || grep -qsE '(^| )(rd\.)?systemd\.gpt_auto=(0|no|off|false)( |$)' /proc/cmdline; then
+    none gpt_auto 'there is no systemd-gpt-auto-generator'
+elif [ ! -r /run/udev/data ]; then
+    no gpt_auto 'there is no /run/udev/data to read'
+else
+    got gpt_auto
+    disk=
+    while read -r _ _ device _ mount _; do
+        [ "$mount" != / ] || disk=$(readlink -f "/sys/dev/block/$device")
+    done </proc/self/mountinfo
+    [ -e "$disk" ] || disk=
+    case $disk in
+        '' | */virtual/*) disk= ;;
+        *) [ ! -e "$disk/partition" ] || disk=${disk%/*} ;;
+    esac
+    for partition in /sys/class/block/*/partition; do
+        partition=${partition%/partition}
+        on=$(readlink -f "$partition") && [ -r "$partition/dev" ] || continue
+        read -r device <"$partition/dev"
+        type='' scheme='' flags=''
+        while IFS= read -r line; do
+            case $line in
+                E:ID_PART_ENTRY_TYPE=*) type=${line#*=} ;;
+                E:ID_PART_ENTRY_SCHEME=*) scheme=${line#*=} ;;
+                E:ID_PART_ENTRY_FLAGS=*) flags=${line#*=} ;;
+            esac
+        done <"/run/udev/data/b$device"
+        case $scheme/$type in gpt/0657fd6d-a4ab-43c4-84e5-0933c84b4f4f) ;; *) continue ;; esac
+        # Bit 63: it is not to be turned on by itself.
+        case $flags in 0x[89a-f]???????????????) continue ;; esac
+        [ -z "$disk" ] || [ "${on%/*}" = "$disk" ] || continue
+        printf '/dev/%s\n' "${partition##*/}"
+    done 2>/dev/null
+fi
+set -f
 
 # How kubelet is started, and its configuration, which that names. One that fails again and again may have
 # ended since.

@@ -6,6 +6,7 @@ take_lock "$7" || or_busy
 begin_effect "$5" "$6"
 look_setting "$kind" "$place"
 [ "$is" != "$after" ] || say already
+[ "$after/$is" != loaded/in_use ] || say already
 [ "$is" = "$before" ] || say drift "$is"
 said=$(turn "$kind" "$place" "$before" "$after" 2>&1)
 # What starts and ends again at once does not run.
@@ -15,4 +16,4 @@ look_setting "$kind" "$place"
 [ "$after/$is" != loaded/in_use ] || say written
 [ "$is" != "$after" ] || say written
 [ "$is" != "$before" ] || say failed "${said:-it stayed as it was}"
-say unverified "$is, $said"
+say unverified "$is" ";" "$said"

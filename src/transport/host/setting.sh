@@ -20,7 +20,7 @@ look_setting() {
                 # Blanks are one each.
                 # shellcheck disable=SC2086
                 set -- $value
-                is="is $*"
+                is=is${*:+" $*"}
             fi
             ;;
         module)
@@ -30,17 +30,19 @@ look_setting() {
                 is=in_use
             elif [ -e "/sys/module/$2/initstate" ]; then
                 is=loaded
-            elif [ -d "/sys/module/$2" ] || built_in "$2"; then
+            elif [ -d "/sys/module/$2" ] || listed "$2" modules.builtin; then
                 is=built_in
             else
                 need modprobe
                 is=not_loaded
-                modprobe -n -- "$2" >/dev/null 2>&1 || is=absent
+                # That of busybox knows no -n.
+                modprobe -n -- "$2" >/dev/null 2>&1 || listed "$2" modules.dep || is=absent
             fi
             ;;
         unit)
             with_systemd
-            unit=$(systemctl show --property=LoadState,ActiveState,SubState -- "$2" 2>&1) || say failed "$unit"
+            unit=$(systemctl show -p LoadState,ActiveState,SubState,Job,NRestarts,ActiveEnterTimestampMonotonic -- \
+                "$2" 2>&1) || say failed "$unit"
             case $(property LoadState)/$(property ActiveState)/$(property SubState) in
                 not-found/inactive/*) is=absent ;;
                 */active/* | */reloading/*) is=running ;;
@@ -49,6 +51,22 @@ look_setting() {
                 */deactivating/*) is=stopping ;;
                 */failed/*) is=failed ;;
                 *) is=stopped ;;
+            esac
+            # One that starts and fails again and again runs for a moment each time.
+            since=$(property ActiveEnterTimestampMonotonic)
+            case $is/$(property NRestarts) in
+                */ | */0) ;;
+                starting/*) is=restarting ;;
+                running/*)
+                    now
+                    [ "$((up - ${since:-0} / 1000000))" -ge 15 ] || is=restarting
+                    ;;
+            esac
+            # What was asked for goes on where whoever asked is gone.
+            case $is/$(property Job) in
+                */ | */0) ;;
+                stopped/* | failed/*) is=starting ;;
+                running/*) is=stopping ;;
             esac
             ;;
         unit_file)
@@ -62,9 +80,13 @@ look_setting() {
             ;;
         swap)
             is=off
+            need swapoff swapon
+            # Of a link, such as those of /dev/mapper, the kernel names what it leads to.
+            leads_to=$(readlink -f -- "$2" 2>/dev/null)
             while read -r area _ _ _ priority; do
-                # As the kernel escapes it.
-                [ "$(printf %b "$area")" = "$2" ] || continue
+                # As the kernel escapes it; `printf` takes up to three digits behind a 0.
+                area=$(printf %b "$(printf '%s\n' "$area" | sed 's/\\\([0-7][0-7][0-7]\)/\\0\1/g')")
+                [ "$area" = "$2" ] || [ "$area" = "$leads_to" ] || continue
                 case $priority in
                     -*) is='on auto' ;;
                     *) is="on $priority" ;;
@@ -85,11 +107,11 @@ property() {
     echo "${value%%"$newline"*}"
 }
 
-# Whether the module $1 is part of the kernel itself.
-built_in() {
+# Whether the list $2 of the kernel's modules has the module $1: those that are part of it, or can be loaded.
+listed() {
     release=
     { read -r release </proc/sys/kernel/osrelease; } 2>/dev/null
-    grep -qs "/$(printf %s "$1" | sed 's/_/[-_]/g')\.ko" "/lib/modules/$release/modules.builtin"
+    grep -qs "^[^:]*/$(printf %s "$1" | sed 's/_/[-_]/g')\.ko" "/lib/modules/$release/$2"
 }
 
 # Ends where this host is not run by systemd.
@@ -103,10 +125,18 @@ with_systemd() {
 turn() {
     case $1/$4 in
         # A shell's own `printf` does not say why the kernel takes no value.
-        sysctl/is\ *) printf '%s\n' "${4#is }" | cat >"/proc/sys/$2" ;;
+        sysctl/is | sysctl/is\ *)
+            value=${4#is}
+            printf '%s\n' "${value# }" | cat >"/proc/sys/$2"
+            ;;
         module/loaded) modprobe -- "$2" ;;
         module/not_loaded) modprobe -r -- "$2" ;;
-        unit/running) systemctl start -- "$2" ;;
+        unit/running)
+            case $(systemctl show --property=NeedDaemonReload -- "$2") in
+                *=yes) systemctl daemon-reload || return 1 ;;
+            esac
+            systemctl start -- "$2"
+            ;;
         unit/stopped) systemctl stop -- "$2" ;;
         unit_file/*)
             [ "$3" != masked ] || systemctl unmask -- "$2" || return 1
