@@ -297,7 +297,7 @@ impl Match {
                 "has several lines that `match` fits: {}",
                 numbers(&found)
             ))
-            .next("let `match` say which, or `all: true` that one line stands for all of them")),
+            .next("let `match` say which, or `all: true` that it is all of them: one line stands for them, or none with `state: absent`")),
         }
     }
 }

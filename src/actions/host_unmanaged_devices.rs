@@ -20,6 +20,9 @@ use serde_json::Value;
 
 /// Seconds that each program may take: a restart of NetworkManager, and what it is waited for.
 const LIMIT: u64 = 90;
+/// The least seconds after which the host puts it back: it is not cut short while it is under way, and
+/// somebody has time to come back after it.
+const LEAST: u64 = 100;
 /// What its programs are called in sentences; by it, those of an earlier step are known.
 const TITLE: &str = "what keeps NetworkManager off devices";
 
@@ -49,7 +52,7 @@ pub struct Args {
     /// Whether NetworkManager may be restarted where it does not let go of a device otherwise.
     #[serde(default)]
     restart: Restart,
-    /// After this time, from 10s to 1h, the host puts the file back by itself, also after a reboot, unless it
+    /// After this time, from 100s to 1h, the host puts the file back by itself, also after a reboot, unless it
     /// was reached again over a new connection by then. It needs root and systemd.
     #[schemars(extend("format" = DURATION_FORMAT))]
     put_back_after: Option<String>,
@@ -128,7 +131,13 @@ impl Action for HostUnmanagedDevices {
         }
         let file = args.file.filter(|file| !file.is_empty());
         file.as_deref().map(check_file).transpose()?;
-        let seconds = args.put_back_after.as_deref().map(switch_seconds);
+        let seconds = |text: &str| match switch_seconds(text) {
+            Ok(seconds) if seconds < LEAST => Err(format!(
+                "`put_back_after` is at least {LEAST}s here, as this may take {LIMIT} s before the host can be reached again, and `{text}` is less"
+            )),
+            other => other,
+        };
+        let seconds = args.put_back_after.as_deref().map(seconds);
         Ok(Self {
             devices,
             file,
@@ -223,10 +232,10 @@ impl Action for HostUnmanagedDevices {
             },
             _ => UndoClass::Exact,
         };
-        let mut follows = vec![words::reload(&node, unmanaged.may_restart)];
+        let mut follows = vec![words::reload(&node, unmanaged.may_restart, &edit)];
         if let Some(seconds) = put_back_after.filter(|_| changes_file) {
             follows.push(format!(
-                "{node} puts the file back by itself if it cannot be reached again within {seconds} s, also after a reboot"
+                "{node} puts the file back by itself, and has NetworkManager read that, if it cannot be reached again within {seconds} s, also after a reboot"
             ));
         }
         let own = words::own(TITLE, &unmanaged, &edit);

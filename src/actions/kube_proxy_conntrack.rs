@@ -5,13 +5,14 @@
 //! (1.29: it does not), 137002 (1.36: a cap) and 142035 (1.38: a larger value stays).
 
 use super::kube_object::Of;
-use super::{Action, Compiled, Decision, Look, Needs, Place};
+use super::{Action, Compiled, Decision, Look, Needs, Patience, Place};
 use crate::fault::{API_SILENT, Fault};
 use crate::model::Prior;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
+use std::time::Duration;
 
 const NAMESPACE: &str = "kube-system";
 const NAME: &str = "kube-proxy";
@@ -287,6 +288,14 @@ impl Action for ProxyConntrack {
 
     fn compile(&self, change: Self::Change) -> Compiled {
         match change {}
+    }
+
+    /// Nobody waits long for a warning.
+    fn patience(&self) -> Patience {
+        Patience {
+            within: Duration::from_secs(10),
+            ..Patience::default()
+        }
     }
 
     fn notes(&self, seen: &Seen, _: &Decision<Self::Change>) -> Vec<String> {

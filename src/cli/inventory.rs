@@ -86,9 +86,11 @@ impl FactsCommand {
         let inventory = global.inventory()?;
         let host = match inventory.named(&self.host) {
             Ok(host) => host,
-            // As in a plan, a node that is not in it is reached by its own name.
-            Err(_) if is_node(global, &self.host).await => inventory.destination(&self.host),
-            Err(unknown) => return Err(unknown),
+            Err(unknown) => {
+                is_node(global, &self.host, unknown).await?;
+                // As in a plan, a node that is not in it is reached by its own name.
+                inventory.destination(&self.host)
+            }
         };
         let hosts = global.hosts(&inventory)?;
         let facts = read(&hosts, &host, &identity).await;
@@ -132,11 +134,25 @@ impl FactsCommand {
     }
 }
 
-/// Whether the cluster has such a node, where there is a cluster that answers.
-async fn is_node(global: &Global, name: &str) -> bool {
-    match global.world().await {
-        Ok(world) => Look::new(&world).node(name).await.is_ok(),
-        Err(_) => false,
+/// Whether the cluster has such a node. If not, it is `unknown`, as the inventory says; where nobody could ask
+/// the cluster, that is said too.
+async fn is_node(global: &Global, name: &str, unknown: Fault) -> Result<(), Fault> {
+    let asked = async {
+        Look::new(&global.world().await?)
+            .node(name)
+            .await
+            .map(|_| ())
+    };
+    match asked.await {
+        Ok(()) => Ok(()),
+        Err(no) if no.code == "node_gone" => Err(unknown),
+        Err(why) => Err(Fault {
+            message: format!(
+                "{}, and whether it is a node could not be asked: {}",
+                unknown.message, why.message
+            ),
+            ..unknown
+        }),
     }
 }
 

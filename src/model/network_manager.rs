@@ -223,5 +223,22 @@ pub fn printed(text: &[u8]) -> Option<Vec<String>> {
     KeyFile::parse(text).value(GROUP, KEY).map(split)
 }
 
+/// The fields of a line that `nmcli -t` prints; `\` stands before a `:` or a `\` within one.
+pub fn nmcli_fields(line: &str) -> Vec<String> {
+    let mut fields = vec![String::new()];
+    let mut chars = line.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            ':' => fields.push(String::new()),
+            '\\' => fields
+                .last_mut()
+                .into_iter()
+                .for_each(|f| f.extend(chars.next())),
+            c => fields.last_mut().into_iter().for_each(|f| f.push(c)),
+        }
+    }
+    fields
+}
+
 #[cfg(test)]
 mod tests;

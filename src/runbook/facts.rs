@@ -347,7 +347,7 @@ mod tests {
         `facts.conntrack.count` could not be read: no permission to read it
         `facts.conntrack.count` could not be read: no permission to read it
         `facts.units` does not apply to this host: no systemd
-        `facts.kubelet` does not apply to this host: there is no kubelet here
+        `facts.kubelet` does not apply to this host: no unit kubelet.service and no process kubelet (k3s has it inside its own process)
         `facts.os` could not be read: it was not read
         `facts.os` could not be read: it was not read
         ");

@@ -4,16 +4,18 @@ use super::script::{Script, refusal};
 use super::ssh::Hosts;
 use crate::fault::Fault;
 use crate::inventory::Destination;
-use crate::model::network_manager::ConfigFile;
+use crate::model::network_manager::{ConfigFile, nmcli_fields};
 use crate::model::{FileRef, FileState, HostRef, Program};
 use std::collections::BTreeMap;
 
 const READ: &str = concat!(
     include_str!("host/guard.sh"),
+    include_str!("host/find_process.sh"),
     include_str!("host/network_manager.sh")
 );
 const CHANGE: &str = concat!(
     include_str!("host/look.sh"),
+    include_str!("host/find_process.sh"),
     include_str!("host/unmanaged_devices.sh")
 );
 
@@ -76,6 +78,7 @@ impl NetworkManagerReading {
 
     fn of(parts: &[(String, Vec<u8>)]) -> Self {
         let mut reading = Self::new(Daemon::Idle);
+        let mut lower = String::new();
         for (line, body) in parts {
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
             let text = || String::from_utf8_lossy(body).into_owned();
@@ -110,6 +113,7 @@ impl NetworkManagerReading {
                         }),
                     );
                 }
+                "lower" => lower = text(),
                 "routes4" => reading
                     .needed
                     .extend(defaults(&text(), 0, &[(1, 8), (7, 8)])),
@@ -119,20 +123,36 @@ impl NetworkManagerReading {
                 _ => {}
             }
         }
+        reading.needed = with_lower(reading.needed, &lower);
         reading
     }
 }
 
-/// What `nmcli -t -f DEVICE,TYPE,STATE device` tells; `\` stands before a `:` in a name.
+/// With the links that lie under those, as deep as that goes: each line of `lower` has a link, and one
+/// under it.
+fn with_lower(needed: Vec<(String, String)>, lower: &str) -> Vec<(String, String)> {
+    let mut all = needed;
+    let mut at = 0;
+    while let Some((upper, why)) = all.get(at).cloned() {
+        for line in lower.lines() {
+            if let Some((link, below)) = line.split_once(' ')
+                && link == upper
+                && !all.iter().any(|(known, _)| known == below)
+            {
+                let why = format!("{upper} lies over it, and of that, {why}");
+                all.push((below.to_owned(), why));
+            }
+        }
+        at += 1;
+    }
+    all
+}
+
+/// What `nmcli -t -f DEVICE,TYPE,STATE device` tells.
 fn devices(text: &str) -> Vec<Device> {
     let line = |line: &str| {
-        let (rest, state) = line.rsplit_once(':')?;
-        let (name, kind) = rest.rsplit_once(':')?;
-        Some(Device {
-            name: name.replace("\\:", ":").replace("\\\\", "\\"),
-            kind: kind.to_owned(),
-            state: state.to_owned(),
-        })
+        let [name, kind, state] = nmcli_fields(line).try_into().ok()?;
+        Some(Device { name, kind, state })
     };
     text.lines().filter_map(line).collect()
 }

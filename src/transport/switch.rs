@@ -73,6 +73,11 @@ impl Hosts {
         );
         let (after, fire) = (seconds.to_string(), fire(programs, armed.key));
         let first = if programs.blind { "blind" } else { "look" };
+        // What undoes our own goes by whether anybody came back. That is not known yet when it fails.
+        let failed = match programs.own {
+            Some(_) => "settled",
+            None => "at once",
+        };
         let args = [
             armed.key,
             armed.holder,
@@ -86,6 +91,7 @@ impl Hosts {
             &after,
             &fire,
             &undo,
+            failed,
         ];
         let mut script = Script::new(RUN, &args);
         script.limit = TIMEOUT + LOCK_PATIENCE + Duration::from_secs(4 * programs.limit);
@@ -367,6 +373,37 @@ mod tests {
         assert_eq!(wrong, "0", "{said}");
         // Neither always wins, or this was no race.
         assert!((1..200).contains(&fired.parse::<u32>().unwrap()), "{said}");
+    }
+
+    /// An author's is put back at once. Our own waits for somebody to come back, or for its time to be up.
+    #[test]
+    fn what_failed_is_put_back_at_once_or_stays_armed() {
+        let stand_ins = "take_in() { :; }; take_lock() { :; }; begin_effect() { :; }; marks() { marks=/nowhere; }
+            arm() { echo armed; }; mark_as() { echo \"$2\"; }; run() { code=7; }
+            fire_now() { echo fired \"$*\"; }; say() { echo said \"$*\"; exit 0; }";
+        let text = format!("{stand_ins}\n{}", include_str!("host/run_program.sh"));
+        let run = |shell: &[&str], failed: &str| {
+            let args = [
+                "key", "who", "1", "1", "0", "blind", "", "a", "", "100", "fire", "undo", failed,
+            ];
+            let ran = Command::new(shell[0])
+                .args(&shell[1..])
+                .args(["-c", &text, "sh"])
+                .args(args)
+                .output()
+                .unwrap();
+            String::from_utf8_lossy(&ran.stdout).into_owned()
+        };
+        for shell in [&["/bin/dash"][..], &["/bin/busybox", "sh"]] {
+            assert_eq!(
+                run(shell, "at once"),
+                "armed\nbegun\nended 7\nfired apply 7\nsaid applied 7\n"
+            );
+            assert_eq!(
+                run(shell, "settled"),
+                "armed\nbegun\nended 7\nsaid applied 7\n"
+            );
+        }
     }
 
     /// What systemd runs has all that the scripts before it take for themselves.

@@ -45,6 +45,14 @@ pub const CASES: &[Case] = &[
         run: facts_of_swap_to_come,
     },
     Case {
+        name: "facts_that_systemd_does_not_give",
+        run: facts_that_systemd_does_not_give,
+    },
+    Case {
+        name: "facts_of_a_kubelet_that_systemd_does_not_know",
+        run: facts_of_a_kubelet_that_systemd_does_not_know,
+    },
+    Case {
         name: "facts_decide_what_a_plan_does",
         run: facts_decide_what_a_plan_does,
     },
@@ -99,7 +107,7 @@ fn facts_are_read(place: &Place, prepare: String) -> Result<(), String> {
             ("swap.units", no_systemd),
             (
                 "kubelet",
-                json!({"not_applicable": "there is no kubelet here"}),
+                json!({"not_applicable": "no unit kubelet.service and no process kubelet (k3s has it inside its own process)"}),
             ),
             ("container_runtime.sockets", json!([])),
         ] {
@@ -251,7 +259,8 @@ case $all in
     *' kubelet.service '*)
         printf '%s\n' "MainPID=$(cat /run/main)" Id=kubelet.service LoadState=loaded ActiveState=activating \
             SubState=auto-restart UnitFileState=enabled NeedDaemonReload=no ''
-        printf '%s\n' MainPID=7 Id=docker.service LoadState=loaded ActiveState=active
+        printf '%s\n' MainPID=7 Id=docker.service LoadState=loaded ActiveState=active ''
+        printf '%s\n' MainPID=8 Id=NetworkManager.service LoadState=loaded ActiveState=active
         ;;
     *) exit 3 ;;
 esac
@@ -259,8 +268,13 @@ END
 printf '#!/bin/sh\necho NTPSynchronized=yes\n' >/run/tools/timedatectl
 chmod 755 /run/tools/*
 mount --bind /run/tools /usr/local/sbin
-echo 'failSwapOn: true' >/run/kubelet.yaml
-echo "MORE='--fail-swap-on=false'" >/run/kubelet.env
+printf '%s\n' 'failSwapOn: true' 'maxPods: 31' >/run/kubelet.yaml
+printf '%s\n' "MORE='--fail-swap-on=false'" '# MORE=--config=/run/no.yaml' >/run/kubelet.env
+# One link as it is, and one that went while it was read.
+mkdir -p /run/net/gone
+ln -s /sys/devices/virtual/net/lo /run/net/lo
+echo 77 >/run/net/gone/ifindex
+mount --bind /run/net /sys/class/net
 "#;
 
 fn facts_that_systemd_gives(place: &Place) -> Result<(), String> {
@@ -291,10 +305,18 @@ fn facts_that_systemd_gives(place: &Place) -> Result<(), String> {
                     json!("flag --fail-swap-on in /run/kubelet.env"),
                 ),
                 ("kubelet.config", json!("/run/kubelet.yaml")),
+                ("kubelet.max_pods", json!(31)),
                 ("swap.units.0.unit", json!("dev-sda2.swap")),
                 ("swap.units.0.made_by", json!("fstab-generator")),
                 ("swap.units.1", Value::Null),
                 ("time.synchronized", json!(true)),
+                ("interfaces.0.name", json!("lo")),
+                ("interfaces.1", Value::Null),
+                ("network_manager.active", json!(true)),
+                (
+                    "network_manager.unmanaged_devices",
+                    json!({"unknown": "no such tool: NetworkManager"}),
+                ),
             ] {
                 same(name, at(&root, name), &wanted)?;
             }
@@ -358,6 +380,104 @@ fn facts_of_swap_to_come(place: &Place) -> Result<(), String> {
                 &json!([{"line": 2, "what": "/run/links/swap", "device": "/run/real", "options": "sw"}]),
             )
         })?;
+    }
+    Ok(())
+}
+
+/// One that hangs is asked once; one that fails does not say that nothing runs.
+fn facts_that_systemd_does_not_give(place: &Place) -> Result<(), String> {
+    let hangs = "systemctl did not end within 15 s";
+    for (fails, units, others) in [
+        (
+            r#"case $2 in systemctl | timedatectl) echo >>/run/asked; exit 124 ;; esac"#,
+            hangs,
+            Some(hangs),
+        ),
+        (
+            r#"case $2 in systemctl) echo >>/run/asked; exit 1 ;; esac"#,
+            "systemctl failed (1)",
+            None,
+        ),
+    ] {
+        for shell in [over_sh("dash"), over_sh("busybox")] {
+            let timeout = format!(
+                "printf '#!/bin/sh\n%s\nexec /usr/bin/timeout \"$@\"\n' '{fails}' >/run/tools/timeout\nchmod 755 /run/tools/timeout\n"
+            );
+            let kind = Kind {
+                prepare: &(shell + SYSTEMCTL + &timeout),
+                ..Kind::default()
+            };
+            let machine = Machine::of_kind(place, &kind)?;
+            let client = Client::of(&[&machine])?;
+            block(async {
+                let hosts = client.hosts();
+                let root = facts(&hosts, &machine, "root", Identity::Login).await?;
+                let unknown = |why: &str| json!({"unknown": why});
+                same("units", at(&root, "units"), &unknown(units))?;
+                same(
+                    "kubelet.running",
+                    at(&root, "kubelet.running"),
+                    &unknown("systemctl does not say"),
+                )?;
+                if let Some(others) = others {
+                    for name in ["swap.units", "time.synchronized"] {
+                        same(name, at(&root, name), &unknown(others))?;
+                    }
+                    let asked = fs::read_to_string(machine.inside("/run/asked"));
+                    same("how often", asked.map_err(text)?.as_str(), "\n")?;
+                }
+                Ok(())
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// It may run under another unit, or where this user does not see it.
+fn facts_of_a_kubelet_that_systemd_does_not_know(place: &Place) -> Result<(), String> {
+    let unknown = json!({"unknown": "no permission to see the processes of others"});
+    let absent = "sed -i 's/Id=kubelet.service LoadState=loaded/Id=kubelet.service LoadState=not-found/' /run/tools/systemctl\n";
+    let hide = "mount -o remount,hidepid=2 /proc\n";
+    for (prepare, user, running, pods) in [
+        (
+            format!("{absent}echo 0 >/run/main\n"),
+            "root",
+            json!(true),
+            json!(42),
+        ),
+        (
+            format!("{absent}{hide}echo 0 >/run/main\n"),
+            "nosudo",
+            unknown.clone(),
+            unknown.clone(),
+        ),
+        (
+            format!("echo $! >/run/main\n{hide}"),
+            "nosudo",
+            unknown.clone(),
+            unknown.clone(),
+        ),
+        (
+            format!("echo $! >/run/main\n{hide}"),
+            "root",
+            json!(true),
+            json!(42),
+        ),
+    ] {
+        for shell in ["dash", "busybox"] {
+            let kind = Kind {
+                prepare: &(over_sh(shell) + SYSTEMCTL + KUBELET + &prepare),
+                ..Kind::default()
+            };
+            let machine = Machine::of_kind(place, &kind)?;
+            let client = Client::of(&[&machine])?;
+            block(async {
+                let hosts = client.hosts();
+                let seen = facts(&hosts, &machine, user, Identity::Login).await?;
+                same(&prepare, at(&seen, "kubelet.running"), &running)?;
+                same(&prepare, at(&seen, "kubelet.max_pods"), &pods)
+            })?;
+        }
     }
     Ok(())
 }
@@ -527,5 +647,11 @@ fn facts_are_printed(place: &Place) -> Result<(), String> {
     }
     let (_, err, code) = print("nobody-knows", &[])?;
     same("its exit", code, Some(2))?;
-    same("its code", err.contains("[unknown_host]"), true)
+    same("its code", err.contains("[unknown_host]"), true)?;
+    // It may be a node's: nobody knows.
+    let words: Vec<&str> = err.split_whitespace().collect();
+    let asked = words
+        .join(" ")
+        .contains("`nobody-knows` in the inventory, and whether it is a node could not be asked: ");
+    same(&err, asked, true)
 }

@@ -10,7 +10,7 @@ use super::place::{Place, text};
 use super::shells::{APPLETS, over_sh};
 use runbook::inventory::Destination;
 use runbook::model::{
-    Digest, Effect, Exit, FileRef, FileState, Identity, Own, ProgramNow, Programs,
+    Digest, Effect, Exit, FileRef, FileState, HostRef, Identity, Own, ProgramNow, Programs,
 };
 use runbook::transport::{Daemon, Hosts, UnmanagedDevices};
 
@@ -26,6 +26,14 @@ pub const CASES: &[Case] = &[
     Case {
         name: "network_manager_is_read_and_kept_off_devices_by_busybox",
         run: |place| kept_off(place, &(over_sh("busybox") + APPLETS)),
+    },
+    Case {
+        name: "network_manager_that_may_not_be_seen_is_not_absent",
+        run: may_not_be_seen,
+    },
+    Case {
+        name: "network_manager_of_a_container_is_not_the_hosts",
+        run: of_a_container,
     },
 ];
 
@@ -81,6 +89,68 @@ fn a_host_without_network_manager_says_so(place: &Place) -> Result<(), String> {
         })?;
     }
     Ok(())
+}
+
+/// Whoever may not see it is told what is hidden from them.
+fn may_not_be_seen(place: &Place) -> Result<(), String> {
+    for (hide, what) in [
+        ("mount -o remount,hidepid=2 /proc", "may not read /proc on"),
+        (
+            "chmod 711 /run/NetworkManager/conf.d",
+            "may not read /run/NetworkManager/conf.d on",
+        ),
+    ] {
+        for shell in [over_sh("dash"), over_sh("busybox") + APPLETS] {
+            let kind = Kind {
+                prepare: &format!("{STAND_IN}{hide}\n{shell}"),
+                ..Kind::default()
+            };
+            let machine = Machine::of_kind(place, &kind)?;
+            let client = Client::of(&[&machine])?;
+            block(async {
+                let (hosts, host) = (client.hosts(), login(&machine, "ops"));
+                let own = host_as(Identity::Login);
+                let reading = hosts.read_network_manager(&host, &own).await;
+                let fault = reading.err().ok_or(format!("{hide}: it was read"))?;
+                match fault.message.contains(what) {
+                    true => {}
+                    false => return Err(format!("`{what}` is not in: {fault}")),
+                }
+                let root = host_as(Identity::root());
+                let reading = hosts.read_network_manager(&host, &root).await;
+                same(hide, reading.map_err(text)?.daemon, Daemon::Running)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Neither when it is read nor when it is changed.
+fn of_a_container(place: &Place) -> Result<(), String> {
+    let kind = Kind {
+        prepare: &STAND_IN.replace(
+            "\n/run/daemon/NetworkManager",
+            "\nunshare --pid --fork /run/daemon/NetworkManager",
+        ),
+        ..Kind::default()
+    };
+    let machine = Machine::of_kind(place, &kind)?;
+    let client = Client::of(&[&machine])?;
+    block(async {
+        let hosts = client.hosts();
+        let own = host_as(Identity::Login);
+        for user in ["ops", "root"] {
+            let reading = hosts
+                .read_network_manager(&login(&machine, user), &own)
+                .await;
+            same(user, reading.map_err(text)?.daemon, Daemon::Idle)?;
+        }
+        let host = login(&machine, "root");
+        let apply = unmanaged(own.clone()).apply();
+        let ran = hosts.read_program(&host, &own, &apply, 20).await;
+        let wanted = "NetworkManager does not run any more: nothing was changed\n";
+        same("a change", ran.map_err(text)?.head.as_str(), wanted)
+    })
 }
 
 fn kept_off(place: &Place, prepare: &str) -> Result<(), String> {
@@ -139,25 +209,7 @@ async fn there_and_back(hosts: &Hosts, at: &Destination, identity: Identity) -> 
         .any(|(link, why)| link == "lo" && why.starts_with("the connection from 127."));
     same("the link of the connection", over, true)?;
 
-    let unmanaged = UnmanagedDevices {
-        file: FileRef {
-            host: host.clone(),
-            path: PATH.to_owned(),
-        },
-        before: (FileState::Absent, Vec::new()),
-        after: (
-            FileState::Present {
-                mode: 0o644,
-                uid: 0,
-                gid: 0,
-                size: CONTENT.len() as u64,
-                content: Digest::of(CONTENT),
-            },
-            CONTENT.to_vec(),
-        ),
-        devices: vec!["interface-name:cali*".to_owned()],
-        may_restart: false,
-    };
+    let unmanaged = unmanaged(host.clone());
     let programs = Programs {
         host,
         check: Some(unmanaged.check()),
@@ -198,6 +250,28 @@ async fn there_and_back(hosts: &Hosts, at: &Destination, identity: Identity) -> 
     carried_out(hosts, at, &inverse).await?;
     let left = shell(hosts, at, &programs, "ls -A /srv; rm /run/nm/loaded").await?;
     same("what is left", left.as_str(), "")
+}
+
+fn unmanaged(host: HostRef) -> UnmanagedDevices {
+    UnmanagedDevices {
+        file: FileRef {
+            host,
+            path: PATH.to_owned(),
+        },
+        before: (FileState::Absent, Vec::new()),
+        after: (
+            FileState::Present {
+                mode: 0o644,
+                uid: 0,
+                gid: 0,
+                size: CONTENT.len() as u64,
+                content: Digest::of(CONTENT),
+            },
+            CONTENT.to_vec(),
+        ),
+        devices: vec!["interface-name:cali*".to_owned()],
+        may_restart: false,
+    }
 }
 
 /// Does it, and gives the key of the attempt.

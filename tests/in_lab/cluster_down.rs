@@ -14,7 +14,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "cluster_down::an_api_server_that_comes_back_in_mid_run_is_used",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: comes_back,
     },

@@ -38,7 +38,7 @@ pub const CASES: &[Case] = &[
 ];
 
 /// The lab's inventory with another entry for one host.
-fn inventory(program: &Program<'_>, entry: &str) -> Result<std::path::PathBuf, String> {
+pub fn inventory(program: &Program<'_>, entry: &str) -> Result<std::path::PathBuf, String> {
     let name = entry.split(':').next().unwrap_or_default();
     let config = program.lab.ssh_config();
     let mut text = format!(

@@ -2,6 +2,7 @@
 
 use crate::bgp_wrong_ip::reboot;
 use crate::cluster_down::{all_ready, without_api_server};
+use crate::connection::inventory;
 use crate::program::{Program, expect, node, wait_until};
 use crate::{Case, Dirties, Suite};
 use lab::Lab;
@@ -40,7 +41,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "swapoff::an_api_server_that_is_away_keeps_nobody_from_it",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: cluster_down,
     },
@@ -90,17 +91,27 @@ fn is_healed(lab: &Lab) -> Result<(), String> {
 }
 
 /// Healed, kept over a boot, nothing to do the second time, and then taken back.
-fn there_and_back(lab: &Lab, incident: Incident, says: &[&str], area: &str) -> Result<(), String> {
+fn there_and_back(
+    lab: &Lab,
+    incident: Incident,
+    says: &[&str],
+    area: &str,
+    user: &str,
+) -> Result<(), String> {
     make(lab, incident, None)?;
     let program = Program::new(lab)?;
+    let host = format!("{NODE}: {{address: 10.77.0.12, user: {user}}}");
+    let inventory = inventory(&program, &host)?;
+    let inventory = ["--inventory", &*inventory.to_string_lossy()];
+    let apply = [&APPLY[..], &inventory].concat();
     let before = files(lab)?;
     program
-        .run(&["plan", "swapoff", "--node", NODE])?
+        .run(&[&["plan", "swapoff", "--node", NODE][..], &inventory].concat())?
         .exits(0)?
         .says(says)?;
     expect("the files", &files(lab)?, &before)?;
     let run = program
-        .run(&APPLY)?
+        .run(&apply)?
         .exits(0)?
         .says(&["Done in", "verified"])?
         .run()?;
@@ -110,19 +121,24 @@ fn there_and_back(lab: &Lab, incident: Incident, says: &[&str], area: &str) -> R
     is_healed(lab)?;
     let (kept, started) = (files(lab)?, kubelet(lab)?);
     program
-        .run(&APPLY)?
+        .run(&apply)?
         .exits(0)?
         .says(&["Nothing to change", "nothing was written"])?;
     expect("the files", &files(lab)?, &kept)?;
     expect("the start of kubelet", &kubelet(lab)?, &started)?;
 
-    program.run(&["undo", &run, "--yes"])?.exits(0)?.says(&[
-        "is taken back",
-        "The fault that it had healed is back",
-        "with which a kubelet that does not tolerate swap does not start",
-    ])?;
+    program
+        .run(&[&["undo", &run, "--yes"][..], &inventory].concat())?
+        .exits(0)?
+        .says(&[
+            "is taken back",
+            "The fault that it had healed is back",
+            "with which a kubelet that does not tolerate swap does not start",
+        ])?;
     expect("the files", &files(lab)?, &before)?;
     expect("what is swapped to", &areas(lab)?.trim(), &area)?;
+    // One that came up by itself after the swap was off was not started by the run, and not by the undo.
+    on(lab, "systemctl restart --no-block kubelet")?;
     wait_until(60, "a kubelet that refuses swap again", || {
         let failing = "systemctl show -P SubState kubelet";
         Ok(on(lab, failing)?.contains("auto-restart"))
@@ -142,6 +158,7 @@ fn file(lab: &Lab) -> Result<(), String> {
             "undo",
         ],
         "/swapfile",
+        "root",
     )
 }
 
@@ -156,6 +173,7 @@ fn partition(lab: &Lab) -> Result<(), String> {
             "+ # UUID=",
         ],
         "/dev/ubdc1",
+        "ops",
     )
 }
 
@@ -168,6 +186,7 @@ fn unit(lab: &Lab) -> Result<(), String> {
             "start of swapfile.swap with the host of node02",
         ],
         "/swapfile",
+        "root",
     )
 }
 

@@ -38,7 +38,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "switch::what_fired_while_nobody_lived_is_recognised",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: nobody_lives,
     },
@@ -50,7 +50,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "switch::a_host_that_loses_its_power_puts_it_back_at_its_next_boot",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: power_cut,
     },

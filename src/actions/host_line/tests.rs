@@ -90,8 +90,8 @@ fn what_is_not_clear_is_refused() {
         refused(json!({"line": "b", "match": "b", "before": "^a"}), b"c\n"),
     ];
     insta::assert_snapshot!(all.join("\n"), @"
-    file /etc/x.conf of node02 has several lines that `match` fits: lines 1 and 3 [let `match` say which, or `all: true` that one line stands for all of them]
-    file /etc/x.conf of node02 has several lines that `match` fits: lines 1 and 2 [let `match` say which, or `all: true` that one line stands for all of them]
+    file /etc/x.conf of node02 has several lines that `match` fits: lines 1 and 3 [let `match` say which, or `all: true` that it is all of them: one line stands for them, or none with `state: absent`]
+    file /etc/x.conf of node02 has several lines that `match` fits: lines 1 and 2 [let `match` say which, or `all: true` that it is all of them: one line stands for them, or none with `state: absent`]
     file /etc/x.conf of node02 has no line that `after` fits [look whether it is the file that is meant]
     file /etc/x.conf of node02 has no line that `before` fits [look whether it is the file that is meant]
     ");

@@ -118,7 +118,11 @@ fn chosen(
     let lacks = specs.iter().any(|spec| !now.devices().contains(spec));
     if !lacks && managed.is_empty() {
         let there = match meant.len() {
-            0 => "none of them is there now".to_owned(),
+            0 => {
+                return Ok(Choice::Nothing(format!(
+                    "the files of NetworkManager on {node} name these devices already; whether it has read that cannot be seen while none of them is there"
+                )));
+            }
             1 => "the one that is there is unmanaged".to_owned(),
             n => format!("the {n} that are there are unmanaged"),
         };

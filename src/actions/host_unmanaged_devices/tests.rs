@@ -196,7 +196,7 @@ fn where_there_is_nothing_to_do_it_says_why() {
         "=interface-name:tunl0;interface-name:cali*",
     )];
     insta::assert_snapshot!(words(&decide(&usual(), reading(&done, &[("cali0", "unmanaged"), ("tunl0", "unmanaged")]))), @"no change: NetworkManager on node02 leaves these devices alone already: the 2 that are there are unmanaged");
-    insta::assert_snapshot!(words(&decide(&usual(), reading(&done, &[]))), @"no change: NetworkManager on node02 leaves these devices alone already: none of them is there now");
+    insta::assert_snapshot!(words(&decide(&usual(), reading(&done, &[]))), @"no change: the files of NetworkManager on node02 name these devices already; whether it has read that cannot be seen while none of them is there");
     let with = |change: fn(&mut NetworkManagerReading)| {
         let mut reading = reading(&[], MANAGED);
         change(&mut reading);
@@ -322,7 +322,7 @@ fn the_plan_says_exactly_what_happens() {
       ],
       "follows": [
         "NetworkManager on node02 reads its configuration anew (nmcli general reload conf); it is not restarted, and links stay as they are",
-        "node02 puts the file back by itself if it cannot be reached again within 120 s, also after a reboot"
+        "node02 puts the file back by itself, and has NetworkManager read that, if it cannot be reached again within 120 s, also after a reboot"
       ],
       "heals": "the configuration of NetworkManager on node02 lets it manage interface-name:cali*, interface-name:tunl0"
     }
@@ -417,7 +417,23 @@ fn a_device_that_network_manager_may_keep_is_named() {
         let decision = decide_after(&action, &seen, &[]);
         action.notes(&seen, &decision).last().unwrap().clone()
     };
-    insta::assert_snapshot!(notes(usual()), @"NetworkManager 1.42 may keep a device in a state like that of tunl0 (disconnected) until it is restarted; then this step fails, and `restart: if_needed` would restart it");
+    insta::assert_snapshot!(notes(usual()), @"some versions of NetworkManager (1.42 is one) keep a device in a state like that of tunl0 (disconnected) until they are restarted; then this step fails, and `restart: if_needed` would restart it");
+    // What it set up itself is not promised to stay.
+    let follows = |action: HostUnmanagedDevices, state: &str| {
+        let devices = &[("tunl0", "connected (externally)"), ("cali0", state)];
+        let compiled = action.compile(change(&action, reading(&[], devices)));
+        compiled.follows[0]
+            .rsplit_once("conf); ")
+            .unwrap()
+            .1
+            .to_owned()
+    };
+    insta::assert_snapshot!(follows(usual(), "unmanaged"), @"it is not restarted, and links stay as they are");
+    insta::assert_snapshot!(follows(usual(), "connected"), @"it is not restarted; it may take off the addresses of cali0 (connected) when it lets go");
+    let restart = action(
+        json!({"devices": ["interface-name:tunl0", "interface-name:cali0"], "restart": "if_needed"}),
+    );
+    insta::assert_snapshot!(follows(restart, "connected"), @"where it keeps one of the devices all the same, it is restarted; it may take off the addresses of cali0 (connected) when it lets go");
     let restart = action(json!({"devices": ["interface-name:tunl0"], "restart": "if_needed"}));
     assert!(!notes(restart).contains("1.42"));
     let change = change(
@@ -500,6 +516,9 @@ fn bad_arguments_are_refused() {
         assert!(wrong(file(path)).contains("does not fit"), "{path}");
     }
     insta::assert_snapshot!(wrong(json!({"devices": ["interface-name:a"], "put_back_after": "1s"})), @"`put_back_after` is a duration from 10s to 1h, and `1s` is not");
+    insta::assert_snapshot!(wrong(json!({"devices": ["interface-name:a"], "put_back_after": "99s"})), @"`put_back_after` is at least 100s here, as this may take 90 s before the host can be reached again, and `99s` is less");
+    let least = json!({"devices": ["interface-name:a"], "put_back_after": "100s"});
+    assert_eq!(action(least).put_back_after, Some(100));
     assert_eq!(action(file("")).file, None);
 }
 

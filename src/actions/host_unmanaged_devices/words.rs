@@ -7,14 +7,29 @@ use crate::model::{Detail, FileState, Own};
 use crate::transport::{Device, UnmanagedDevices};
 
 /// How it comes to know.
-pub fn reload(node: &str, may_restart: bool) -> String {
-    let restart = match may_restart {
-        false => "it is not restarted, and links stay as they are",
-        true => "where it keeps one of the devices all the same, it is restarted",
+pub fn reload(node: &str, may_restart: bool, edit: &Edit) -> String {
+    let own = managed(edit, |device| device.state != "connected (externally)");
+    let restart = match (may_restart, own.is_empty()) {
+        (false, true) => "it is not restarted, and links stay as they are",
+        (false, false) => "it is not restarted",
+        (true, _) => "where it keeps one of the devices all the same, it is restarted",
+    };
+    // What it has set up by a profile of its own, it may take down.
+    let addresses = match own.is_empty() {
+        true => String::new(),
+        false => format!(
+            "; it may take off the addresses of {} when it lets go",
+            names(&own)
+        ),
     };
     format!(
-        "NetworkManager on {node} reads its configuration anew (nmcli general reload conf); {restart}"
+        "NetworkManager on {node} reads its configuration anew (nmcli general reload conf); {restart}{addresses}"
     )
+}
+
+fn managed(edit: &Edit, which: impl Fn(&Device) -> bool) -> Vec<Device> {
+    let devices = edit.managed.iter();
+    devices.filter(|device| which(device)).cloned().collect()
 }
 
 /// The fault that goes, and that an undo brings back.
@@ -43,15 +58,10 @@ pub fn notes(node: &str, change: &Change, restart: Restart) -> Vec<String> {
     }
     // It lets go at once of what others have set up, and not of what it took over itself, which its state
     // does not always tell.
-    let kept: Vec<Device> = edit
-        .managed
-        .iter()
-        .filter(|device| !device.state.starts_with("connected"))
-        .cloned()
-        .collect();
+    let kept = managed(edit, |device| !device.state.starts_with("connected"));
     if !kept.is_empty() && restart == Restart::Never {
         notes.push(format!(
-            "NetworkManager 1.42 may keep a device in a state like that of {} until it is restarted; then this step fails, and `restart: if_needed` would restart it",
+            "some versions of NetworkManager (1.42 is one) keep a device in a state like that of {} until they are restarted; then this step fails, and `restart: if_needed` would restart it",
             names(&kept)
         ));
     }
@@ -130,7 +140,7 @@ fn file(
         after: to.0.words(),
         lines: match everybodys(&from.0) && everybodys(&to.0) {
             true => line_difference(&text(&from.1), &text(&to.1)),
-            false => vec!["  (not shown, as not everybody may read it)".to_owned()],
+            false => vec!["  (not shown, as not everybody may read it; saved plans and the run's journal have all of it)".to_owned()],
         },
         ..Detail::default()
     }

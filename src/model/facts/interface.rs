@@ -23,7 +23,8 @@ pub struct Address {
     pub dynamic: bool,
     /// Whether it looks like an address that moves between hosts, as keepalived and kube-vip give them. It is
     /// global, not dynamic, not on a loopback, and either alone in its network (/32, /128) beside a wider one of
-    /// the same family on the interface, or it has a label of its own, such as `eth0:vip`.
+    /// the same family on the interface, or it has a label of its own, such as `eth0:vip`. One with the prefix of
+    /// its network and without such a label cannot be told from others, and is not marked.
     pub vip: bool,
     /// Its label, where it is not the interface's name; else null.
     pub label: Option<String>,

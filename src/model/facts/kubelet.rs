@@ -109,7 +109,9 @@ impl KubeletSeen {
         if running.is() == Some(&false) && there.is() != Some(&true) && !files {
             return match there {
                 Fact::Unknown(why) => Fact::Unknown(why),
-                _ => Fact::not_applicable("there is no kubelet here"),
+                _ => Fact::not_applicable(
+                    "no unit kubelet.service and no process kubelet (k3s has it inside its own process)",
+                ),
             };
         }
         let unit = match start.is() {
@@ -219,7 +221,11 @@ impl KubeletSeen {
                 if let Fact::Unknown(why) | Fact::NotApplicable(why) = part {
                     return Fact::Unknown(why);
                 }
-                let mut files: Vec<(&str, &Fact<Vec<u8>>)> = parts.paths("kubelet_more").collect();
+                let inside = format!("{folder}/");
+                let files = parts.paths("kubelet_more");
+                let mut files: Vec<(&str, &Fact<Vec<u8>>)> = files
+                    .filter(|(path, _)| path.starts_with(&inside))
+                    .collect();
                 // In the order in which kubelet walks the folder.
                 files.sort_by(|(a, _), (b, _)| a.split('/').cmp(b.split('/')));
                 for (path, part) in files {

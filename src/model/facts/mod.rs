@@ -27,6 +27,7 @@ use kubelet::KubeletSeen;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 
 /// One thing that is to be known of a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,8 +138,14 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// What a host's answer says. `now` is our own time when it was there, in seconds of Unix time.
+    /// What a host's answer says that took no time. `now` is our own, in seconds of Unix time.
     pub fn new(parts: &Parts, now: f64) -> Self {
+        Self::read_within(parts, now..=now)
+    }
+
+    /// What a host's answer says. `within` is our own time from when it was asked until its answer was
+    /// there, in seconds of Unix time.
+    pub fn read_within(parts: &Parts, within: RangeInclusive<f64>) -> Self {
         let units = Units::new(parts);
         let kubelet = KubeletSeen::new(parts);
         Self {
@@ -148,7 +155,7 @@ impl Facts {
             hostname: Hostname::new(parts),
             machine_id: parts.line("machine_id"),
             boot_id: parts.line("boot_id"),
-            time: Time::new(parts, now),
+            time: Time::new(parts, &within),
             cgroup: system::cgroup(parts),
             memory: Memory::new(parts),
             swap: Swap::new(parts),
@@ -157,7 +164,7 @@ impl Facts {
             container_runtime: ContainerRuntime::new(parts, &kubelet),
             kubelet: kubelet.facts(),
             conntrack: Conntrack::new(parts),
-            network_manager: NetworkManager::new(parts, &units),
+            network_manager: NetworkManager::new(parts),
             units,
         }
     }

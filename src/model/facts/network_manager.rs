@@ -1,6 +1,7 @@
 //! NetworkManager, and which interfaces it leaves alone (NetworkManager 1.42).
 
-use super::{Fact, Parts, Units};
+use super::{Fact, Parts};
+use crate::model::network_manager::{nmcli_fields, printed};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -28,52 +29,27 @@ pub struct NetworkManager {
 }
 
 impl NetworkManager {
-    pub(super) fn new(parts: &Parts, units: &Fact<Units>) -> Self {
+    pub(super) fn new(parts: &Parts) -> Self {
         let line = parts.line("manager");
-        let by_systemd = units
-            .as_ref()
-            .and_then(|units| units.network_manager.as_ref());
         Self {
             installed: match &line {
                 Fact::NotApplicable(_) => Fact::Is(false),
                 other => other.as_ref().map(|_| true),
             },
-            active: match (&line, by_systemd) {
-                (Fact::NotApplicable(_), _) => Fact::Is(false),
-                (Fact::Is(_), Fact::Is(unit)) => Fact::Is(unit.active),
-                (_, Fact::Unknown(why)) => Fact::Unknown(why),
-                (other, _) => other.as_ref().map(|running| running == "yes"),
+            active: match &line {
+                Fact::NotApplicable(_) => Fact::Is(false),
+                other => other.as_ref().map(|running| running == "yes"),
             },
-            unmanaged_devices: parts.text("manager_config").map(|text| unmanaged(&text)),
+            unmanaged_devices: parts
+                .bytes("manager_config")
+                .map(|text| printed(text).unwrap_or_default()),
             devices: parts.text("manager_devices").map(|text| {
                 let devices = text.lines().filter_map(|line| {
-                    // A colon within a name has a backslash before it.
-                    let (device, state) = line.rsplit_once(':')?;
-                    Some(Device {
-                        device: device.replace("\\:", ":").replace("\\\\", "\\"),
-                        state: state.to_owned(),
-                    })
+                    let [device, state] = nmcli_fields(line).try_into().ok()?;
+                    Some(Device { device, state })
                 });
                 devices.collect()
             }),
         }
     }
-}
-
-/// The last word counts: what is printed is what came of all files.
-fn unmanaged(config: &str) -> Vec<String> {
-    let mut section = "";
-    let mut devices = Vec::new();
-    for line in config.lines().map(str::trim) {
-        if let Some(name) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
-            section = name;
-        } else if section == "keyfile"
-            && let Some((key, value)) = line.split_once('=')
-            && key.trim() == "unmanaged-devices"
-        {
-            let list = value.split([';', ',']).map(str::trim);
-            devices = list.filter(|d| !d.is_empty()).map(str::to_owned).collect();
-        }
-    }
-    devices
 }

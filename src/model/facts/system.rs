@@ -4,6 +4,7 @@ use super::{Fact, Parts};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 /// Which Linux it is, by os-release(5).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -120,8 +121,8 @@ impl Hostname {
 pub struct Time {
     /// Seconds since 1970 by the host's clock, when it was read.
     pub epoch: Fact<i64>,
-    /// By how many seconds its clock is ahead of that of the machine where this runs; 0 where it is not
-    /// more than the reading itself takes.
+    /// By how many seconds its clock is ahead of that of the machine where this runs, at least; 0 where that may
+    /// as well be the time that the reading took, or the part of a second that it does not say.
     pub skew: Fact<i64>,
     /// Such as `Europe/Berlin`.
     pub timezone: Fact<String>,
@@ -131,13 +132,13 @@ pub struct Time {
 }
 
 impl Time {
-    pub(super) fn new(parts: &Parts, now: f64) -> Self {
+    pub(super) fn new(parts: &Parts, within: &RangeInclusive<f64>) -> Self {
         let epoch = parts.line("clock").and_then(|line| {
             let epoch = line.parse::<i64>().ok();
             Fact::of(epoch, || format!("`{line}` is no time"))
         });
         Self {
-            skew: epoch.as_ref().map(|epoch| skew(*epoch, now)),
+            skew: epoch.as_ref().map(|epoch| skew(*epoch, within)),
             epoch,
             timezone: parts.line("timezone").map(|line| {
                 let below = line.split_once("zoneinfo/").map(|(_, zone)| zone);
@@ -156,14 +157,22 @@ impl Time {
     }
 }
 
-/// A host says whole seconds, and its answer takes its time.
-fn skew(epoch: i64, now: f64) -> i64 {
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation)]
-    let ahead = (epoch as f64 + 0.5 - now).round() as i64;
-    match ahead.abs() <= 1 {
-        true => 0,
-        false => ahead,
-    }
+/// A host says whole seconds, and its answer takes its time: how far it is from our own time `within` which
+/// it was read.
+fn skew(epoch: i64, within: &RangeInclusive<f64>) -> i64 {
+    #[expect(clippy::cast_precision_loss)]
+    let (first, last) = (epoch as f64, epoch.saturating_add(1) as f64);
+    let (begun, ended) = (*within.start(), *within.end());
+    let ahead = if first > ended {
+        first - ended
+    } else if last < begun {
+        last - begun
+    } else {
+        0.0
+    };
+    #[expect(clippy::cast_possible_truncation)]
+    let seconds = ahead.round() as i64;
+    seconds
 }
 
 /// Which cgroups are mounted.

@@ -222,6 +222,21 @@ fn what_only_network_manager_can_tell_is_not_guessed() {
 }
 
 #[test]
+fn a_line_of_nmcli_has_its_fields() {
+    for (line, wanted) in [
+        (
+            "eth0:ethernet:connected (externally)",
+            &["eth0", "ethernet", "connected (externally)"][..],
+        ),
+        ("a\\:b\\\\:x", &["a:b\\", "x"]),
+        ("a\\", &["a"]),
+        ("", &[""]),
+    ] {
+        assert_eq!(nmcli_fields(line), wanted, "{line}");
+    }
+}
+
+#[test]
 fn what_it_prints_is_read() {
     // NetworkManager 1.42.4 --print-config, shortened.
     let text = "# NetworkManager configuration: /etc/NetworkManager/NetworkManager.conf (etc: a.conf, b.conf)\n\n[main]\n# rc-manager=\nplugins=ifupdown,keyfile\n\n[keyfile]\nunmanaged-devices=x,y\\sz,w,q,q\n\n[logging]\n# backend=journal\n";

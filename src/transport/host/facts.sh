@@ -3,7 +3,7 @@
 # Of a part that was begun and then broke off, `no` comes after `got`, and counts. Arguments: units of
 # systemd, sockets; with blanks between them.
 units=$1 sockets=$2
-need cat grep head timeout
+need cat grep head timeout tr
 set -f
 # Bytes of one part; one more is printed where there are more.
 most=262144
@@ -42,7 +42,9 @@ file() {
     fi
 }
 
-# What a tool prints, as the part $1; its output stays in $frame/facts.out.
+# What a tool prints, as the part $1; its output stays in $frame/facts.out. Where systemd hangs, it is not
+# waited for again and again.
+hung=
 tool() {
     part=$1
     shift
@@ -51,13 +53,28 @@ tool() {
         no "$part" "no such tool: $1"
         return 1
     fi
+    case $1 in
+        systemctl | timedatectl)
+            if [ -n "$hung" ]; then
+                no "$part" "$hung"
+                return 1
+            fi
+            ;;
+    esac
     timeout 15 "$@" </dev/null >"$frame/facts.out" 2>"$frame/facts.err"
     code=$?
     if [ "$code" -ne 0 ]; then
         said=
         { read -r said <"$frame/facts.err"; } 2>/dev/null
         case $code in
-            124 | 143) said='it did not end within 15 s' ;;
+            124 | 143)
+                said='it did not end within 15 s'
+                if [ "$1" = systemctl ]; then
+                    hung='systemctl did not end within 15 s'
+                    no "$part" "$hung"
+                    return 1
+                fi
+                ;;
         esac
         no "$part" "$1 failed ($code)${said:+: $said}"
         return 1
@@ -103,41 +120,35 @@ done
 : >"$frame/facts.words"
 : >"$frame/facts.start"
 : >"$frame/facts.swaps"
-pid='' manager='' files='' hidden=''
+pid='' manager='' files='' hidden='' unseen='' has_unit='' no_manager=''
+# Who may not see the processes of others cannot tell that there is none.
+[ -r /proc/1/comm ] || unseen='no permission to see the processes of others'
 fields=Id,Following,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,SourcePath,Documentation
 if [ ! -d /run/systemd/system ]; then
     none units 'no systemd'
     none swap_units 'no systemd'
-    [ -r /proc/1/comm ] || hidden='no permission to see the processes of others'
-    # What a process is called, each says itself.
-    set +f
-    for process in /proc/[0-9]*; do
-        name=
-        { read -r name <"$process/comm"; } 2>/dev/null
-        case $name in
-            kubelet) pid=${process#/proc/} ;;
-            NetworkManager) manager=yes ;;
-        esac
-    done
-    set -f
 else
     # shellcheck disable=SC2086
     tool units systemctl show --no-pager \
-        -p "$fields,MainPID,NeedDaemonReload" -- $units
+        -p "$fields,MainPID,NeedDaemonReload" -- $units || hidden='systemctl does not say'
     # Blocks of KEY=VALUE, in no certain order, with an empty line after each.
     printf '\n\n' >>"$frame/facts.out"
-    id='' main='' state=''
+    id='' main='' state='' load=''
     while IFS= read -r line; do
         case $line in
             Id=*) id=${line#*=} ;;
             MainPID=*) main=${line#*=} ;;
             ActiveState=*) state=${line#*=} ;;
+            LoadState=*) load=${line#*=} ;;
             '')
                 case $id/$state in
-                    kubelet.service/*) pid=$main ;;
+                    kubelet.service/*)
+                        pid=$main
+                        [ "$load" = not-found ] || has_unit=yes
+                        ;;
                     NetworkManager.service/active) manager=yes ;;
                 esac
-                id='' main='' state=''
+                id='' main='' state='' load=''
                 ;;
         esac
     done <"$frame/facts.out"
@@ -152,7 +163,7 @@ else
     cat "$frame/facts.out" >"$frame/facts.start"
 
     # Those that are loaded, and those that are written down.
-    listed=$(timeout 15 systemctl list-units --type=swap --all --plain --no-legend --no-pager 2>/dev/null)
+    listed=$([ -z "$hung" ] && timeout 15 systemctl list-units --type=swap --all --plain --no-legend --no-pager 2>/dev/null)
     answered=$? swaps=
     while read -r unit _; do
         case $unit in
@@ -177,7 +188,7 @@ END
     done
     set -f
     if [ "$answered" -ne 0 ]; then
-        no swap_units 'systemctl does not list the units of swap'
+        no swap_units "${hung:-systemctl does not list the units of swap}"
     elif [ -z "$swaps" ]; then
         got swap_units
     else
@@ -245,6 +256,24 @@ else
         printf '/dev/%s\n' "${partition##*/}"
     done 2>/dev/null
 fi
+
+# Where systemd does not say, processes do.
+if [ ! -d /run/systemd/system ] || [ -n "$hidden" ]; then
+    if find_process NetworkManager; then
+        manager=yes
+    else
+        no_manager=$unseen
+    fi
+    pid=
+fi
+if [ -z "$pid" ] || [ ! -e "/proc/$pid" ]; then
+    # Only of a unit that is there and has no process does systemd say that it does not run. Some run it
+    # under another one (RKE2, k0s).
+    if [ -z "$has_unit" ] || [ -n "$pid" ]; then
+        hidden=${hidden:-$unseen}
+    fi
+    find_process kubelet
+fi
 set -f
 
 # How kubelet is started, and its configuration, which that names. One that fails again and again may have
@@ -284,46 +313,59 @@ while read -r named _; do
         *) continue ;;
     esac
     if [ -z "$pid" ] && [ -r "$named" ]; then
-        head -c "$most" "$named" >>"$frame/facts.words"
+        head -c "$most" "$named" | grep -v '^[[:blank:]]*[#;]' >>"$frame/facts.words"
         echo >>"$frame/facts.words"
     fi
 done <<END
 $files
 END
-config='' folder='' before=''
-# One word in each line.
+configs='' folders='' before=''
+# One word in each line. All that may be meant is read: which of them is, is told from how the words are put
+# together.
 tr '\000\011\040\042\047' '\012\012\012\012\012' <"$frame/facts.words" >"$frame/facts.each"
 while read -r word; do
     case $before in
-        --config) config=$word ;;
-        --config-dir) folder=$word ;;
+        --config) configs="$configs$word
+" ;;
+        --config-dir) folders="$folders$word
+" ;;
     esac
     case $word in
-        --config=* | *=--config=*) config=${word#*--config=} ;;
-        --config-dir=* | *=--config-dir=*) folder=${word#*--config-dir=} ;;
+        --config=* | *=--config=*) configs="$configs${word#*--config=}
+" ;;
+        --config-dir=* | *=--config-dir=*) folders="$folders${word#*--config-dir=}
+" ;;
     esac
     before=${word#*=}
 done <"$frame/facts.each"
-case $config in
-    /*) file "kubelet_config=$config" "$config" ;;
-esac
-case $folder in
-    /*)
-        closed "$folder/."
-        if [ -n "$shut" ] || [ -d "$folder" ] && [ ! -r "$folder" ]; then
-            no "kubelet_folder=$folder" "no permission to look into ${shut:-$folder}"
-        elif [ ! -d "$folder" ]; then
-            none "kubelet_folder=$folder" "there is no folder $folder"
-        else
-            got "kubelet_folder=$folder"
-            set +f
-            for more in "$folder"/*.conf "$folder"/*/*.conf; do
-                [ ! -f "$more" ] || file "kubelet_more=$more" "$more"
-            done
-            set -f
-        fi
-        ;;
-esac
+while IFS= read -r config; do
+    case $config in
+        /*) file "kubelet_config=$config" "$config" ;;
+    esac
+done <<END
+$configs
+END
+while IFS= read -r folder; do
+    case $folder in
+        /*)
+            closed "$folder/."
+            if [ -n "$shut" ] || [ -d "$folder" ] && [ ! -r "$folder" ]; then
+                no "kubelet_folder=$folder" "no permission to look into ${shut:-$folder}"
+            elif [ ! -d "$folder" ]; then
+                none "kubelet_folder=$folder" "there is no folder $folder"
+            else
+                got "kubelet_folder=$folder"
+                set +f
+                for more in "$folder"/*.conf "$folder"/*/*.conf; do
+                    [ ! -f "$more" ] || file "kubelet_more=$more" "$more"
+                done
+                set -f
+            fi
+            ;;
+    esac
+done <<END
+$folders
+END
 
 got sockets
 for socket in $sockets; do
@@ -346,13 +388,14 @@ else
     done
 fi
 
-if ! command -v NetworkManager >/dev/null; then
+# One that runs is there, wherever its program is.
+if [ -z "$manager" ] && [ -z "$no_manager" ] && ! command -v NetworkManager >/dev/null; then
     for part in manager manager_config manager_devices; do
         none "$part" 'NetworkManager is not installed'
     done
 else
-    if [ -n "$hidden" ] && [ -z "$manager" ]; then
-        no manager "$hidden"
+    if [ -n "$no_manager" ]; then
+        no manager "$no_manager"
     else
         got manager
         printf '%s\n' "${manager:-no}"
@@ -360,6 +403,8 @@ else
     tool manager_config NetworkManager --print-config
     if [ -n "$manager" ]; then
         tool manager_devices nmcli -t -f DEVICE,STATE device
+    elif [ -n "$no_manager" ]; then
+        no manager_devices "$no_manager"
     else
         none manager_devices 'NetworkManager does not run'
     fi
@@ -389,6 +434,10 @@ for link in /sys/class/net/*; do
     [ ! -d "$link/bonding" ] || kind=bond
     [ ! -e "$link/tun_flags" ] || kind=tun
     [ -n "$kind" ] || [ ! -e "$link/device" ] || kind=device
+    # One that went meanwhile, as a pod's does, is left out.
+    if [ ! -e "$link/ifindex" ] || [ -z "$index" ] || [ -z "$mtu" ] || [ -z "$flags" ] || [ -z "$type" ]; then
+        continue
+    fi
     printf '%s|%s|%s|%s|%s|%s|%s|%s|%s\n' \
         "${link##*/}" "$index" "$other" "$mtu" "$state" "$flags" "$address" "$type" "$kind"
 done

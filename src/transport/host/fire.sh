@@ -64,7 +64,8 @@ fi
 if take_lock 30; then
     has_lock "switch-$key" "what puts back $key"
 fi
-# What it is put back for, for an undo that has to know: `time`, as nobody came back, `boot`, or another.
+# What it is put back for, for an undo that has to know: `time`, `long` or `boot`, where nobody came back, or
+# another, where somebody did.
 RUNBOOK_PUTS_BACK=
 { read -r RUNBOOK_PUTS_BACK <"$switch/why"; } 2>/dev/null
 export RUNBOOK_PUTS_BACK

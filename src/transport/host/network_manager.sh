@@ -6,17 +6,10 @@ part() {
     printf '\n%s %s\n' "$mark" "$*"
 }
 
-# What a name tells is not to be trusted: others may run here, in containers of their own.
-daemon=idle pid=
-for comm in /proc/[0-9]*/comm; do
-    name=
-    { read -r name <"$comm"; } 2>/dev/null
-    [ "$name" = NetworkManager ] || continue
-    pid=${comm#/proc/} pid=${pid%/comm}
-    [ -e "/proc/$pid/ns/pid" ] && [ ! "/proc/$pid/ns/pid" -ef /proc/self/ns/pid ] && continue
-    daemon=running
-    break
-done
+# Where others' processes are hidden, one that is not seen may run all the same.
+[ -r /proc/1/comm ] || say denied /proc
+daemon=idle
+! find_process NetworkManager || daemon=running
 program=$(command -v NetworkManager)
 [ -n "$program" ] || [ "$daemon" = running ] || say absent
 part daemon "$daemon"
@@ -28,6 +21,12 @@ done
 
 part arguments
 cat "/proc/$pid/cmdline" 2>/dev/null
+# Files in a folder that this user may not list would be left out.
+for folder in /usr/lib/NetworkManager /run/NetworkManager /etc/NetworkManager \
+    /usr/lib/NetworkManager/conf.d /run/NetworkManager/conf.d /etc/NetworkManager/conf.d; do
+    [ -d "$folder" ] || continue
+    [ -r "$folder" ] && [ -x "$folder" ] || say denied "$folder"
+done
 for file in /usr/lib/NetworkManager/conf.d/*.conf /usr/lib/NetworkManager/conf.d/.*.conf \
     /run/NetworkManager/conf.d/*.conf /run/NetworkManager/conf.d/.*.conf \
     /etc/NetworkManager/NetworkManager.conf \
@@ -60,9 +59,18 @@ done
 from=${from#SSH_CONNECTION=} from=${from%% *}
 part route "$from"
 case $from in
+    # Of a link that only it reaches, the address says which.
+    *%*) printf 'dev %s\n' "${from#*%}" ;;
     '' | *[!0-9a-fA-F:.]*) ;;
     *) ip route get "$from" 2>/dev/null ;;
 esac
+# What lies under a link is needed with it.
+part lower
+for lower in /sys/class/net/*/lower_*; do
+    [ -e "$lower" ] || continue
+    link=${lower%/*}
+    printf '%s %s\n' "${link##*/}" "${lower##*/lower_}"
+done
 part routes4
 cat /proc/net/route 2>/dev/null
 part routes6

@@ -2,7 +2,8 @@
 # exit code of the check once it is done (0 or 1), `look` or `blind` (it is run whatever the check says
 # before), then check, apply and verify; check and verify may be empty. Checks, applies and checks again
 # under the lock. Where it is to be put back if nobody comes back: after how many seconds, what runs
-# then, and the undo; whether it is done is then looked at over another connection.
+# then, the undo, and whether it is put back `at once` where apply fails, or `settled`: by whoever comes back,
+# or else when the time is up. Whether it is done is then looked at over another connection.
 key=$1 who=$2 patience=$3 limit=$4 done=$5 first=$6 check=$7 verify=$9 after=${10}
 take_in check "$7"
 take_in apply "$8"
@@ -25,7 +26,7 @@ trouble=broken
 run apply "$limit"
 mark_as "$key" "ended $code"
 if [ -n "$after" ]; then
-    [ "$code" = 0 ] || fire_now "apply $code"
+    [ "$code" = 0 ] || [ "${13}" = settled ] || fire_now "apply $code"
     say applied "$code"
 fi
 [ "$code" = 0 ] || say applied "$code"

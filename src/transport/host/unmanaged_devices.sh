@@ -15,26 +15,23 @@ fail() {
 }
 
 runs() {
-    for comm in /proc/[0-9]*/comm; do
-        called=
-        { read -r called <"$comm"; } 2>/dev/null
-        [ "$called" != NetworkManager ] || return 0
-    done
-    return 1
+    find_process NetworkManager
 }
 
-# Puts the file from the state $1 into the state $2, in one step.
+# Puts the file from the state $1 into the state $2, in one step. Nothing was written where `unwritten`
+# ends it.
 put() {
+    # One that was ended in the middle may have left it.
+    rm -f -- "$new" 2>/dev/null
     now=$(look "$path")
     [ "$now" != "$2" ] || return 0
     [ "$now" = "$1" ] ||
-        fail "$path is no longer as it was, and is left alone: it is $now"
+        unwritten "$path is no longer as it was, and is left alone: it is $now"
     if [ "$2" = absent ]; then
         rm -- "$path" || fail "$path cannot be removed"
     else
         wanted=$2
-        rm -f -- "$new"
-        (set -C && umask 077 && : >"$new") 2>/dev/null || fail "$new cannot be made"
+        (set -C && umask 077 && : >"$new") 2>/dev/null || unwritten "$new cannot be made"
         printf %b "$content" >"$new" || give_up "it cannot be written"
         sum=$(sha256sum <"$new")
         [ "${sum%% *}" = "${wanted##* }" ] || give_up "it did not arrive whole"
@@ -59,7 +56,12 @@ put() {
 
 give_up() {
     rm -f -- "$new"
-    fail "$path was not changed: $1"
+    unwritten "$path was not changed: $1"
+}
+
+unwritten() {
+    [ "$what" != apply ] || rm -f -- "$begun"
+    fail "$*"
 }
 
 # Sets `lacks` to a device of "$@" that is not in NetworkManager's list, as its files are now.
@@ -147,8 +149,11 @@ check() {
 
 apply() {
     runs || fail "NetworkManager does not run any more: nothing was changed"
-    mkdir -p "${begun%/*}" || fail "${begun%/*} cannot be made"
-    printf '%s\n' "$path $after" >"$begun" || fail "$begun cannot be written"
+    # Where the file stays as it is, that is what an earlier run left, and is not in doubt.
+    if [ "$before" != "$after" ]; then
+        mkdir -p "${begun%/*}" || fail "${begun%/*} cannot be made"
+        printf '%s\n' "$path $after" >"$begun" || fail "$begun cannot be written"
+    fi
     put "$before" "$after"
     lacking "$@"
     [ -z "$lacks" ] ||
@@ -167,9 +172,10 @@ undo() {
     put "$after" "$before"
     rm -f -- "$begun"
     # Told to read it now, NetworkManager would take the devices' addresses off. That is done only where
-    # this host has lost its link for it, and nobody is there to say otherwise.
-    [ "$RUNBOOK_PUTS_BACK" = time ] || exit 0
-    ! runs || reload
+    # this host puts it back as nobody has come back: its link may be gone for it.
+    case $RUNBOOK_PUTS_BACK in
+        time | long | boot) ! runs || reload ;;
+    esac
 }
 
 "$what" "$@"

@@ -304,17 +304,95 @@ fn what_network_manager_does_not_go_by_is_not_done() {
     }
 }
 
+/// The file of an earlier run stays known for what that left, so that it can be taken back.
 #[test]
-fn a_host_that_lost_its_link_has_it_read_again() {
-    let place = Place::new(None, AFTER);
-    assert_eq!(place.run(SHELLS[0], &place.unmanaged.apply()).0, 0);
-    let mut undo = place.unmanaged.undo();
-    undo.env.insert("RUNBOOK_PUTS_BACK".into(), "time".into());
-    assert_eq!(place.run(SHELLS[0], &undo), (0, String::new()));
-    assert_eq!(
-        std::fs::read(place.dir.path().join("reloads")).unwrap(),
-        b"\n\n"
-    );
+fn a_file_that_was_only_to_be_read_again_is_not_in_doubt() {
+    for shell in SHELLS {
+        let place = Place::new(None, AFTER);
+        assert_eq!(place.run(shell, &place.unmanaged.apply()).0, 0);
+        std::fs::remove_file(place.dir.path().join("loaded")).unwrap();
+        std::fs::write(place.dir.path().join("deaf"), "").unwrap();
+        let again = UnmanagedDevices {
+            before: place.unmanaged.after.clone(),
+            ..place.unmanaged.clone()
+        };
+        assert_eq!(place.run(shell, &again.apply()).0, 1);
+        assert_eq!(place.run(shell, &again.check()).0, 1);
+        assert_eq!(place.run(shell, &place.unmanaged.check()).0, 0);
+        assert_eq!(place.run(shell, &place.unmanaged.undo()).0, 0);
+        assert_eq!(place.content(), None);
+    }
+}
+
+#[test]
+fn what_was_not_even_written_is_not_in_doubt() {
+    for shell in SHELLS {
+        let place = Place::new(None, AFTER);
+        let blocked = place.dir.path().join(".calico.conf.runbook-new");
+        std::fs::create_dir(&blocked).unwrap();
+        let (code, said) = place.run(shell, &place.unmanaged.apply());
+        assert_eq!(code, 1);
+        assert!(said.contains("cannot be made"), "{said}");
+        let begun = place.dir.path().join("run/network-manager");
+        assert!(!begun.exists(), "{shell:?}");
+    }
+}
+
+/// Where nobody has come back, its link may be gone: it comes back. Where somebody has, addresses stay.
+#[test]
+fn a_host_to_which_nobody_came_back_has_it_read_again() {
+    for (why, reloads) in [
+        ("time", 2),
+        ("long", 2),
+        ("boot", 2),
+        ("apply 1", 1),
+        ("check 1", 1),
+        ("cut", 1),
+    ] {
+        let place = Place::new(None, AFTER);
+        assert_eq!(place.run(SHELLS[0], &place.unmanaged.apply()).0, 0);
+        let mut undo = place.unmanaged.undo();
+        undo.env.insert("RUNBOOK_PUTS_BACK".into(), why.into());
+        assert_eq!(place.run(SHELLS[0], &undo), (0, String::new()));
+        let seen = std::fs::read(place.dir.path().join("reloads")).unwrap();
+        assert_eq!(seen.len(), reloads, "{why}");
+    }
+}
+
+/// What one that was ended in the middle left goes also where there is nothing more to write.
+#[test]
+fn half_a_file_does_not_stay() {
+    for shell in SHELLS {
+        let place = Place::new(None, AFTER);
+        let half = place.dir.path().join(".calico.conf.runbook-new");
+        std::fs::write(&half, "[key").unwrap();
+        assert_eq!(place.run(shell, &place.unmanaged.undo()).0, 0);
+        assert!(!half.exists(), "{shell:?}");
+    }
+}
+
+/// Whoever is reached over a bond, a bridge or a VLAN is reached over what lies under it.
+#[test]
+fn what_lies_under_a_link_that_is_needed_is_needed() {
+    let reading = NetworkManagerReading::of(&[
+        part("daemon running", ""),
+        part("route fe80::1%br0", "dev br0\n"),
+        part(
+            "lower",
+            "bond0 eth0\nbr0 bond0.10\nbond0.10 bond0\nbr1 eth9\nx y z\nodd\n",
+        ),
+    ]);
+    let needed: Vec<String> = reading
+        .needed
+        .iter()
+        .map(|(link, why)| format!("{link}: {why}"))
+        .collect();
+    insta::assert_snapshot!(needed.join("\n"), @"
+    br0: the connection from fe80::1%br0 comes over it
+    bond0.10: br0 lies over it, and of that, the connection from fe80::1%br0 comes over it
+    bond0: bond0.10 lies over it, and of that, br0 lies over it, and of that, the connection from fe80::1%br0 comes over it
+    eth0: bond0 lies over it, and of that, bond0.10 lies over it, and of that, br0 lies over it, and of that, the connection from fe80::1%br0 comes over it
+    ");
 }
 
 proptest! {
