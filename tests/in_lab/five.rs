@@ -68,7 +68,7 @@ pub fn script(lab: &Lab, script: &str) -> Result<(), String> {
 }
 
 /// Over one connection for all of them, which closes itself: a new one each time costs a second.
-fn script_text(lab: &Lab, script: &str) -> Result<String, String> {
+pub fn script_text(lab: &Lab, script: &str) -> Result<String, String> {
     let socket = format!("ControlPath={}/five.sock", lab.dir().display());
     let mut command = lab.command("ssh");
     command

@@ -23,6 +23,7 @@ mod promises;
 mod pty;
 mod refusals;
 mod rights;
+mod settings;
 mod signals;
 mod surroundings;
 mod swapoff;

@@ -4,7 +4,7 @@
 use crate::bgp_wrong_ip::make;
 use crate::five::{self, NODE, RUNBOOK};
 use crate::program::{NAME, Program, expect, finish, mesh_is_established, node, wait_until};
-use crate::{Case, Dirties, Suite};
+use crate::{Case, Dirties, Suite, settings};
 use lab::Lab;
 use lab::breakage::Variant;
 use std::collections::BTreeMap;
@@ -17,13 +17,19 @@ pub const CASES: &[Case] = &[
         name: "sweep::killed_at_some_points_it_is_resumed",
         suite: Suite::Quick,
         dirties: Dirties::Nothing,
-        run: |lab| sweep(lab, 6, 4),
+        run: |lab| sweep(lab, &FIVE, 6, 4),
     },
     Case {
         name: "sweep::killed_at_every_point_it_is_resumed",
         suite: Suite::Full,
         dirties: Dirties::Nothing,
-        run: |lab| sweep(lab, usize::MAX, 16),
+        run: |lab| sweep(lab, &FIVE, usize::MAX, 16),
+    },
+    Case {
+        name: "sweep::of_settings_killed_at_some_points_it_is_resumed",
+        suite: Suite::Full,
+        dirties: Dirties::Mesh,
+        run: |lab| sweep(lab, &SETTINGS, 8, 6),
     },
     Case {
         name: "sweep::fix_bgp_wrong_ip_killed_at_three_points_is_resumed",
@@ -117,20 +123,43 @@ pub fn some(points: Vec<Point>, most: usize) -> Vec<Point> {
     points.into_iter().skip(offset).step_by(stride).collect()
 }
 
+/// What is swept over: a runbook, and what it changes on [`NODE`].
+struct Subject {
+    runbook: &'static str,
+    reset: fn(&Lab) -> Result<(), String>,
+    state: fn(&Lab) -> Result<String, String>,
+    clear: fn(&Lab) -> Result<(), String>,
+}
+
+const FIVE: Subject = Subject {
+    runbook: RUNBOOK,
+    reset: five::reset,
+    state: five::state,
+    clear: five::clear,
+};
+
+const SETTINGS: Subject = Subject {
+    runbook: settings::RUNBOOK,
+    reset: settings::reset,
+    state: settings::state,
+    clear: settings::clear,
+};
+
 /// `most` points of a run, and `most_of_undo` of its undo.
-fn sweep(lab: &Lab, most: usize, most_of_undo: usize) -> Result<(), String> {
-    let apply = ["apply", RUNBOOK, "--node", NODE, "--yes"];
+fn sweep(lab: &Lab, of: &Subject, most: usize, most_of_undo: usize) -> Result<(), String> {
+    let apply = ["apply", of.runbook, "--node", NODE, "--yes"];
     // Undisturbed, and traced.
     let program = Program::new(lab)?;
-    five::reset(lab)?;
-    let before = five::state(lab)?;
+    (of.reset)(lab)?;
+    let before = (of.state)(lab)?;
     let all = points(&program, &apply)?;
-    let after = five::state(lab)?;
+    let after = (of.state)(lab)?;
+    let story = story(&program)?;
     let run = program.latest()?;
     let undo_points = points(&program, &["undo", &run, "--yes"])?;
     expect(
         "the host after an undisturbed undo",
-        &five::state(lab)?,
+        &(of.state)(lab)?,
         &before,
     )?;
     println!(
@@ -142,17 +171,17 @@ fn sweep(lab: &Lab, most: usize, most_of_undo: usize) -> Result<(), String> {
     for point in some(all, most) {
         let at = |e: String| format!("killed at {point:?}: {e}");
         let program = Program::new(lab)?;
-        five::reset(lab)?;
+        (of.reset)(lab)?;
         kill_at(&program, &point, &apply)?;
         resumed(&program, &apply).map_err(at)?;
-        expect("the host", &five::state(lab)?, &after).map_err(at)?;
-        story_is_whole(&program).map_err(at)?;
+        expect("the host", &(of.state)(lab)?, &after).map_err(at)?;
+        expect("its story", &self::story(&program)?, &story).map_err(at)?;
     }
     for point in some(undo_points, most_of_undo) {
         let at = |e: String| format!("its undo killed at {point:?}: {e}");
         let program = Program::new(lab)?;
-        five::reset(lab)?;
-        five::apply(&program)?.exits(0)?;
+        (of.reset)(lab)?;
+        program.run(&apply)?.exits(0)?;
         let run = program.latest()?;
         let undo = ["undo", &run, "--yes"];
         kill_at(&program, &point, &undo)?;
@@ -161,9 +190,9 @@ fn sweep(lab: &Lab, most: usize, most_of_undo: usize) -> Result<(), String> {
             true => program.run(&undo)?.exits(0).map(|_| ()).map_err(at)?,
             false => resumed(&program, &undo).map_err(at)?,
         }
-        expect("the host", &five::state(lab)?, &before).map_err(at)?;
+        expect("the host", &(of.state)(lab)?, &before).map_err(at)?;
     }
-    five::clear(lab)
+    (of.clear)(lab)
 }
 
 /// Goes on with the latest run; where none had begun, does it from the beginning.
@@ -175,18 +204,16 @@ fn resumed(program: &Program<'_>, args: &[&str]) -> Result<(), String> {
     Ok(())
 }
 
-/// The journal tells of five changes, each made once, and of an end.
-fn story_is_whole(program: &Program<'_>) -> Result<(), String> {
+/// How many changes the journal tells of, each made once, and that all are verified. There is one run.
+fn story(program: &Program<'_>) -> Result<String, String> {
     let run = program.latest()?;
-    program
-        .run(&["history", "show", &run])?
-        .exits(0)?
-        .says(&["5 changes, verified"])?;
-    let done = program
-        .run(&["history"])?
-        .exits(0)?
-        .says(&["done, 5 changes"])?;
-    expect("runs", &done.stdout.lines().count(), &1)
+    let shown = program.run(&["history", "show", &run])?.exits(0)?;
+    let end = shown.says(&[" changes, verified"])?.stdout;
+    let end = end.lines().find_map(|line| line.strip_prefix("Done in "));
+    let (_, changes) = end.and_then(|end| end.split_once(": ")).ok_or("no end")?;
+    let all = program.run(&["history"])?.exits(0)?.stdout;
+    expect("runs", &all.lines().count(), &1)?;
+    Ok(changes.to_owned())
 }
 
 /// Starts it, and kills it as soon as it says something.
