@@ -175,11 +175,12 @@ impl Pty {
     }
 }
 
-/// The same command as the leader of a session that has the terminal.
+/// The same command as the leader of a session that has the terminal, and as a shell there would start it:
+/// where the tests run in the background or under nohup(1), some signals are ignored, which is inherited.
 fn session(command: &Command) -> Command {
     let mut session = Command::new("setsid");
     session
-        .arg("--ctty")
+        .args(["--ctty", "env", "--default-signal=HUP,INT,QUIT,TERM"])
         .arg(command.get_program())
         .args(command.get_args());
     for (name, value) in command.get_envs() {
