@@ -132,6 +132,16 @@ fn a_unit_is_changed_by_one_step() {
 }
 
 #[test]
+fn only_a_start_anew_leaves_something_that_an_undo_does_not_bring_back() {
+    assert_eq!(
+        HostService::lost(&json!({"unit": "x", "state": "running"})),
+        None
+    );
+    let restarts = json!({"unit": "x", "restart_when_changed": ["a"]});
+    assert_eq!(HostService::lost(&restarts), Some(RESTARTED));
+}
+
+#[test]
 fn arguments_that_make_no_sense_are_refused() {
     for args in [
         json!({"unit": "x"}),
