@@ -216,6 +216,48 @@ mod tests {
         assert_eq!(SettingState::new("absent").as_value(), None);
     }
 
+    #[test]
+    fn what_does_not_come_back_is_said() {
+        let sysctl = |key: &str| Setting::Sysctl { key: key.into() };
+        let unit = || Setting::Unit { name: "u".into() };
+        let file = || Setting::UnitFile { name: "u".into() };
+        let swap = |area: &str| Setting::Swap { area: area.into() };
+        let lost = [
+            (sysctl("vm.dirty_ratio"), "is 5"),
+            (sysctl("vm/dirty_background_bytes"), "is 5"),
+            (sysctl("net.ipv4.ip_forward"), "is 1"),
+            (sysctl("net.ipv6.conf.all.forwarding"), "is 1"),
+            (sysctl("net.ipv4.conf.lo.forwarding"), "is 1"),
+            (unit(), "stopped"),
+            (unit(), "running"),
+            (file(), "enabled"),
+            (file(), "disabled"),
+            (file(), "masked"),
+            (swap("/dev/zram0"), "off"),
+            (swap("/dev/vdb1"), "off"),
+            (Setting::Module { name: "m".into() }, "loaded"),
+        ]
+        .map(|(setting, after)| {
+            let lost = setting.lost(&SettingState::new(after));
+            format!("{setting}, {after}: {}", lost.unwrap_or("nothing"))
+        });
+        insta::assert_snapshot!(lost.join("\n"), @"
+        running value of vm.dirty_ratio, is 5: the kernel changes another value with it, which does not come back
+        running value of vm/dirty_background_bytes, is 5: the kernel changes another value with it, which does not come back
+        running value of net.ipv4.ip_forward, is 1: the kernel changes it for each link as well, which does not come back
+        running value of net.ipv6.conf.all.forwarding, is 1: the kernel changes it for each link as well, which does not come back
+        running value of net.ipv4.conf.lo.forwarding, is 1: nothing
+        u, stopped: what ran in it does not come back, nor do units that systemd stops with it
+        u, running: units that systemd starts with it stay as they are
+        start of u with the host, enabled: what its file names with `Also=`, and links to it that somebody made by hand, stay as they are
+        start of u with the host, disabled: what its file names with `Also=`, and links to it that somebody made by hand, stay as they are
+        start of u with the host, masked: nothing
+        swap on /dev/zram0, off: after a boot, zram is made anew by what made it, and not by an undo
+        swap on /dev/vdb1, off: nothing
+        kernel module m, loaded: nothing
+        ");
+    }
+
     proptest! {
         #[test]
         fn no_text_makes_it_panic(text in "\\PC{0,40}") {
