@@ -161,7 +161,7 @@ fn healed_and_taken_back(lab: &Lab) -> Result<(), String> {
             "+ net.netfilter.nf_conntrack_max = 1000000",
             "of 512 entries are in use",
             "99-zz-conntrack.conf has the last word on net.netfilter.nf_conntrack_max after a boot",
-            "1000000 tracked connections may take up to 306 MiB of memory that is never swapped",
+            "1000000 tracked connections take about 430 MiB of memory that is never swapped",
             "reads until less than 90 % of the table of connections of node02 is in use",
             "there is no DaemonSet kube-system/kube-proxy",
             "2 steps change something.",
