@@ -2,7 +2,7 @@
 
 use super::{Action, Compiled, Decision, Look, Needs, Patience, Place, duration};
 use crate::fault::Fault;
-use crate::model::{Exception, HostRef, Prior, Setting, SettingRef, Settled};
+use crate::model::{Exception, HostRef, Prior, Setting, Settled};
 use crate::runbook::{DURATION_FORMAT, Record, Type};
 use async_trait::async_trait;
 use serde_json::{Map, Value};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// The entries that are in use, and the most that there may be.
 const COUNT: &str = "net.netfilter.nf_conntrack_count";
-const MAX: &str = "net.netfilter.nf_conntrack_max";
+pub(super) const MAX: &str = "net.netfilter.nf_conntrack_max";
 
 /// The share of its entries, in percent, from which on a table is said to be full: new connections come in
 /// bursts.
@@ -50,12 +50,8 @@ impl Table {
     /// Reads it; `None` where the kernel has none.
     pub(super) async fn read(look: &Look<'_>, host: &HostRef) -> Result<Option<Self>, Fault> {
         let number = async |key: &str| {
-            let setting = SettingRef {
-                host: host.clone(),
-                setting: Setting::Sysctl {
-                    key: key.to_owned(),
-                },
-            };
+            let key = key.to_owned();
+            let setting = Setting::Sysctl { key }.of(host);
             let state = look.setting(&setting).await?;
             Ok::<_, Fault>(state.as_value().and_then(|value| value.parse().ok()))
         };

@@ -28,14 +28,10 @@ pub struct Args {
     name: String,
     /// Whether it is loaded at each boot as well, as modules-load.d(5) has it. A file that names it already
     /// is enough.
-    #[serde(default = "yes")]
+    #[serde(default = "super::yes")]
     at_boot: bool,
     /// The file that says so; `/etc/modules-load.d/` and the name with `.conf` if this is left out.
     file: Option<String>,
-}
-
-const fn yes() -> bool {
-    true
 }
 
 pub struct HostModule {
@@ -115,12 +111,8 @@ impl Action for HostModule {
 
     async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
         let host = look.host(&place.target()?.name, place.identity).await?;
-        let setting = SettingRef {
-            host: host.clone(),
-            setting: Setting::Module {
-                name: self.name.clone(),
-            },
-        };
+        let name = self.name.clone();
+        let setting = Setting::Module { name }.of(&host);
         let state = look.setting(&setting).await?;
         let boot = match &self.file {
             None => None,

@@ -345,11 +345,8 @@ impl Change {
         before: &SettingState,
         after: &SettingState,
     ) {
-        let setting = SettingRef {
-            host: host.clone(),
-            setting,
-        };
-        self.puts.push((setting, before.clone(), after.clone()));
+        self.puts
+            .push((setting.of(host), before.clone(), after.clone()));
     }
 
     fn subjects(&self) -> impl Iterator<Item = SettingRef> {
@@ -365,12 +362,10 @@ impl Change {
 fn subject(effect: &Effect) -> Option<SettingRef> {
     match effect {
         Effect::PutSetting { setting, .. } => Some(setting.clone()),
-        Effect::RunProgram { programs } => Some(SettingRef {
-            host: programs.host.clone(),
-            setting: Setting::Unit {
-                name: programs.restarts.as_ref()?.unit.clone(),
-            },
-        }),
+        Effect::RunProgram { programs } => {
+            let name = programs.restarts.as_ref()?.unit.clone();
+            Some(Setting::Unit { name }.of(&programs.host))
+        }
         _ => None,
     }
 }

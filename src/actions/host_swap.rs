@@ -33,12 +33,8 @@ pub struct Args {
     #[serde(default)]
     state: State,
     /// `false`: units of systemd stay as they are, and a boot may turn it on again.
-    #[serde(default = "yes")]
+    #[serde(default = "super::yes")]
     at_boot: bool,
-}
-
-const fn yes() -> bool {
-    true
 }
 
 pub struct HostSwap {
@@ -195,8 +191,6 @@ impl Action for HostSwap {
                     }
                 }
             }
-        }
-        if self.at_boot {
             for (name, state) in &seen.to_come {
                 let known = puts.iter().any(|(of, ..)| *of == start(host, name));
                 if !known && ["absent", "generated"].contains(&state.as_str()) {
@@ -290,21 +284,13 @@ impl Action for HostSwap {
 }
 
 fn area(host: &HostRef, path: &str) -> SettingRef {
-    SettingRef {
-        host: host.clone(),
-        setting: Setting::Swap {
-            area: path.to_owned(),
-        },
-    }
+    let area = path.to_owned();
+    Setting::Swap { area }.of(host)
 }
 
 fn start(host: &HostRef, unit: &str) -> SettingRef {
-    SettingRef {
-        host: host.clone(),
-        setting: Setting::UnitFile {
-            name: unit.to_owned(),
-        },
-    }
+    let name = unit.to_owned();
+    Setting::UnitFile { name }.of(host)
 }
 
 /// Why memory would not hold what is swapped out.

@@ -1,7 +1,7 @@
 //! `host.sysctl`: values of the kernel's settings, running and after a boot.
 
 use super::file_change::{self, check_path};
-use super::host_conntrack::{FULL, Table};
+use super::host_conntrack::{FULL, MAX, Table};
 use super::host_program::Scalar;
 use super::{Action, Compiled, Decision, Look, Needs, Place};
 use crate::fault::{Fault, NO_SYSTEMD};
@@ -23,7 +23,6 @@ const FOLDERS: &[&str] = &[
     "/lib/sysctl.d",
 ];
 
-const MAX: &str = "net.netfilter.nf_conntrack_max";
 const BUCKETS: &str = "net.netfilter.nf_conntrack_buckets";
 /// Bytes that the kernel takes for a tracked connection on 64 bit: struct nf_conn (320 with `nf_conntrack` in
 /// /proc/slabinfo rounded up), and its extensions, of which NAT and events take 128 (Linux 6.1,
@@ -50,16 +49,12 @@ pub struct Args {
     #[serde(default = "usual_file")]
     file: String,
     /// `false`: only running values are set, which a boot does not bring back.
-    #[serde(default = "yes")]
+    #[serde(default = "super::yes")]
     at_boot: bool,
 }
 
 fn usual_file() -> String {
     "/etc/sysctl.d/99-zz-runbook.conf".to_owned()
-}
-
-const fn yes() -> bool {
-    true
 }
 
 /// Why something is refused, and what to do.
@@ -328,12 +323,8 @@ impl Action for HostSysctl {
 
 /// Why it is not known here whether a boot reads the files.
 async fn reads_nothing(look: &Look<'_>, host: &HostRef) -> Result<Option<String>, Fault> {
-    let setting = SettingRef {
-        host: host.clone(),
-        setting: Setting::UnitFile {
-            name: "systemd-sysctl.service".to_owned(),
-        },
-    };
+    let name = "systemd-sysctl.service".to_owned();
+    let setting = Setting::UnitFile { name }.of(host);
     let why = match look.setting(&setting).await {
         Ok(state) if ["masked", SettingState::ABSENT].contains(&state.as_str()) => {
             format!("systemd-sysctl is {state}")
@@ -358,12 +349,8 @@ fn winner<'f>(found: &'f [DropIn], key: &str) -> Option<(&'f DropIn, SysctlLine)
 }
 
 fn setting(host: &HostRef, key: &str) -> SettingRef {
-    SettingRef {
-        host: host.clone(),
-        setting: Setting::Sysctl {
-            key: key.to_owned(),
-        },
-    }
+    let key = key.to_owned();
+    Setting::Sysctl { key }.of(host)
 }
 
 /// The table that was full before its size was put, as a fault.

@@ -4,6 +4,7 @@
 //! pkg/proxy/conntrack/sysctls.go (1.36.0), and its pull requests 103174 (1.23: a larger value stays), 120448
 //! (1.29: it does not), 137002 (1.36: a cap) and 142035 (1.38: a larger value stays).
 
+use super::host_conntrack::MAX as KEY;
 use super::kube_object::Of;
 use super::{Action, Compiled, Decision, Look, Needs, Patience, Place};
 use crate::fault::{API_SILENT, Fault};
@@ -16,7 +17,6 @@ use std::time::Duration;
 
 const NAMESPACE: &str = "kube-system";
 const NAME: &str = "kube-proxy";
-const KEY: &str = "net.netfilter.nf_conntrack_max";
 
 /// Says what kube-proxy sets `net.netfilter.nf_conntrack_max` to on the node when it starts, by the DaemonSet
 /// and the ConfigMap `kube-proxy` in kube-system, and what to write there so that the node's own value lasts.

@@ -26,16 +26,12 @@ pub struct Args {
     /// The workload, with `api_version: apps/v1`.
     of: Of,
     /// `false`: only wait until it is rolled out.
-    #[serde(default = "yes")]
+    #[serde(default = "super::yes")]
     restart: bool,
     /// How long it may take; where it is restarted, how long it may take without a step forward. 5m if
     /// left out.
     #[schemars(extend("format" = crate::runbook::DURATION_FORMAT))]
     within: Option<String>,
-}
-
-const fn yes() -> bool {
-    true
 }
 
 pub struct Rollout {

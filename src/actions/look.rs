@@ -379,7 +379,7 @@ impl<'w> Look<'w> {
         Ok(id)
     }
 
-    /// What a host is and has.
+    /// What a host is and has, by the names that runbooks know.
     pub async fn fact_names(&self, of: &HostRef) -> Result<Arc<FactNames>, Fault> {
         Ok(self.facts_of(of).await?.1)
     }

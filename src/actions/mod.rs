@@ -125,6 +125,11 @@ impl Default for Patience {
     }
 }
 
+/// What an argument is that is `true` where it is left out.
+const fn yes() -> bool {
+    true
+}
+
 /// An argument that is a duration; `usual` where it is left out.
 fn duration(name: &str, text: Option<&str>, usual: Duration) -> Result<Duration, String> {
     match text {
@@ -200,12 +205,8 @@ impl Compiled {
             ..Detail::default()
         });
         if let Some(lost) = setting.setting.lost(&after) {
-            self.undo = worst(
-                std::mem::replace(&mut self.undo, UndoClass::Exact),
-                UndoClass::BestEffort {
-                    lost: lost.to_owned(),
-                },
-            );
+            let lost = lost.to_owned();
+            self.undo = worst(self.undo.clone(), UndoClass::BestEffort { lost });
         }
         self.effects.push(Effect::PutSetting {
             setting,

@@ -21,6 +21,14 @@ pub enum Setting {
 }
 
 impl Setting {
+    /// The same, of one host.
+    pub fn of(self, host: &HostRef) -> SettingRef {
+        SettingRef {
+            host: host.clone(),
+            setting: self,
+        }
+    }
+
     /// What hosts' scripts call it.
     pub const fn kind(&self) -> &'static str {
         match self {

@@ -72,12 +72,8 @@ impl Hosts {
         of: &HostRef,
         name: &str,
     ) -> Result<UnitReading, Fault> {
-        let setting = SettingRef {
-            host: of.clone(),
-            setting: Setting::Unit {
-                name: name.to_owned(),
-            },
-        };
+        let unit = name.to_owned();
+        let setting = Setting::Unit { name: unit }.of(of);
         let said = self.ask(host, of, &Script::new(UNIT, &[name])).await?;
         let unclear = || match said.word.as_str() {
             "failed" => unread(&setting, &said.rest),

@@ -25,12 +25,10 @@ fn decided(table: Option<(u64, u64)>, steps: &[PlannedStep]) -> String {
 #[test]
 fn a_table_has_room_or_the_run_does_not_begin() {
     let raises = Effect::PutSetting {
-        setting: SettingRef {
-            host: host(),
-            setting: Setting::Sysctl {
-                key: MAX.to_owned(),
-            },
-        },
+        setting: Setting::Sysctl {
+            key: MAX.to_owned(),
+        }
+        .of(&host()),
         before: SettingState::value("512"),
         after: SettingState::value("9999"),
     };
