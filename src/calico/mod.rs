@@ -2,12 +2,14 @@
 
 mod address;
 mod daemonset;
+mod family;
 mod link;
 mod mesh;
 mod node_status;
 
 pub use address::{Cidr, OwnAddress, own_address};
 pub use daemonset::{CalicoNode, Detection, EnvFrom, EnvValue, Version};
+pub use family::Family;
 pub use link::{Link, LinkAddress, parse_links};
 pub use mesh::{Mesh, MeshNode, Reading, SessionFault};
 pub use node_status::{NodeStatus, Peer, StatusError, parse_node_status};
