@@ -107,6 +107,7 @@ mod tests {
 
     fn link(name: &str, addresses: &[(&str, bool)]) -> Link {
         Link {
+            index: 2,
             name: name.into(),
             kind: String::new(),
             up: true,

@@ -7,16 +7,20 @@ use serde::Deserialize;
 /// A network link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
+    /// The kernel's number of it.
+    pub index: u32,
     pub name: String,
     /// `bridge`, `dummy`, `vlan`, …; empty for a plain device.
     pub kind: String,
     pub up: bool,
+    /// In the kernel's order.
     pub addresses: Vec<LinkAddress>,
 }
 
 /// One address of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkAddress {
+    /// The link's own address; the other end's is not of interest.
     pub cidr: Cidr,
     pub secondary: bool,
 }
@@ -34,6 +38,7 @@ impl Link {
 
 #[derive(Deserialize)]
 struct RawLink {
+    ifindex: u32,
     ifname: String,
     #[serde(default)]
     flags: Vec<String>,
@@ -59,7 +64,7 @@ struct RawAddress {
     secondary: bool,
 }
 
-/// Reads what `ip` printed.
+/// Reads what `ip` printed, in its order, which is the kernel's.
 pub fn parse_links(json: &str) -> Result<Vec<Link>, String> {
     let raw: Vec<Option<RawLink>> = serde_json::from_str(json.trim())
         .map_err(|e| format!("`ip -json address show` printed what cannot be read: {e}"))?;
@@ -70,6 +75,7 @@ pub fn parse_links(json: &str) -> Result<Vec<Link>, String> {
             // A link that has no state of its own, such as a dummy, says UNKNOWN.
             up: link.operstate == "UP"
                 || link.operstate == "UNKNOWN" && link.flags.iter().any(|f| f == "UP"),
+            index: link.ifindex,
             name: link.ifname,
             kind: link.linkinfo.info_kind,
             addresses: link
@@ -98,12 +104,12 @@ mod tests {
     fn links_are_read() {
         // Cut from iproute2 6.1's output on Debian 12; {} stands for what it leaves out.
         let links = parse_links(
-            r#"[{"ifname":"lo","flags":["LOOPBACK","UP","LOWER_UP"],"operstate":"UNKNOWN","addr_info":[{"family":"inet","local":"127.0.0.1","prefixlen":8,"scope":"host"}]},
-            {"ifname":"eth0","flags":["BROADCAST","UP"],"operstate":"UP","linkinfo":{},"addr_info":[
+            r#"[{"ifindex":1,"ifname":"lo","flags":["LOOPBACK","UP","LOWER_UP"],"operstate":"UNKNOWN","addr_info":[{"family":"inet","local":"127.0.0.1","prefixlen":8,"scope":"host"}]},
+            {"ifindex":2,"ifname":"eth0","flags":["BROADCAST","UP"],"operstate":"UP","linkinfo":{},"addr_info":[
               {"family":"inet","local":"10.0.0.2","prefixlen":24},
               {"family":"inet","local":"10.0.0.9","prefixlen":24,"secondary":true},
               {"family":"inet6","local":"fe80::1","prefixlen":64}]},
-            {"ifname":"br-0123456789ab","flags":["BROADCAST","MULTICAST"],"operstate":"DOWN","linkinfo":{"info_kind":"bridge"},"addr_info":[{"family":"inet","local":"172.18.0.1","prefixlen":16}]}]"#,
+            {"ifindex":7,"ifname":"br-0123456789ab","flags":["BROADCAST","MULTICAST"],"operstate":"DOWN","linkinfo":{"info_kind":"bridge"},"addr_info":[{"family":"inet","local":"172.18.0.1","prefixlen":16}]}]"#,
         )
         .unwrap();
         assert_eq!(
@@ -112,6 +118,7 @@ mod tests {
         );
         assert!(links[1].addresses[1].secondary);
         assert_eq!(links[1].addresses.len(), 3);
+        assert_eq!(links[2].index, 7);
         assert_eq!(links[2].addresses[0].cidr.to_string(), "172.18.0.1/16");
     }
 

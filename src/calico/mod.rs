@@ -3,16 +3,21 @@
 mod address;
 mod daemonset;
 mod family;
+mod go_regex;
 mod link;
 mod mesh;
+mod method;
 mod node_status;
+mod pick;
 
 pub use address::{Cidr, OwnAddress, own_address};
 pub use daemonset::{CalicoNode, Detection, EnvFrom, EnvValue, Version};
 pub use family::Family;
 pub use link::{Link, LinkAddress, parse_links};
 pub use mesh::{Mesh, MeshNode, Reading, SessionFault};
+pub use method::Method;
 pub use node_status::{NodeStatus, Peer, StatusError, parse_node_status};
+pub use pick::{Pick, Sight, pick, pick_as_written};
 
 #[cfg(test)]
 pub(crate) use mesh::tests::{

@@ -1,0 +1,463 @@
+//! The address that calico-node would pick by its own rules (Calico v3.31,
+//! node/pkg/lifecycle/startup/autodetection; earlier ones from its history, which differ in their
+//! tables only).
+//!
+//! Links are walked from the last to the first in the kernel's order, whatever their state, and their
+//! addresses from the first to the last.
+
+use super::address::Cidr;
+use super::daemonset::Version;
+use super::family::Family;
+use super::go_regex::{Pattern, Understood, understand};
+use super::link::Link;
+use super::method::{self, Method};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// What calico-node has before it.
+#[derive(Debug, Clone, Copy)]
+pub struct Sight<'a> {
+    /// In the kernel's order, as [`super::parse_links`] returns them. It is that of their indices in
+    /// newer kernels; older ones have it so only up to index 255.
+    pub links: &'a [Link],
+    /// Those of the Kubernetes node, in its order.
+    pub internal_ips: &'a [IpAddr],
+    /// The address that the kernel chooses to reach the host of `can-reach=`; `None` where it is not
+    /// known.
+    pub reached: Option<IpAddr>,
+}
+
+/// What becomes of a detection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pick {
+    /// It picks this one, which a link has.
+    Address { cidr: Cidr, link: Option<String> },
+    /// It finds none: it keeps the address that the node has, and where it has none it ends at its
+    /// start.
+    Nothing { why: String },
+    /// It cannot be told.
+    Unknown { why: String },
+    /// It does not know the method, and ends at its start.
+    Ends { why: String },
+}
+
+/// What differs between releases.
+#[derive(Debug)]
+struct Rules {
+    /// The releases, in a sentence.
+    releases: &'static str,
+    /// The first and the last minor version of v3 that had such a release; several pairs where others
+    /// came between.
+    minors: &'static [(u32, u32)],
+    /// Words in the names of links that `first-found` and `skip-interface=` leave out.
+    words: &'static [&'static [&'static str]],
+    /// Whether names must begin with these; else they are found anywhere, such as `lo` in `flow0`.
+    anchored: bool,
+    /// Whether `kubernetes-internal-ip` loses the bits of the host: it makes 10.0.0.0/24 of
+    /// 10.0.0.5/24.
+    masks: bool,
+}
+
+const OLDEST: &[&str] = &[
+    "docker",
+    "cbr",
+    "dummy",
+    "virbr",
+    "lxcbr",
+    "veth",
+    "lo",
+    "cali",
+    "tunl",
+    "flannel",
+    "kube-ipvs",
+];
+const CNI: &[&str] = &["cni"];
+const TUNNELS: &[&str] = &[
+    "vxlan.calico",
+    "vxlan-v6.calico",
+    "wireguard.cali",
+    "wg-v6.cali",
+];
+const DNS: &[&str] = &["nodelocaldns"];
+const BRIDGES: &[&str] = &["podman", "br-"];
+
+/// All that there have been, by the tags of Calico's repositories; the oldest first.
+static RULES: [Rules; 7] = [
+    Rules {
+        releases: "those before v3.15",
+        minors: &[(0, 14)],
+        words: &[OLDEST],
+        anchored: false,
+        masks: false,
+    },
+    Rules {
+        releases: "v3.22.0 to v3.22.3, v3.23.0 and v3.23.1",
+        minors: &[(22, 23)],
+        words: &[OLDEST, CNI],
+        anchored: false,
+        masks: true,
+    },
+    Rules {
+        releases: "the others before v3.23.4, and v3.24.0 to v3.24.2",
+        minors: &[(15, 24)],
+        words: &[OLDEST, CNI],
+        anchored: false,
+        masks: false,
+    },
+    Rules {
+        releases: "v3.23.4 and v3.24.3",
+        minors: &[(23, 24)],
+        words: &[OLDEST, CNI],
+        anchored: true,
+        masks: false,
+    },
+    Rules {
+        releases: "v3.23.5, v3.24.4 and v3.24.5",
+        minors: &[(23, 24)],
+        words: &[OLDEST, CNI, TUNNELS],
+        anchored: true,
+        masks: false,
+    },
+    Rules {
+        releases: "v3.24.6",
+        minors: &[(24, 24)],
+        words: &[OLDEST, CNI, TUNNELS, DNS],
+        anchored: true,
+        masks: false,
+    },
+    Rules {
+        releases: "those since v3.25",
+        minors: &[(25, u32::MAX)],
+        words: &[OLDEST, CNI, TUNNELS, DNS, BRIDGES],
+        anchored: true,
+        masks: false,
+    },
+];
+
+impl Rules {
+    /// Whether a release of this version has these.
+    fn may_be_of(&self, version: Option<Version>) -> bool {
+        version.is_none_or(|version| {
+            // There is no Calico v4 yet; it would be later than all.
+            let minor = if version.major > 3 {
+                u32::MAX
+            } else {
+                version.minor
+            };
+            self.minors
+                .iter()
+                .any(|(first, last)| (*first..=*last).contains(&minor))
+        })
+    }
+
+    fn leaves_out(&self, name: &str) -> bool {
+        self.words.iter().copied().flatten().any(|word| {
+            if self.anchored {
+                name.starts_with(word)
+            } else {
+                name.contains(word)
+            }
+        })
+    }
+}
+
+/// What calico-node of some version does with a variable's text as it stands.
+pub fn pick_as_written(
+    text: &str,
+    family: Family,
+    version: Option<Version>,
+    sight: &Sight<'_>,
+) -> Pick {
+    match text.parse::<Method>() {
+        Ok(method) => pick(&method, family, version, sight),
+        // It knows the method and cannot read its networks.
+        Err(why) if text.starts_with("cidr=") => {
+            match too_new(&Method::Cidr(Vec::new()), version) {
+                Some(other) => other,
+                None => Pick::Nothing { why },
+            }
+        }
+        Err(why) => Pick::Ends { why },
+    }
+}
+
+/// The address that calico-node of some version picks by a method.
+pub fn pick(method: &Method, family: Family, version: Option<Version>, sight: &Sight<'_>) -> Pick {
+    if let Some(other) = too_new(method, version) {
+        return other;
+    }
+    let mut picks: Vec<(Vec<&str>, Pick)> = Vec::new();
+    for rules in RULES.iter().filter(|rules| rules.may_be_of(version)) {
+        let pick = by_rules(method, family, rules, sight);
+        match picks.iter_mut().find(|(_, other)| same(other, &pick)) {
+            Some((releases, _)) => releases.push(rules.releases),
+            None => picks.push((vec![rules.releases], pick)),
+        }
+    }
+    if let [(_, pick)] = picks.as_slice() {
+        return pick.clone();
+    }
+    let version = version.map_or_else(
+        || "Calico's version is not known".to_owned(),
+        |version| format!("the releases of Calico {} differ", named(version)),
+    );
+    let each: Vec<String> = picks
+        .iter()
+        .map(|(releases, pick)| {
+            let picked = match pick {
+                Pick::Address { cidr, link } => {
+                    let on = link
+                        .as_ref()
+                        .map_or_else(String::new, |l| format!(" on {l}"));
+                    format!("pick {cidr}{on}")
+                }
+                Pick::Nothing { .. } => "find none".to_owned(),
+                Pick::Unknown { why } | Pick::Ends { why } => format!("cannot be told: {why}"),
+            };
+            format!("{} {picked}", releases.join(", "))
+        })
+        .collect();
+    Pick::Unknown {
+        why: format!("{version}: {}", each.join("; ")),
+    }
+}
+
+fn named(version: Version) -> String {
+    format!("v{}.{}", version.major, version.minor)
+}
+
+/// Whether two rules come to the same, by whatever way.
+fn same(a: &Pick, b: &Pick) -> bool {
+    matches!((a, b), (Pick::Nothing { .. }, Pick::Nothing { .. })) || a == b
+}
+
+/// What becomes of a method that this version does not know, or perhaps not.
+fn too_new(method: &Method, version: Option<Version>) -> Option<Pick> {
+    let since = method.since()?;
+    let text = method.to_string();
+    let name = text.split('=').next().unwrap_or_default();
+    let known = format!(
+        "the method `{name}` before v{}.{}",
+        since.major, since.minor
+    );
+    match version {
+        Some(version) if version >= since => None,
+        Some(version) => Some(Pick::Ends {
+            why: format!(
+                "Calico does not know {known}: calico-node {} ends at its start",
+                named(version)
+            ),
+        }),
+        None => Some(Pick::Unknown {
+            why: format!(
+                "Calico's version is not known, and it does not know {known}: calico-node would end at its start"
+            ),
+        }),
+    }
+}
+
+fn by_rules(method: &Method, family: Family, rules: &Rules, sight: &Sight<'_>) -> Pick {
+    let walk = Walk { family, sight };
+    match method {
+        Method::FirstFound => walk.first(|name| Some(!rules.leaves_out(name)), |_| true),
+        Method::Interface(names) => match found_in(names) {
+            Ok(pattern) => walk.first(|name| pattern.is_in(name), |_| true),
+            Err(pick) => pick,
+        },
+        Method::SkipInterface(names) => match found_in(names) {
+            Ok(pattern) => walk.first(
+                |name| {
+                    if rules.leaves_out(name) {
+                        Some(false)
+                    } else {
+                        pattern.is_in(name).map(|skipped| !skipped)
+                    }
+                },
+                |_| true,
+            ),
+            Err(pick) => pick,
+        },
+        Method::Cidr(networks) => walk.first(
+            |_| Some(true),
+            |ip| networks.is_empty() || networks.iter().any(|network| contains(*network, ip)),
+        ),
+        Method::CanReach(to) => walk.reaching(to),
+        Method::KubernetesInternalIp => walk.internal(rules.masks),
+    }
+}
+
+/// All expressions as one, joined as calico-node joins them.
+fn found_in(names: &[String]) -> Result<Pattern, Pick> {
+    // What was put together here is read as it will be read there.
+    let names = method::split(&names.join(","));
+    match understand(&format!("({})", names.join(")|("))) {
+        Understood::Is(pattern) => Ok(pattern),
+        Understood::Invalid(why) => Err(Pick::Nothing { why }),
+        Understood::Unclear(why) => Err(Pick::Unknown { why }),
+    }
+}
+
+/// An address as Go takes it: IPv4's within IPv6 is IPv4's.
+fn canonical(cidr: Cidr) -> Cidr {
+    match cidr.ip.to_canonical() {
+        ip if ip == cidr.ip => cidr,
+        ip => Cidr {
+            ip,
+            prefix: cidr.prefix.saturating_sub(96),
+        },
+    }
+}
+
+/// What Go calls a global unicast address: private ones are.
+fn is_global(ip: IpAddr) -> bool {
+    let link_local = match ip {
+        IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    !(link_local || ip.is_unspecified() || ip.is_loopback() || ip.is_multicast())
+}
+
+fn contains(network: Cidr, ip: IpAddr) -> bool {
+    let network = canonical(network);
+    match (network.ip, ip) {
+        (IpAddr::V4(_), IpAddr::V4(_)) | (IpAddr::V6(_), IpAddr::V6(_)) => {
+            masked(network) == masked(Cidr { ip, ..network })
+        }
+        _ => false,
+    }
+}
+
+fn masked(cidr: Cidr) -> Cidr {
+    let ip = match cidr.ip {
+        IpAddr::V4(ip) => {
+            let host = u32::MAX.checked_shr(u32::from(cidr.prefix)).unwrap_or(0);
+            IpAddr::V4(Ipv4Addr::from_bits(ip.to_bits() & !host))
+        }
+        IpAddr::V6(ip) => {
+            let host = u128::MAX.checked_shr(u32::from(cidr.prefix)).unwrap_or(0);
+            IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !host))
+        }
+    };
+    Cidr { ip, ..cidr }
+}
+
+/// The walk over a host's links.
+struct Walk<'a> {
+    family: Family,
+    sight: &'a Sight<'a>,
+}
+
+impl Walk<'_> {
+    /// The family's addresses, in the order in which they are looked at.
+    fn addresses(&self) -> impl Iterator<Item = (&str, Cidr)> {
+        self.sight.links.iter().rev().flat_map(|link| {
+            link.addresses
+                .iter()
+                .map(|address| (link.name.as_str(), canonical(address.cidr)))
+                .filter(|(_, cidr)| self.family.has(cidr.ip))
+        })
+    }
+
+    /// The first global address that is allowed, of a link that is.
+    fn first(
+        &self,
+        allows_link: impl Fn(&str) -> Option<bool>,
+        allows: impl Fn(IpAddr) -> bool,
+    ) -> Pick {
+        for (link, cidr) in self.addresses().filter(|(_, cidr)| is_global(cidr.ip)) {
+            match allows_link(link) {
+                None => {
+                    return Pick::Unknown {
+                        why: format!(
+                            "it is not known whether Go finds the regular expression in the name `{link}`"
+                        ),
+                    };
+                }
+                Some(true) if allows(cidr.ip) => {
+                    return Pick::Address {
+                        cidr,
+                        link: Some(link.to_owned()),
+                    };
+                }
+                Some(_) => {}
+            }
+        }
+        let mut others: Vec<String> = self
+            .addresses()
+            .filter(|(_, cidr)| is_global(cidr.ip))
+            .map(|(link, cidr)| format!("{cidr} on {link}"))
+            .collect();
+        let family = self.family;
+        Pick::Nothing {
+            why: if others.is_empty() {
+                format!("the host has no global {family} address")
+            } else {
+                others.reverse();
+                format!(
+                    "it leaves out all of the host's {family} addresses: {}",
+                    others.join(", ")
+                )
+            },
+        }
+    }
+
+    /// The first address that is just this one.
+    fn just(&self, ip: IpAddr) -> Option<Pick> {
+        let (link, cidr) = self.addresses().find(|(_, cidr)| cidr.ip == ip)?;
+        Some(Pick::Address {
+            cidr,
+            link: Some(link.to_owned()),
+        })
+    }
+
+    fn reaching(&self, to: &str) -> Pick {
+        let family = self.family;
+        let literal = to.parse::<IpAddr>().map(|ip| ip.to_canonical()).ok();
+        let v6_any = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        // Go takes no host, and `::` even in IPv4, for the host itself.
+        let is_itself = to.is_empty()
+            || literal.is_some_and(|ip| ip == v6_any || ip.is_unspecified() && family.has(ip));
+        let reached = match literal {
+            _ if is_itself => Some(match family {
+                Family::Ipv4 => IpAddr::V4(Ipv4Addr::LOCALHOST),
+                Family::Ipv6 => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            }),
+            Some(ip) if !family.has(ip) => {
+                return Pick::Nothing {
+                    why: format!("{to} is not reached by {family}"),
+                };
+            }
+            _ => self.sight.reached.map(|ip| ip.to_canonical()),
+        };
+        match reached {
+            None => Pick::Unknown {
+                why: format!(
+                    "the address from which the kernel reaches {to} by {family} is not known"
+                ),
+            },
+            Some(ip) => self.just(ip).unwrap_or_else(|| Pick::Nothing {
+                why: format!("{to} is reached from {ip}, which is on none of its links"),
+            }),
+        }
+    }
+
+    fn internal(&self, masks: bool) -> Pick {
+        let family = self.family;
+        let mut internal = self.sight.internal_ips.iter().map(|ip| ip.to_canonical());
+        let Some(ip) = internal.find(|ip| family.has(*ip)) else {
+            return Pick::Nothing {
+                why: format!("kubelet registered no {family} InternalIP for it"),
+            };
+        };
+        match self.just(ip) {
+            Some(Pick::Address { cidr, link }) if masks => Pick::Address {
+                cidr: masked(cidr),
+                link,
+            },
+            Some(pick) => pick,
+            // Calico then goes on with the address alone, and does not understand it without a prefix.
+            None => Pick::Nothing {
+                why: format!("its InternalIP {ip} is on none of its links"),
+            },
+        }
+    }
+}
