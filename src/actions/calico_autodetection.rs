@@ -1,72 +1,77 @@
 //! `calico.autodetection`: how calico-node finds a node's address, for the whole fleet.
 
+use super::kube_keepers::{keepers, notes as keeper_notes};
 use super::kube_object::Of;
 use super::{Action, Compiled, Decision, Look, Needs, Place};
-use crate::calico::{CalicoNode, Cidr, Detection, MeshNode, Version, own_address};
+use crate::calico::{
+    CalicoNode, Chooser, Cidr, Detection, Family, Install, Installation, Link, MeshNode, Method,
+    Pick, Sight, pick,
+};
 use crate::fault::Fault;
-use crate::model::{Blobs, Detail, Effect, FieldChange, ObjectRef, Prior, Subject, UndoClass};
+use crate::model::{
+    Blobs, Detail, Effect, FieldChange, FieldPath, ObjectRef, Prior, Setting, Subject, UndoClass,
+};
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::net::IpAddr;
 
-/// The methods that can be set, as Calico names them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-pub enum Method {
-    /// The InternalIP that kubelet registered; from Calico v3.22 on.
-    #[serde(rename = "kubernetes-internal-ip")]
-    KubernetesInternalIp,
-}
-
-impl Method {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::KubernetesInternalIp => "kubernetes-internal-ip",
-        }
-    }
-
-    /// An older calico-node does not know the method and ends at its start.
-    const fn since(self) -> Version {
-        match self {
-            Self::KubernetesInternalIp => Version {
-                major: 3,
-                minor: 22,
-            },
-        }
-    }
-}
-
-/// Sets the method by which calico-node finds the address of its node, for all nodes.
+/// Sets the method by which calico-node finds the address of its node, for all nodes. The plan shows what each
+/// node would pick by it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
-    /// The method that is set.
-    method: Method,
+    /// The method, as Calico writes it: `kubernetes-internal-ip`, `first-found`, `interface=eth0`,
+    /// `skip-interface=docker.*`, `can-reach=192.0.2.1`, `cidr=10.0.0.0/16`. Names of links are matched whole:
+    /// `eth0` becomes `^eth0$`.
+    method: String,
+    /// `ipv4` or `ipv6`.
+    #[serde(default)]
+    family: Family,
 }
 
 pub struct Autodetection {
     method: Method,
+    family: Family,
+}
+
+/// A node, and what it would pick.
+struct Looked {
+    node: MeshNode,
+    links: Vec<Link>,
+    pick: Pick,
+    /// Whether all its sessions are established.
+    content: bool,
 }
 
 pub struct Seen {
-    calico: CalicoNode,
-    nodes: Vec<MeshNode>,
-    /// What each node that goes astray would detect by InternalIP, or why nothing.
-    own: BTreeMap<String, Result<Cidr, String>>,
-    /// Nodes that go astray and whose sessions are all established.
-    content: Vec<String>,
+    install: Install,
+    nodes: Vec<Looked>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     object: ObjectRef,
+    path: FieldPath,
+    /// What stands there, as it is shown.
     method_before: String,
+    before_is: &'static str,
     before: Option<Value>,
     after: Value,
     follows: Vec<String>,
     /// Nodes that get another address by this, besides those of earlier steps, and what they advertise.
     bystanders: Vec<(String, String)>,
+    /// Of those, the ones whose address now is not their own.
+    healed: Vec<(String, String)>,
+}
+
+/// What a node's pick means for it.
+enum Outcome {
+    Keeps(String),
+    Gets { line: String, doubt: Option<String> },
+    Doubt { line: String, doubt: String },
+    Never(String),
 }
 
 #[async_trait]
@@ -77,12 +82,28 @@ impl Action for Autodetection {
     type Change = Change;
 
     fn new(args: Args) -> Result<Self, String> {
+        let method: Method = args
+            .method
+            .trim()
+            .parse()
+            .map_err(|e| format!("`method`: {e}"))?;
+        let named = match &method {
+            Method::CanReach(to) => !to.is_empty(),
+            Method::Interface(names) | Method::SkipInterface(names) => {
+                !names.iter().any(String::is_empty)
+            }
+            _ => true,
+        };
+        if !named {
+            return Err(format!("`method`: `{method}` names nothing"));
+        }
         Ok(Self {
-            method: args.method,
+            method: method.anchored(),
+            family: args.family,
         })
     }
 
-    fn lost(_with: &serde_json::Value) -> Option<&'static str> {
+    fn lost(_with: &Value) -> Option<&'static str> {
         Some("the method is put back exactly; nodes that detect their address by it do so anew")
     }
 
@@ -93,27 +114,43 @@ impl Action for Autodetection {
 
     async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
         place.run()?;
-        let nodes = look.nodes().await?.to_vec();
+        let install = look.calico().await?.clone();
         let (mesh, _) = look.mesh().await?;
-        let mut own = BTreeMap::new();
-        let mut content = Vec::new();
-        for node in nodes.iter().filter(|n| n.strays()) {
-            let name = node.name().to_owned();
-            let detected = match look.reading(&name).await {
-                Ok(reading) => own_address(&node.internal_ips, &reading.links).map(|o| o.cidr),
-                Err(fault) => Err(fault.message),
-            };
-            if mesh.faults_of(&name).is_empty() {
-                content.push(name.clone());
+        let mut nodes = Vec::new();
+        for node in look
+            .mesh_nodes()
+            .await?
+            .iter()
+            .filter(|n| n.in_kubernetes())
+        {
+            if !node.takes_part() && !mesh.absent.iter().any(|absent| absent == node.name()) {
+                continue;
             }
-            own.insert(name, detected);
+            let content = mesh.faults_of(node.name()).is_empty();
+            let (links, pick) = match look.reading(node.name()).await {
+                Ok(reading) => {
+                    let reached = self.reached(look, node).await?;
+                    let sight = Sight {
+                        links: &reading.links,
+                        internal_ips: &node.internal_ips,
+                        reached,
+                    };
+                    let version = install.node.version();
+                    (
+                        reading.links.clone(),
+                        pick(&self.method, self.family, version, &sight),
+                    )
+                }
+                Err(fault) => (Vec::new(), Pick::Unknown { why: fault.message }),
+            };
+            nodes.push(Looked {
+                node: node.clone(),
+                links,
+                pick,
+                content,
+            });
         }
-        Ok(Seen {
-            calico: look.calico().await?.clone(),
-            nodes,
-            own,
-            content,
-        })
+        Ok(Seen { install, nodes })
     }
 
     fn decide(&self, seen: &Seen, _: Place<'_>, prior: Prior<'_>) -> Decision<Change> {
@@ -121,9 +158,9 @@ impl Action for Autodetection {
             why,
             next: Some(next.to_owned()),
         };
-        let calico = &seen.calico;
-        let wanted = self.method.as_str();
-        let before = match calico.detection() {
+        let (install, family) = (&seen.install, self.family);
+        let wanted = self.method.to_string();
+        let before = match install.detection(family) {
             Ok(Detection::Method(method)) if method == wanted => {
                 return Decision::NoChange {
                     why: format!("calico-node detects by `{wanted}` already"),
@@ -132,56 +169,61 @@ impl Action for Autodetection {
             Ok(Detection::Method(method)) => method,
             Ok(Detection::Kept) => {
                 return Decision::NoChange {
-                    why:
-                        "calico-node keeps the address it finds (IP is not set): no method is used"
-                            .to_owned(),
+                    why: format!(
+                        "calico-node keeps the address it finds ({} is not set): no method is used",
+                        family.variable()
+                    ),
                 };
             }
             Ok(Detection::Literal(ip)) => {
                 return refuse(
-                    format!("calico-node is given its address and does not detect it: IP is {ip}"),
-                    "take IP out of the DaemonSet's env, or set it to `autodetect`, where that was not meant",
+                    format!(
+                        "calico-node is given its address and does not detect it: {} is {ip}",
+                        family.variable()
+                    ),
+                    "take it out of the DaemonSet's env, or set it to `autodetect`, where that was not meant",
                 );
             }
             Ok(Detection::Off) => {
                 return refuse(
-                    "calico-node has IPv4 switched off: IP is `none`".to_owned(),
-                    "a mesh over IPv4 needs it",
+                    format!("calico-node has {family} switched off"),
+                    "a mesh over it needs it",
                 );
             }
             Err(why) => return refuse(why, "change it where it comes from"),
         };
-        if !calico.rolls_by_itself() {
+        if !install.node.rolls_by_itself() {
             return refuse(
                 "the DaemonSet's update strategy is OnDelete: its pods would keep the old method until each is deleted by hand".to_owned(),
                 "set the update strategy to RollingUpdate, or change the method by hand",
             );
         }
-        let since = self.method.since();
         let mut doubts = Vec::new();
-        match calico.version() {
-            Some(version) if version < since => {
-                return refuse(
-                    format!(
-                        "calico-node v{}.{} does not know `{wanted}`, which came with v{}.{}, and would end at its start",
-                        version.major, version.minor, since.major, since.minor
-                    ),
-                    "choose `interface=` or `cidr=` for this version, by hand",
-                );
+        if let Some(since) = self.method.since() {
+            match install.node.version() {
+                Some(version) if version < since => {
+                    return refuse(
+                        format!(
+                            "calico-node v{}.{} does not know `{wanted}`, which came with v{}.{}, and would end at its start",
+                            version.major, version.minor, since.major, since.minor
+                        ),
+                        "choose `interface=` for this version",
+                    );
+                }
+                Some(_) => {}
+                None => doubts.push(format!(
+                    "which version of calico-node this is cannot be told from its image `{}`, and before v{}.{} it would end at its start",
+                    install.node.image().unwrap_or_default(),
+                    since.major,
+                    since.minor
+                )),
             }
-            Some(_) => {}
-            None => doubts.push(format!(
-                "which version of calico-node this is cannot be told from its image `{}`, and before v{}.{} it would end at its start",
-                calico.image().unwrap_or_default(),
-                since.major,
-                since.minor
-            )),
         }
         let down: Vec<&str> = seen
             .nodes
             .iter()
-            .filter(|n| !n.ready)
-            .map(MeshNode::name)
+            .filter(|n| !n.node.ready)
+            .map(|n| n.node.name())
             .collect();
         if !down.is_empty() {
             doubts.push(format!(
@@ -189,39 +231,54 @@ impl Action for Autodetection {
                 down.join(", ")
             ));
         }
-        let bystanders: Vec<&MeshNode> = seen
-            .nodes
-            .iter()
-            .filter(|n| {
-                n.strays()
-                    && !prior
-                        .effects()
-                        .any(|e| e.subject() == Subject::Object(&n.object))
-            })
-            .collect();
-        for node in &bystanders {
-            if seen.content.iter().any(|name| name == node.name()) {
-                doubts.push(format!(
-                    "{} advertises {} and not its InternalIP, and its sessions are established: it would lose that address",
-                    node.name(),
-                    node.advertised.as_deref().unwrap_or_default()
-                ));
+        let mut lines = (Vec::new(), Vec::new());
+        let (mut bystanders, mut healed) = (Vec::new(), Vec::new());
+        for looked in &seen.nodes {
+            let given = given(looked, family, prior);
+            let now = looked.node.advertises(family).unwrap_or("nothing");
+            match self.outcome(seen, looked, given) {
+                Outcome::Never(why) => {
+                    return refuse(
+                        why,
+                        "choose another method: runbook plan set-ip-autodetection shows what each node would pick",
+                    );
+                }
+                Outcome::Keeps(line) => lines.1.push(line),
+                Outcome::Doubt { line, doubt } => {
+                    lines.0.push(line);
+                    doubts.push(doubt);
+                }
+                Outcome::Gets { line, doubt } => {
+                    lines.0.push(line);
+                    doubts.extend(doubt);
+                    if given.is_none() {
+                        let of = (looked.node.name().to_owned(), now.to_owned());
+                        if looked.node.strays_in(family) {
+                            healed.push(of.clone());
+                        }
+                        bystanders.push(of);
+                    }
+                }
             }
         }
+        let (object, path, held, after) = self.written(install);
+        let before_is = match held {
+            Some(_) => "",
+            None => "Calico's default, as it is not set",
+        };
+        let mut follows = vec![self.rollout(install)];
+        follows.extend(lines.0);
+        follows.extend(lines.1);
         let change = Decision::Change(Change {
-            object: calico.object.clone(),
+            object,
+            path,
             method_before: before,
-            before: calico.env_entry(CalicoNode::METHOD).cloned(),
-            after: json!({"name": CalicoNode::METHOD, "value": wanted}),
-            follows: follows(seen, &bystanders),
-            bystanders: bystanders
-                .iter()
-                .filter(|n| matches!(seen.own.get(n.name()), Some(Ok(_))))
-                .map(|n| {
-                    let advertised = n.advertised.clone().unwrap_or_default();
-                    (n.name().to_owned(), advertised)
-                })
-                .collect(),
+            before_is,
+            before: held,
+            after,
+            follows,
+            bystanders,
+            healed,
         });
         match doubts.is_empty() {
             true => change,
@@ -233,41 +290,58 @@ impl Action for Autodetection {
     }
 
     fn notes(&self, seen: &Seen, decision: &Decision<Change>) -> Vec<String> {
-        let managers = seen.calico.managers();
-        let planned = matches!(decision, Decision::Change(_) | Decision::Unknown { .. });
-        if managers.is_empty() || !planned {
+        let change = match decision {
+            Decision::Change(change) => change,
+            Decision::Unknown {
+                otherwise: Some(otherwise),
+                ..
+            } => match &**otherwise {
+                Decision::Change(change) => change,
+                _ => return Vec::new(),
+            },
+            _ => return Vec::new(),
+        };
+        if let Some(installation) = &seen.install.operator {
+            let field = field(change);
+            let kept = keepers(&installation.raw, std::slice::from_ref(&field));
+            return keeper_notes(&installation.object, &kept);
+        }
+        let managers = seen.install.node.managers();
+        if managers.is_empty() {
             return Vec::new();
         }
         vec![format!(
             "This DaemonSet is also managed by {}, which may take the change back. Put it into the source manifest too: env of container calico-node: {{name: {}, value: {}}}",
             managers.join(", "),
-            CalicoNode::METHOD,
-            self.method.as_str()
+            self.family.method_variable(),
+            yaml_word(&self.method.to_string())
         )]
     }
 
     fn compile(&self, change: Change) -> Compiled {
-        let before_is = match &change.before {
-            Some(_) => String::new(),
-            None => "Calico's default, as it is not set".to_owned(),
+        let field = field(&change);
+        let subject = match change.object.kind.as_str() {
+            "DaemonSet" => format!("{}: env {}", change.object, self.family.method_variable()),
+            _ => format!("{}: {}", change.object, change.path),
         };
         Compiled {
             blobs: Blobs::default(),
             details: vec![Detail {
-                subject: format!("{}: env {}", change.object, CalicoNode::METHOD),
+                subject,
                 before: Some(change.method_before.clone()),
-                before_is,
-                after: Some(self.method.as_str().to_owned()),
-                after_is: "the InternalIP that kubelet registered".to_owned(),
+                before_is: change.before_is.to_owned(),
+                after: Some(self.method.to_string()),
+                after_is: match self.method {
+                    Method::KubernetesInternalIp => {
+                        "the InternalIP that kubelet registered".to_owned()
+                    }
+                    _ => String::new(),
+                },
                 lines: Vec::new(),
             }],
             effects: vec![Effect::SetFields {
                 object: change.object,
-                fields: vec![FieldChange {
-                    path: CalicoNode::env_path(CalicoNode::METHOD),
-                    before: change.before,
-                    after: Some(change.after),
-                }],
+                fields: vec![field],
             }],
             follows: change.follows,
             undo: match change.bystanders.as_slice() {
@@ -280,17 +354,195 @@ impl Action for Autodetection {
                 },
             },
             predicted: None,
-            heals: (!change.bystanders.is_empty()).then(|| {
-                change
-                    .bystanders
-                    .iter()
-                    .map(|(node, address)| {
-                        format!("{node} advertises {address}, which is not its own address")
-                    })
-                    .collect::<Vec<_>>()
-                    .join("; ")
+            heals: (!change.healed.is_empty()).then(|| {
+                let healed = change.healed.iter().map(|(node, address)| {
+                    format!("{node} advertises {address}, which is not its own address")
+                });
+                healed.collect::<Vec<_>>().join("; ")
             }),
         }
+    }
+}
+
+impl Autodetection {
+    async fn reached(&self, look: &Look<'_>, node: &MeshNode) -> Result<Option<IpAddr>, Fault> {
+        let Method::CanReach(to) = &self.method else {
+            return Ok(None);
+        };
+        // What a name stands for in calico-node's pod is not known here.
+        let Ok(to) = to.parse() else {
+            return Ok(None);
+        };
+        let of = look
+            .host(node.name(), &crate::model::Identity::root())
+            .await?;
+        look.reached(&of, to).await
+    }
+
+    /// What is written where, and what is there now.
+    fn written(&self, install: &Install) -> (ObjectRef, FieldPath, Option<Value>, Value) {
+        let family = self.family;
+        match &install.operator {
+            Some(installation) => {
+                let path = Installation::method_path(family);
+                let held = path.read(&installation.raw).cloned();
+                let after = self.method.to_installation();
+                (installation.object.clone(), path, held, after)
+            }
+            None => {
+                let variable = family.method_variable();
+                (
+                    install.node.object.clone(),
+                    CalicoNode::env_path(variable),
+                    install.node.env_entry(variable).cloned(),
+                    json!({"name": variable, "value": self.method.to_string()}),
+                )
+            }
+        }
+    }
+
+    fn rollout(&self, install: &Install) -> String {
+        let (pods, at_once) = (install.node.pods(), install.node.max_unavailable());
+        let who = match &install.operator {
+            Some(_) => format!(
+                "Calico's operator writes it into {}, whose controller",
+                install.node.object
+            ),
+            None => "its controller".to_owned(),
+        };
+        format!("{who} replaces the calico-node pods of all {pods} nodes, {at_once} at a time")
+    }
+
+    fn outcome(&self, seen: &Seen, looked: &Looked, given: Option<Cidr>) -> Outcome {
+        let (node, family) = (&looked.node, self.family);
+        let name = node.name();
+        let now = node.advertises(family).unwrap_or("nothing");
+        let (picked, link) = match &looked.pick {
+            Pick::Address { cidr, link } => (*cidr, link.as_deref()),
+            Pick::Ends { why } => {
+                return Outcome::Never(format!(
+                    "calico-node would end at its start on {name}: {why}"
+                ));
+            }
+            Pick::Nothing { why } if given.is_some() => {
+                return Outcome::Doubt {
+                    line: format!("{name} finds nothing by it, and keeps what it has (predicted)"),
+                    doubt: format!("{name} finds nothing by it: {why}"),
+                };
+            }
+            Pick::Nothing { why } => {
+                return Outcome::Doubt {
+                    line: format!("{name} finds nothing by it, and keeps {now} (predicted)"),
+                    doubt: format!("{name} finds nothing by it: {why}"),
+                };
+            }
+            Pick::Unknown { why } => {
+                return Outcome::Doubt {
+                    line: format!("what {name} picks is not known"),
+                    doubt: format!("what {name} picks is not known: {why}"),
+                };
+            }
+        };
+        let on = match link {
+            Some(link) => format!("{picked} on {link}"),
+            None => format!("{picked}, which is on none of its links"),
+        };
+        if let Some(given) = given {
+            return match picked.ip == given.ip {
+                true => Outcome::Keeps(format!("{name} picks {on}, which it was given before")),
+                false => Outcome::Never(format!(
+                    "by `{}`, {name} would pick {on}, and not {given}, which it is given before this",
+                    self.method
+                )),
+            };
+        }
+        let advertised = node.address(family);
+        if advertised.is_some_and(|a| a.ip == picked.ip) {
+            let line = format!("{name} keeps {now}: it picks {on} (predicted)");
+            return match looked.content || !node.strays_in(family) {
+                true => Outcome::Keeps(line),
+                false => Outcome::Doubt {
+                    line,
+                    doubt: format!(
+                        "{name} would go on to advertise {now}, which is not its InternalIP"
+                    ),
+                },
+            };
+        }
+        let others: Vec<MeshNode> = seen
+            .nodes
+            .iter()
+            .filter(|other| other.node.name() != name)
+            .map(|other| other.node.clone())
+            .collect();
+        let chooser = Chooser {
+            family,
+            node,
+            links: &looked.links,
+            others: &others,
+        };
+        let against = chooser.named(&picked.ip.to_string()).ok();
+        let against = against.map(|named| named.against).unwrap_or_default();
+        let doubt = if !node.internal_ips.contains(&picked.ip) {
+            Some(format!(
+                "{name} would pick {on}, which is not its InternalIP"
+            ))
+        } else if let Some(objection) = against.first() {
+            Some(format!("{name} would pick {on}, and {objection}"))
+        } else if looked.content && advertised.is_some() {
+            Some(format!(
+                "{name} advertises {now} and not its InternalIP, and its sessions are established: it would lose that address"
+            ))
+        } else {
+            None
+        };
+        Outcome::Gets {
+            line: format!("{name} picks {on} instead of {now} (predicted)"),
+            doubt,
+        }
+    }
+}
+
+/// What an earlier step gives a node to advertise.
+fn given(looked: &Looked, family: Family, prior: Prior<'_>) -> Option<Cidr> {
+    let node = &looked.node;
+    let path = FieldPath::annotation(family.annotation());
+    prior
+        .effects()
+        .filter_map(|effect| match (effect, effect.subject()) {
+            (Effect::SetFields { fields, .. }, Subject::Object(object))
+                if *object == node.object =>
+            {
+                let field = fields.iter().find(|field| field.path == path)?;
+                field.after.as_ref()?.as_str()
+            }
+            (Effect::PutSetting { setting, after, .. }, _) => match &setting.setting {
+                Setting::CalicoNode {
+                    node: of, field, ..
+                } if *of == node.calico_name && field == family.field() => after.as_value(),
+                _ => None,
+            },
+            _ => None,
+        })
+        .last()?
+        .parse()
+        .ok()
+}
+
+fn field(change: &Change) -> FieldChange {
+    FieldChange {
+        path: change.path.clone(),
+        before: change.before.clone(),
+        after: Some(change.after.clone()),
+    }
+}
+
+/// A text as it may stand in a flow mapping of YAML.
+fn yaml_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.=/".contains(c);
+    match text.chars().all(plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', "''")),
     }
 }
 
@@ -299,170 +551,5 @@ fn names(nodes: &[(String, String)]) -> String {
     names.join(", ")
 }
 
-/// What the change brings about by itself: the rollout, and which nodes it gives another address.
-fn follows(seen: &Seen, bystanders: &[&MeshNode]) -> Vec<String> {
-    let mut follows = vec![format!(
-        "its controller replaces the calico-node pods of all {} nodes, {} at a time",
-        seen.calico.pods(),
-        seen.calico.max_unavailable()
-    )];
-    for node in bystanders {
-        let now = node.advertised.as_deref().unwrap_or("nothing");
-        follows.push(match seen.own.get(node.name()) {
-            Some(Ok(own)) => {
-                format!(
-                    "{} detects {own} and no longer {now} (predicted)",
-                    node.name()
-                )
-            }
-            Some(Err(why)) => format!("{} keeps {now} (predicted): {why}", node.name()),
-            None => format!("what {} detects instead of {now} is not known", node.name()),
-        });
-    }
-    follows
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::Scope;
-
-    fn seen(image: &str, strategy: &str, env: Value) -> Seen {
-        Seen {
-            calico: CalicoNode::new(json!({
-                "metadata": {"name": "calico-node", "namespace": "kube-system", "uid": "ds",
-                    "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}"}},
-                "spec": {
-                    "updateStrategy": {"type": strategy},
-                    "template": {"spec": {"containers": [{"name": "calico-node", "image": image, "env": env}]}},
-                },
-                "status": {"desiredNumberScheduled": 3},
-            }))
-            .unwrap(),
-            nodes: vec![
-                crate::calico::test_node("node01", "10.0.0.1", Some("10.0.0.1/24")),
-                crate::calico::test_node("node03", "10.0.0.3", Some("172.18.0.2/16")),
-            ],
-            own: [("node03".to_owned(), Ok("10.0.0.3/24".parse().unwrap()))].into(),
-            content: vec![],
-        }
-    }
-
-    const NODE: &str = "calico/node:v3.31.0";
-
-    fn auto(method: Option<&str>) -> Value {
-        let mut env = vec![json!({"name": "IP", "value": "autodetect"})];
-        env.extend(method.map(|m| json!({"name": "IP_AUTODETECTION_METHOD", "value": m})));
-        Value::from(env)
-    }
-
-    fn action() -> Autodetection {
-        Autodetection {
-            method: Method::KubernetesInternalIp,
-        }
-    }
-
-    fn decide(seen: &Seen) -> Decision<Change> {
-        let place = Place::for_test(&Scope::Run, &[]);
-        action().decide(seen, place, Prior { steps: &[] })
-    }
-
-    fn why(decision: Decision<Change>) -> String {
-        match decision {
-            Decision::NoChange { why } => format!("no change: {why}"),
-            Decision::Unknown { why, otherwise } => {
-                assert!(matches!(otherwise.as_deref(), Some(Decision::Change(_))));
-                format!("unknown: {why}")
-            }
-            Decision::Refuse { why, .. } => format!("refused: {why}"),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_method_replaces_another_or_the_default() {
-        for (method, before) in [
-            (None, "first-found"),
-            (Some("interface=.*"), "interface=.*"),
-        ] {
-            let seen = seen(NODE, "RollingUpdate", auto(method));
-            let Decision::Change(change) = decide(&seen) else {
-                panic!()
-            };
-            assert_eq!(change.method_before, before);
-            assert_eq!(change.before.is_some(), method.is_some());
-            let compiled = action().compile(change.clone());
-            assert!(compiled.effects[0].rolls_pods());
-            assert_eq!(compiled.details[0].before.as_deref(), Some(before));
-            insta::allow_duplicates! {
-                insta::assert_snapshot!(compiled.follows.join("\n"), @"
-                its controller replaces the calico-node pods of all 3 nodes, 1 at a time
-                node03 detects 10.0.0.3/24 and no longer 172.18.0.2/16 (predicted)
-                ");
-                insta::assert_snapshot!(action().notes(&seen, &Decision::Change(change)).join("\n"), @"This DaemonSet is also managed by kubectl apply, which may take the change back. Put it into the source manifest too: env of container calico-node: {name: IP_AUTODETECTION_METHOD, value: kubernetes-internal-ip}");
-            }
-        }
-    }
-
-    #[test]
-    fn where_no_method_is_used_or_it_is_right_nothing_is_done() {
-        insta::assert_snapshot!(why(decide(&seen(NODE, "RollingUpdate", auto(Some("kubernetes-internal-ip"))))), @"no change: calico-node detects by `kubernetes-internal-ip` already");
-        let kept = seen(NODE, "RollingUpdate", json!([]));
-        insta::assert_snapshot!(why(decide(&kept)), @"no change: calico-node keeps the address it finds (IP is not set): no method is used");
-        assert!(action().notes(&kept, &decide(&kept)).is_empty());
-    }
-
-    #[test]
-    fn what_would_not_work_is_refused() {
-        insta::assert_snapshot!(why(decide(&seen("calico/node:v3.21.5", "RollingUpdate", auto(None)))), @"refused: calico-node v3.21 does not know `kubernetes-internal-ip`, which came with v3.22, and would end at its start");
-        assert!(matches!(
-            decide(&seen("calico/node:v3.22.0", "RollingUpdate", auto(None))),
-            Decision::Change(_)
-        ));
-        insta::assert_snapshot!(why(decide(&seen("calico/node@sha256:0", "RollingUpdate", auto(None)))), @"unknown: which version of calico-node this is cannot be told from its image `calico/node@sha256:0`, and before v3.22 it would end at its start");
-        insta::assert_snapshot!(why(decide(&seen(NODE, "OnDelete", auto(None)))), @"refused: the DaemonSet's update strategy is OnDelete: its pods would keep the old method until each is deleted by hand");
-        insta::assert_snapshot!(why(decide(&seen(NODE, "RollingUpdate", json!([{"name": "IP", "value": "10.0.0.9"}])))), @"refused: calico-node is given its address and does not detect it: IP is 10.0.0.9");
-        insta::assert_snapshot!(why(decide(&seen(NODE, "RollingUpdate", json!([{"name": "IP", "value": "none"}])))), @"refused: calico-node has IPv4 switched off: IP is `none`");
-        let from = json!([{"name": "IP", "value": "autodetect"}, {"name": "IP_AUTODETECTION_METHOD", "valueFrom": {"configMapKeyRef": {"name": "x"}}}]);
-        insta::assert_snapshot!(why(decide(&seen(NODE, "RollingUpdate", from))), @"refused: IP_AUTODETECTION_METHOD is not written in the DaemonSet but comes from ConfigMap x");
-    }
-
-    #[test]
-    fn a_bystander_makes_undo_a_best_effort_and_comes_back_with_it() {
-        let Decision::Change(change) = decide(&seen(NODE, "RollingUpdate", auto(None))) else {
-            panic!()
-        };
-        let compiled = action().compile(change);
-        insta::assert_snapshot!(format!("{:?}\n{:?}", compiled.undo, compiled.heals), @r#"
-        BestEffort { lost: "the method is put back exactly; node03 then detects its address anew" }
-        Some("node03 advertises 172.18.0.2/16, which is not its own address")
-        "#);
-        let mut s = seen(NODE, "RollingUpdate", auto(None));
-        s.nodes.pop();
-        let Decision::Change(change) = decide(&s) else {
-            panic!()
-        };
-        let compiled = action().compile(change);
-        assert_eq!((compiled.undo, compiled.heals), (UndoClass::Exact, None));
-    }
-
-    #[test]
-    fn what_the_rollout_may_do_to_others_is_unknown_until_allowed() {
-        let mut s = seen(NODE, "RollingUpdate", auto(None));
-        s.content = vec!["node03".into()];
-        insta::assert_snapshot!(why(decide(&s)), @"unknown: node03 advertises 172.18.0.2/16 and not its InternalIP, and its sessions are established: it would lose that address");
-        let mut s = seen(NODE, "RollingUpdate", auto(None));
-        s.nodes[0].ready = false;
-        insta::assert_snapshot!(why(decide(&s)), @"unknown: node01 not Ready: calico-node does not come up anew there, and the rollout may stop at it");
-        let mut s = seen(NODE, "RollingUpdate", auto(None));
-        s.own = [("node03".to_owned(), Err("it has no such link".to_owned()))].into();
-        let Decision::Change(change) = decide(&s) else {
-            panic!()
-        };
-        insta::assert_snapshot!(change.follows.join("\n"), @"
-        its controller replaces the calico-node pods of all 3 nodes, 1 at a time
-        node03 keeps 172.18.0.2/16 (predicted): it has no such link
-        ");
-        assert!(change.bystanders.is_empty());
-    }
-}
+mod tests;

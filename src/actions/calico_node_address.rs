@@ -2,51 +2,79 @@
 
 use super::kube_object::Of;
 use super::{Action, Compiled, Decision, Look, Needs, Place};
-use crate::calico::{Cidr, MeshNode, OwnAddress, SessionFault, own_address};
+use crate::calico::{
+    Candidate, Chooser, Cidr, Family, Link, MeshNode, OwnAddress, SessionFault, Unclear,
+};
 use crate::fault::Fault;
-use crate::model::{Blobs, Detail, Effect, FieldChange, FieldPath, ObjectRef, Prior, UndoClass};
+use crate::model::{
+    Ask, Blobs, Detail, Effect, FieldChange, FieldPath, HostRef, Identity, ObjectRef, Prior,
+    Setting, SettingRef, SettingState, UndoClass,
+};
+use crate::transport::DockerNetwork;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Which address is the right one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Choice {
-    /// The InternalIP that kubelet registered, with the prefix of its link.
-    InternalIp,
-}
+/// The choice that is no address: what kubelet registered.
+const INTERNAL_IP: &str = "internal_ip";
 
 /// Has Calico advertise the right address of a node.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
-    /// Which address is the right one.
-    #[serde(rename = "address")]
-    _address: Choice,
+    /// Which address is the right one: `internal_ip`, the one that kubelet registered, with the prefix of its
+    /// link; or an address of the node, with its prefix where it is on no link. One that is named counts,
+    /// whatever speaks against it.
+    address: String,
+    /// `ipv4` or `ipv6`; a node that advertises nothing of it is left alone for `ipv6`.
+    #[serde(default)]
+    family: Family,
 }
 
-pub struct NodeAddress;
+pub struct NodeAddress {
+    /// `None`: the InternalIP.
+    named: Option<String>,
+    family: Family,
+}
 
 /// What the decision rests on.
 pub struct Seen {
     node: MeshNode,
-    own: Result<OwnAddress, String>,
-    /// The link that has the advertised address.
-    holder: Option<String>,
+    links: Vec<Link>,
+    /// Where Calico's datastore keeps the address.
+    place: Kept,
     /// Sessions of this node that are not established.
     faults: Vec<SessionFault>,
     others: Vec<MeshNode>,
+    /// Docker's network on the link that has the advertised address.
+    docker: Option<DockerNetwork>,
+}
+
+/// Where an address is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kept {
+    /// In an annotation of the Kubernetes Node.
+    Annotation,
+    /// In Calico's own datastore, reached by calicoctl on the host.
+    Store(SettingRef),
+}
+
+/// The address that it is to be, and what is said of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Wanted {
+    cidr: Cidr,
+    is: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     object: ObjectRef,
+    place: Kept,
     before: String,
-    own: Cidr,
-    own_link: String,
+    after: Wanted,
     holder: Option<String>,
+    named: bool,
 }
 
 #[async_trait]
@@ -56,8 +84,21 @@ impl Action for NodeAddress {
     type Seen = Seen;
     type Change = Change;
 
-    fn new(_: Args) -> Result<Self, String> {
-        Ok(Self)
+    fn new(args: Args) -> Result<Self, String> {
+        let family = args.family;
+        let named = match args.address.trim() {
+            INTERNAL_IP => None,
+            text => match text.parse::<Cidr>() {
+                Ok(cidr) if family.has(cidr.ip) => Some(text.to_owned()),
+                Ok(_) => return Err(format!("`address`: `{text}` is no {family} address")),
+                Err(why) => {
+                    return Err(format!(
+                        "`address`: {why}; it is `{INTERNAL_IP}` or an address such as 10.0.0.5"
+                    ));
+                }
+            },
+        };
+        Ok(Self { named, family })
     }
 
     fn needs(_with: &Value) -> Needs {
@@ -66,40 +107,55 @@ impl Action for NodeAddress {
 
     async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
         let target = place.target()?;
-        look.calico().await?;
-        let node = look.node(&target.name).await?.clone();
-        if node.advertised.is_none() {
-            return Ok(Seen {
-                node,
-                own: Err(String::new()),
-                holder: None,
-                faults: Vec::new(),
-                others: Vec::new(),
-            });
+        if self.named.is_some() && place.targets.len() > 1 {
+            return Err(Fault::input(
+                "one_address",
+                "one address is named, and there are several nodes: two nodes cannot have one address",
+            )
+            .next("name one node, or leave the address out"));
         }
-        let reading = look.reading(&target.name).await?;
-        let (mesh, _) = look.mesh().await?;
-        let advertised = node
-            .advertised
-            .as_ref()
-            .and_then(|t| t.parse::<Cidr>().ok());
-        Ok(Seen {
-            own: own_address(&node.internal_ips, &reading.links),
-            holder: advertised.and_then(|cidr| {
-                reading
-                    .links
-                    .iter()
-                    .find(|link| link.addresses.iter().any(|a| a.cidr.ip == cidr.ip))
-                    .map(crate::calico::Link::described)
-            }),
-            faults: mesh.faults_of(&target.name),
-            others: mesh
-                .nodes
-                .into_iter()
-                .filter(|n| n.name() != target.name)
-                .collect(),
+        let install = look.calico().await?;
+        let node = look.mesh_node(&target.name).await?.clone();
+        let kept = match install.etcd() {
+            None => Kept::Annotation,
+            Some(endpoints) => Kept::Store(
+                Setting::CalicoNode {
+                    node: node.calico_name.clone(),
+                    field: self.family.field().to_owned(),
+                    endpoints: endpoints.to_owned(),
+                }
+                .of(&HostRef {
+                    node: target.name.clone(),
+                    machine_id: node.machine_id.clone(),
+                    identity: Identity::root(),
+                }),
+            ),
+        };
+        let mut seen = Seen {
             node,
-        })
+            links: Vec::new(),
+            place: kept,
+            faults: Vec::new(),
+            others: Vec::new(),
+            docker: None,
+        };
+        if seen.node.advertises(self.family).is_none() {
+            return Ok(seen);
+        }
+        seen.links
+            .clone_from(&look.reading(&target.name).await?.links);
+        let (mesh, _) = look.mesh().await?;
+        seen.faults = mesh.faults_of(&target.name);
+        let others = look.mesh_nodes().await?.iter();
+        seen.others = others
+            .filter(|n| n.name() != target.name)
+            .cloned()
+            .collect();
+        if let Some(link) = self.holder(&seen).filter(|link| is_dockers(link)) {
+            let of = look.host(&target.name, &Identity::root()).await?;
+            seen.docker = Some(look.docker_network(&of, &link.name).await?);
+        }
+        Ok(seen)
     }
 
     fn decide(&self, seen: &Seen, _: Place<'_>, _: Prior<'_>) -> Decision<Change> {
@@ -108,64 +164,83 @@ impl Action for NodeAddress {
             next: next.map(str::to_owned),
         };
         let name = seen.node.name();
-        let Some(before) = &seen.node.advertised else {
+        let Some(before) = seen.node.advertises(self.family) else {
+            if self.family == Family::Ipv6 && self.named.is_none() {
+                return Decision::NoChange {
+                    why: "it advertises no IPv6 address: Calico uses none there".to_owned(),
+                };
+            }
             return refuse(
                 format!(
-                    "{name} advertises no IPv4 address: calico-node has not come up there, or gave its address up as another node has it"
+                    "{name} advertises no {} address: calico-node has not come up there, or gave its address up as another node has it",
+                    self.family
                 ),
                 Some(
-                    "look at its log: kubectl -n kube-system logs -l k8s-app=calico-node --prefix",
+                    "look at its log: kubectl logs -n kube-system -l k8s-app=calico-node --prefix",
                 ),
             );
         };
-        let own = match &seen.own {
-            Ok(own) => own,
-            Err(why) => {
-                return refuse(
-                    format!("{name}: {why}"),
-                    Some(
-                        "which address is its own cannot be told: look at kubelet's --node-ip and at the host's links",
+        let faulty = seen.faults.iter().any(|fault| self.is_of_family(fault));
+        let wanted = match self.wanted(seen) {
+            Ok(wanted) => wanted,
+            // Where only IPv4 is registered, nothing speaks against what works.
+            Err(unclear) if self.family == Family::Ipv6 && !faulty && self.named.is_none() => {
+                return Decision::NoChange {
+                    why: format!(
+                        "it advertises {before}, and its sessions are established; whether that is its own cannot be told: {}",
+                        unclear.why
                     ),
-                );
+                };
+            }
+            Err(unclear) => {
+                let next = match unclear.candidates.as_slice() {
+                    [] => "look at kubelet's --node-ip and at the host's links".to_owned(),
+                    candidates => format!(
+                        "name the right one as the parameter `address` (--param address=…): {}",
+                        listed(candidates)
+                    ),
+                };
+                return refuse(format!("{name}: {}", unclear.why), Some(&next));
             }
         };
-        let advertised = before.parse::<Cidr>().ok();
-        if advertised.is_some_and(|a| a.ip == own.cidr.ip) {
+        let advertised = seen.node.address(self.family);
+        let right = match self.named {
+            None => advertised.is_some_and(|a| a.ip == wanted.cidr.ip),
+            Some(_) => advertised == Some(wanted.cidr),
+        };
+        if right {
             return Decision::NoChange {
-                why: format!("it advertises {before}, its InternalIP on {}", own.link),
+                why: format!("it advertises {before}, {}", wanted.is),
             };
         }
-        if seen.faults.is_empty() {
+        if !faulty && self.named.is_none() {
             return Decision::NoChange {
                 why: format!(
                     "it advertises {before} and not its InternalIP {}, and all its sessions are established: that is no fault",
-                    own.cidr.ip
+                    wanted.cidr.ip
                 ),
             };
         }
-        if let Some(other) = seen
-            .others
-            .iter()
-            .find(|o| o.addresses().contains(&own.cidr.ip))
-        {
-            return refuse(
-                format!("{} already advertises {}", other.name(), own.cidr.ip),
-                Some("two nodes cannot have one address: look which of them really has it"),
-            );
-        }
         let change = Decision::Change(Change {
             object: seen.node.object.clone(),
-            before: before.clone(),
-            own: own.cidr,
-            own_link: own.link.clone(),
-            holder: seen.holder.clone(),
+            place: seen.place.clone(),
+            before: before.to_owned(),
+            after: wanted,
+            holder: self.holder(seen).map(Link::described),
+            named: self.named.is_some(),
         });
         // One healthy neighbour is enough; how many others go astray proves nothing.
-        if !seen.others.is_empty() && seen.others.iter().all(MeshNode::strays) {
+        let speak = || seen.others.iter().filter(|n| n.takes_part());
+        if self.named.is_none()
+            && speak().next().is_some()
+            && speak().all(|other| other.strays_in(self.family))
+        {
             return Decision::Unknown {
                 why: format!(
                     "no node at all advertises its InternalIP: the mesh may have a network of its own, and then {} would be wrong",
-                    own.cidr
+                    self.internal_ip(seen)
+                        .map(|own| own.cidr.to_string())
+                        .unwrap_or_default()
                 ),
                 otherwise: Some(Box::new(change)),
             };
@@ -173,37 +248,95 @@ impl Action for NodeAddress {
         change
     }
 
+    fn ask(&self, seen: &Seen, decision: &Decision<Change>) -> Option<Ask> {
+        if !matches!(decision, Decision::Refuse { .. }) || self.named.is_some() {
+            return None;
+        }
+        seen.node.advertises(self.family)?;
+        let unclear = self.internal_ip(seen).err()?;
+        let among = unclear.candidates.iter();
+        let among: Vec<(String, String)> = among
+            .map(|c| (c.cidr.ip.to_string(), c.to_string()))
+            .collect();
+        (!among.is_empty()).then(|| Ask {
+            argument: "address".to_owned(),
+            among,
+        })
+    }
+
+    fn notes(&self, seen: &Seen, decision: &Decision<Change>) -> Vec<String> {
+        if !matches!(decision, Decision::Change(_) | Decision::Unknown { .. }) {
+            return Vec::new();
+        }
+        let mut notes = Vec::new();
+        if let Some(Ok(named)) = self
+            .named
+            .as_ref()
+            .map(|text| self.chooser(seen).named(text))
+        {
+            notes.extend(
+                named
+                    .against
+                    .iter()
+                    .map(|objection| format!("{} was named, although {objection}.", named.cidr)),
+            );
+        }
+        if let Some(link) = self.holder(seen) {
+            notes.extend(
+                seen.docker
+                    .as_ref()
+                    .and_then(|docker| docker_note(link, docker)),
+            );
+        }
+        notes
+    }
+
     fn compile(&self, change: Change) -> Compiled {
         let name = change.object.name.clone();
-        let after = change.own.to_string();
+        let after = change.after.cidr.to_string();
+        let (subject, effect) = match change.place {
+            Kept::Annotation => {
+                let annotation = self.family.annotation();
+                let fields = vec![FieldChange {
+                    path: FieldPath::annotation(annotation),
+                    before: Some(Value::from(change.before.as_str())),
+                    after: Some(Value::from(after.as_str())),
+                }];
+                let object = change.object;
+                let subject = format!("{object}: annotation {annotation}");
+                (subject, Effect::SetFields { object, fields })
+            }
+            Kept::Store(setting) => {
+                let subject = format!("{setting}, by calicoctl on {}", setting.host.node);
+                let effect = Effect::PutSetting {
+                    before: SettingState::value(&change.before),
+                    after: SettingState::value(&after),
+                    setting,
+                };
+                (subject, effect)
+            }
+        };
         Compiled {
             blobs: Blobs::default(),
             details: vec![Detail {
-                subject: format!("{}: annotation {}", change.object, MeshNode::ADDRESS),
+                subject,
                 before: Some(change.before.clone()),
-                before_is: match &change.holder {
-                    Some(link) => format!("on {link}; not what kubelet registered"),
-                    None => "on none of its links".to_owned(),
+                before_is: match (&change.holder, change.named) {
+                    (Some(link), false) => format!("on {link}; not what kubelet registered"),
+                    (Some(link), true) => format!("on {link}"),
+                    (None, _) => "on none of its links".to_owned(),
                 },
-                after: Some(after.clone()),
-                after_is: format!(
-                    "its InternalIP, with the prefix of its link {}",
-                    change.own_link
-                ),
+                after: Some(after),
+                after_is: change.after.is,
                 lines: Vec::new(),
             }],
-            heals: Some(format!(
-                "{name} advertises {}, which is not its own address",
-                change.before
-            )),
-            effects: vec![Effect::SetFields {
-                object: change.object,
-                fields: vec![FieldChange {
-                    path: FieldPath::annotation(MeshNode::ADDRESS),
-                    before: Some(Value::from(change.before)),
-                    after: Some(Value::from(after)),
-                }],
-            }],
+            heals: (!change.named).then(|| {
+                format!(
+                    "{name} advertises {}, which is not its own address",
+                    change.before
+                )
+            }),
+            effects: vec![effect],
             follows: Vec::new(),
             undo: UndoClass::Exact,
             predicted: None,
@@ -211,146 +344,94 @@ impl Action for NodeAddress {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::Scope;
-
-    fn node(name: &str, internal: &str, advertised: Option<&str>) -> MeshNode {
-        crate::calico::test_node(name, internal, advertised)
-    }
-
-    /// node02 advertises `advertised`; it has 10.0.0.2/24 on eth0 and one session is down.
-    fn seen(advertised: Option<&str>) -> Seen {
-        Seen {
-            node: node("node02", "10.0.0.2", advertised),
-            own: Ok(OwnAddress {
-                cidr: "10.0.0.2/24".parse().unwrap(),
-                link: "eth0".into(),
-            }),
-            holder: Some("ens9 (dummy, up)".into()),
-            faults: vec![SessionFault {
-                from: "node02".into(),
-                to: "node01 (10.0.0.1)".into(),
-                state: "start Passive".into(),
-                strays: vec!["node02".into()],
-            }],
-            others: vec![
-                node("node01", "10.0.0.1", Some("10.0.0.1/24")),
-                node("node03", "10.0.0.3", Some("172.18.0.2/16")),
-            ],
+impl NodeAddress {
+    fn chooser<'s>(&self, seen: &'s Seen) -> Chooser<'s> {
+        Chooser {
+            family: self.family,
+            node: &seen.node,
+            links: &seen.links,
+            others: &seen.others,
         }
     }
 
-    fn decide(seen: &Seen) -> Decision<Change> {
-        let place = Place::for_test(&Scope::Run, &[]);
-        NodeAddress.decide(seen, place, Prior { steps: &[] })
+    /// Whether a session that is not as it should be is of this family, or may be.
+    fn is_of_family(&self, fault: &SessionFault) -> bool {
+        let six = fault.to.contains(':');
+        fault.to.is_empty() || six == (self.family == Family::Ipv6)
     }
 
-    fn why(decision: Decision<Change>) -> String {
-        match decision {
-            Decision::NoChange { why } => format!("no change: {why}"),
-            Decision::Unknown { why, otherwise } => {
-                assert!(matches!(otherwise.as_deref(), Some(Decision::Change(_))));
-                format!("unknown: {why}")
-            }
-            Decision::Refuse { why, .. } => format!("refused: {why}"),
-            other => panic!("{other:?}"),
-        }
+    fn internal_ip(&self, seen: &Seen) -> Result<OwnAddress, Unclear> {
+        self.chooser(seen).internal_ip()
     }
 
-    #[test]
-    fn a_stray_address_becomes_the_nodes_own() {
-        let Decision::Change(change) = decide(&seen(Some("172.18.0.1/16"))) else {
-            panic!()
+    fn wanted(&self, seen: &Seen) -> Result<Wanted, Unclear> {
+        let Some(text) = &self.named else {
+            let own = self.internal_ip(seen)?;
+            return Ok(Wanted {
+                is: format!("its InternalIP, with the prefix of its link {}", own.link),
+                cidr: own.cidr,
+            });
         };
-        let compiled = NodeAddress.compile(change);
-        insta::assert_json_snapshot!(compiled.effects, @r#"
-        [
-          {
-            "effect": "set_fields",
-            "object": {
-              "api_version": "v1",
-              "kind": "Node",
-              "resource": "nodes",
-              "name": "node02",
-              "uid": "uid-node02"
+        let named = self.chooser(seen).named(text);
+        let named = named.map_err(|why| Unclear {
+            why,
+            candidates: Vec::new(),
+        })?;
+        Ok(Wanted {
+            cidr: named.cidr,
+            is: match named.link {
+                Some(link) => format!("named, and on its link {link}"),
+                None => "named, and on none of its links".to_owned(),
             },
-            "fields": [
-              {
-                "path": [
-                  {
-                    "key": "metadata"
-                  },
-                  {
-                    "key": "annotations"
-                  },
-                  {
-                    "key": "projectcalico.org/IPv4Address"
-                  }
-                ],
-                "before": "172.18.0.1/16",
-                "after": "10.0.0.2/24"
-              }
-            ]
-          }
-        ]
-        "#);
-        insta::assert_json_snapshot!(compiled.details, @r#"
-        [
-          {
-            "subject": "Node node02: annotation projectcalico.org/IPv4Address",
-            "before": "172.18.0.1/16",
-            "before_is": "on ens9 (dummy, up); not what kubelet registered",
-            "after": "10.0.0.2/24",
-            "after_is": "its InternalIP, with the prefix of its link eth0"
-          }
-        ]
-        "#);
-        assert_eq!(compiled.undo, UndoClass::Exact);
-        assert!(compiled.heals.unwrap().contains("172.18.0.1/16"));
+        })
     }
 
-    #[test]
-    fn its_own_address_is_left_alone_whatever_the_sessions() {
-        insta::assert_snapshot!(why(decide(&seen(Some("10.0.0.2/24")))), @"no change: it advertises 10.0.0.2/24, its InternalIP on eth0");
-        // Another prefix is no other address.
-        assert!(why(decide(&seen(Some("10.0.0.2/32")))).starts_with("no change"));
-    }
-
-    #[test]
-    fn another_address_that_works_is_no_fault() {
-        let mut seen = seen(Some("10.9.0.2/24"));
-        seen.faults.clear();
-        insta::assert_snapshot!(why(decide(&seen)), @"no change: it advertises 10.9.0.2/24 and not its InternalIP 10.0.0.2, and all its sessions are established: that is no fault");
-    }
-
-    #[test]
-    fn what_cannot_be_told_is_not_guessed() {
-        insta::assert_snapshot!(why(decide(&seen(None))), @"refused: node02 advertises no IPv4 address: calico-node has not come up there, or gave its address up as another node has it");
-        let mut s = seen(Some("172.18.0.1/16"));
-        s.own = Err("its InternalIP 10.0.0.2 is on none of its links".into());
-        insta::assert_snapshot!(why(decide(&s)), @"refused: node02: its InternalIP 10.0.0.2 is on none of its links");
-        let mut s = seen(Some("172.18.0.1/16"));
-        s.others[0] = node("node01", "10.0.0.1", Some("10.0.0.2/24"));
-        insta::assert_snapshot!(why(decide(&s)), @"refused: node01 already advertises 10.0.0.2");
-        let mut s = seen(Some("172.18.0.1/16"));
-        s.others[0] = node("node01", "10.0.0.1", Some("172.18.0.3/16"));
-        insta::assert_snapshot!(why(decide(&s)), @"unknown: no node at all advertises its InternalIP: the mesh may have a network of its own, and then 10.0.0.2/24 would be wrong");
-    }
-
-    #[test]
-    fn a_cluster_of_one_has_no_neighbour_to_ask() {
-        let mut s = seen(Some("172.18.0.1/16"));
-        s.others.clear();
-        assert!(matches!(decide(&s), Decision::Change(_)));
-    }
-
-    #[test]
-    fn an_address_that_is_none_is_replaced() {
-        assert!(matches!(
-            decide(&seen(Some("nonsense"))),
-            Decision::Change(_)
-        ));
+    /// The link that has the advertised address.
+    fn holder<'s>(&self, seen: &'s Seen) -> Option<&'s Link> {
+        let advertised = seen.node.address(self.family)?;
+        let has = |link: &&Link| link.addresses.iter().any(|a| a.cidr.ip == advertised.ip);
+        seen.links.iter().find(has)
     }
 }
+
+/// Whether a link is named as docker names its bridges.
+fn is_dockers(link: &Link) -> bool {
+    let id = link.name.strip_prefix("br-");
+    link.name == "docker0"
+        || id.is_some_and(|id| id.len() == 12 && id.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+/// Whose bridge it is, and what could be done about it: that is advised, and never done.
+fn docker_note(link: &Link, docker: &DockerNetwork) -> Option<String> {
+    let name = &link.name;
+    Some(match docker {
+        DockerNetwork::Silent(why) => {
+            format!("{name} is named as docker names its bridges, and docker was not asked: {why}.")
+        }
+        DockerNetwork::Unknown => format!(
+            "{name} is named as docker names its bridges, and docker knows no such network: it is left over. \
+             Where nobody needs it: ip link delete {name}. It is not done here."
+        ),
+        DockerNetwork::Is {
+            network,
+            containers,
+        } => {
+            let containers = match containers.as_slice() {
+                [] => "no container in it".to_owned(),
+                names => format!("the containers {}", names.join(", ")),
+            };
+            format!(
+                "{name} is docker's network {network}, with {containers}. Where nobody needs it: docker network rm {network}. \
+                 It is not done here."
+            )
+        }
+    })
+}
+
+fn listed(candidates: &[Candidate]) -> String {
+    let lines: Vec<String> = candidates.iter().map(ToString::to_string).collect();
+    lines.join(", or ")
+}
+
+#[cfg(test)]
+mod tests;

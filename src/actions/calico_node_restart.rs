@@ -2,24 +2,37 @@
 
 use super::kube_object::Of;
 use super::{Action, Compiled, Decision, Look, Needs, Place};
+use crate::calico::rolls_calico_node;
 use crate::fault::Fault;
-use crate::model::{Blobs, Detail, Effect, ObjectRef, Prior, UndoClass};
+use crate::model::{Blobs, Detail, Effect, ObjectRef, Prior, UndoClass, is_ready};
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// Starts calico-node on a node anew, and waits until it is ready.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Args {}
+pub struct Args {
+    /// Leave it alone where nothing shows that it is stuck: its pod is ready, and all its sessions are
+    /// established.
+    #[serde(default)]
+    only_if_stuck: bool,
+}
 
-pub struct NodeRestart;
+pub struct NodeRestart {
+    only_if_stuck: bool,
+}
 
 pub struct Seen {
     node: String,
     owner: String,
     pod: Option<ObjectRef>,
+    /// What shows that it is stuck, where that was looked for.
+    signs: Vec<String>,
+    /// Nodes that advertise an address that is not their own, and are at the ends of its sessions.
+    strays: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,19 +50,24 @@ impl Action for NodeRestart {
     type Seen = Seen;
     type Change = Change;
 
-    fn new(_: Args) -> Result<Self, String> {
-        Ok(Self)
+    fn new(args: Args) -> Result<Self, String> {
+        Ok(Self {
+            only_if_stuck: args.only_if_stuck,
+        })
     }
 
     fn lost(_with: &serde_json::Value) -> Option<&'static str> {
         Some("a start leaves nothing behind that could be put back")
     }
 
-    fn needs(_with: &Value) -> Needs {
+    fn needs(with: &Value) -> Needs {
         let pods = Of::any_of("v1", "Pod", "kube-system");
-        Needs::default()
-            .calico()
-            .look("list", &pods)
+        let signs = with.get("only_if_stuck");
+        let base = match signs.and_then(Value::as_bool).unwrap_or(signs.is_some()) {
+            true => Needs::default().mesh(),
+            false => Needs::default().calico(),
+        };
+        base.look("list", &pods)
             .look("get", &pods)
             .wide("not for single objects: a pod gets its name when it is made")
             .apply("delete", &pods)
@@ -59,33 +77,80 @@ impl Action for NodeRestart {
 
     async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
         let node = &place.target()?.name;
-        let owner = &look.calico().await?.object;
-        Ok(Seen {
+        let owner = &look.calico().await?.node.object;
+        let pod = look.pod_of(owner, node).await?;
+        let mut seen = Seen {
             node: node.clone(),
             owner: owner.uid.clone(),
-            pod: look.pod_of(owner, node).await?,
-        })
+            pod: pod.as_ref().map(|(pod, _)| pod.clone()),
+            signs: Vec::new(),
+            strays: BTreeSet::new(),
+        };
+        if let Some((pod, now)) = pod.filter(|_| self.only_if_stuck) {
+            if !is_ready(&now) {
+                seen.signs.push(format!("{} is not ready", pod.name));
+            }
+            let (mesh, _) = look.mesh().await?;
+            for fault in mesh.faults_of(node) {
+                seen.strays.extend(fault.strays.iter().cloned());
+                seen.signs.push(fault.to_string());
+            }
+        }
+        Ok(seen)
     }
 
     fn decide(&self, seen: &Seen, _: Place<'_>, prior: Prior<'_>) -> Decision<Change> {
-        match &seen.pod {
-            None => Decision::Refuse {
-                why: format!("there is no calico-node pod on {}", seen.node),
-                next: Some(
-                    "look why: kubectl -n kube-system describe daemonset calico-node".to_owned(),
+        let refuse = |why: String, next: String| Decision::Refuse {
+            why,
+            next: Some(next),
+        };
+        let node = &seen.node;
+        let Some(pod) = &seen.pod else {
+            return refuse(
+                format!("there is no calico-node pod on {node}"),
+                "look why: kubectl -n kube-system describe daemonset calico-node".to_owned(),
+            );
+        };
+        if self.only_if_stuck && seen.signs.is_empty() {
+            return Decision::NoChange {
+                why: format!(
+                    "nothing shows that it is stuck: {} is ready, and all sessions of {node} are established",
+                    pod.name
                 ),
-            },
-            Some(pod) => Decision::Change(Change {
-                node: seen.node.clone(),
-                owner: seen.owner.clone(),
-                pod: pod.clone(),
-                rolled: prior
-                    .effects()
-                    .filter(|e| e.rolls_pods())
-                    .filter_map(Effect::on_object)
-                    .any(|(object, _)| object.uid == seen.owner),
-            }),
+            };
         }
+        if !seen.strays.is_empty() {
+            let names: Vec<&str> = seen.strays.iter().map(String::as_str).collect();
+            let nodes: String = names.iter().map(|name| format!(" --node {name}")).collect();
+            return refuse(
+                format!(
+                    "a new start heals no wrong address, and {} advertises one that is not its own",
+                    names.join(", ")
+                ),
+                format!("runbook plan fix-bgp-wrong-ip{nodes}"),
+            );
+        }
+        Decision::Change(Change {
+            node: node.clone(),
+            owner: seen.owner.clone(),
+            pod: pod.clone(),
+            rolled: prior.effects().any(rolls_calico_node),
+        })
+    }
+
+    fn notes(&self, seen: &Seen, decision: &Decision<Change>) -> Vec<String> {
+        if seen.signs.is_empty() || !matches!(decision, Decision::Change(_)) {
+            return Vec::new();
+        }
+        let more = match seen.signs.len().saturating_sub(4) {
+            0 => String::new(),
+            more => format!("; and {more} more"),
+        };
+        let signs: Vec<&str> = seen.signs.iter().take(4).map(String::as_str).collect();
+        vec![
+            format!("What shows that it is stuck: {}{more}.", signs.join("; ")),
+            "Where the way between the hosts is at fault, a new start heals nothing: runbook plan check-bgp-path tells.".to_owned(),
+        ]
     }
 
     fn compile(&self, change: Change) -> Compiled {
@@ -132,21 +197,31 @@ mod tests {
         }
     }
 
-    fn decide(pod: Option<ObjectRef>, steps: &[PlannedStep]) -> Decision<Change> {
-        let seen = Seen {
+    fn seen(pod: Option<ObjectRef>) -> Seen {
+        Seen {
             node: "node02".into(),
             owner: "ds".into(),
             pod,
-        };
-        let place = Place::for_test(&Scope::Run, &[]);
-        NodeRestart.decide(&seen, place, Prior { steps })
+            signs: Vec::new(),
+            strays: BTreeSet::new(),
+        }
     }
 
-    fn rollout_of(uid: &str) -> PlannedStep {
+    const ALWAYS: NodeRestart = NodeRestart {
+        only_if_stuck: false,
+    };
+
+    fn decide(pod: Option<ObjectRef>, steps: &[PlannedStep]) -> Decision<Change> {
+        let place = Place::for_test(&Scope::Run, &[]);
+        ALWAYS.decide(&seen(pod), place, Prior { steps })
+    }
+
+    fn rollout_of(name: &str) -> PlannedStep {
         let effects = vec![Effect::SetFields {
             object: ObjectRef {
                 api_version: "apps/v1".into(),
-                ..object("DaemonSet", uid)
+                name: name.into(),
+                ..object("DaemonSet", "ds")
             },
             fields: vec![FieldChange {
                 path: FieldPath::container_env("calico-node", "X"),
@@ -161,13 +236,13 @@ mod tests {
     fn the_pod_is_replaced_and_a_rollout_before_makes_that_a_prediction() {
         for (steps, predicted) in [
             (vec![], false),
-            (vec![rollout_of("ds")], true),
+            (vec![rollout_of("calico-node")], true),
             (vec![rollout_of("another")], false),
         ] {
             let Decision::Change(change) = decide(Some(object("Pod", "p")), &steps) else {
                 panic!()
             };
-            let compiled = NodeRestart.compile(change);
+            let compiled = ALWAYS.compile(change);
             assert_eq!(compiled.predicted.is_some(), predicted);
             assert!(
                 matches!(&compiled.effects[..], [Effect::ReplacePod { pod, owner, node }]
@@ -180,5 +255,28 @@ mod tests {
     #[test]
     fn without_a_pod_there_is_nothing_to_start() {
         assert!(matches!(decide(None, &[]), Decision::Refuse { .. }));
+    }
+
+    #[test]
+    fn where_nothing_shows_that_it_is_stuck_it_is_left_alone() {
+        let action = NodeRestart {
+            only_if_stuck: true,
+        };
+        let place = Place::for_test(&Scope::Run, &[]);
+        let decide = |seen: &Seen| match action.decide(seen, place, Prior { steps: &[] }) {
+            Decision::NoChange { why } => format!("no change: {why}"),
+            Decision::Refuse { why, next } => format!("refused: {why} ({})", next.unwrap()),
+            decision @ Decision::Change(_) => action.notes(seen, &decision).join("\n"),
+            other => panic!("{other:?}"),
+        };
+        let mut s = seen(Some(object("Pod", "p")));
+        insta::assert_snapshot!(decide(&s), @"no change: nothing shows that it is stuck: calico-node-x is ready, and all sessions of node02 are established");
+        s.signs = (1..7).map(|n| format!("sign {n}")).collect();
+        insta::assert_snapshot!(decide(&s), @"
+        What shows that it is stuck: sign 1; sign 2; sign 3; sign 4; and 2 more.
+        Where the way between the hosts is at fault, a new start heals nothing: runbook plan check-bgp-path tells.
+        ");
+        s.strays.insert("node03".into());
+        insta::assert_snapshot!(decide(&s), @"refused: a new start heals no wrong address, and node03 advertises one that is not its own (runbook plan fix-bgp-wrong-ip --node node03)");
     }
 }

@@ -1,7 +1,7 @@
 //! The kinds of steps: one file each, and one line in the table below.
 
 mod calico_autodetection;
-mod calico_mesh;
+mod calico_bgp;
 mod calico_node_address;
 mod calico_node_restart;
 mod file_change;
@@ -43,7 +43,7 @@ mod unit_restart;
 mod world;
 
 pub use kube_object::Of;
-pub use look::Look;
+pub use look::{Look, calicoctl_fact};
 pub use rights::{Need, Needs, Purpose, is_any};
 pub use served::{Served, all_built_in, built_in};
 pub use unit_restart::start_anew;
@@ -51,8 +51,8 @@ pub use world::World;
 
 use crate::fault::{Fault, nearest};
 use crate::model::{
-    Blobs, Detail, Effect, Exception, Identity, Prior, Scope, SettingRef, SettingState, Settled,
-    Target, UndoClass, Verdict,
+    Ask, Blobs, Detail, Effect, Exception, Identity, Prior, Scope, SettingRef, SettingState,
+    Settled, Target, UndoClass, Verdict,
 };
 use crate::runbook::{Kind, Kinds, Record, Rendering, StepScope, parse_duration};
 use async_trait::async_trait;
@@ -248,6 +248,8 @@ fn worst(one: UndoClass, other: UndoClass) -> UndoClass {
 pub trait Action: Sized + Send + Sync {
     /// What runbooks call it.
     const USES: &'static str;
+    /// What journals of earlier versions call it.
+    const FORMERLY: Option<&'static str> = None;
     /// Arguments that are literal: scripts, in which no template may stand.
     const LITERAL: &'static [&'static str] = &[];
     /// Arguments that name earlier steps; what they become is whether these change something.
@@ -295,6 +297,11 @@ pub trait Action: Sized + Send + Sync {
         Vec::new()
     }
 
+    /// What people can choose, where it cannot tell.
+    fn ask(&self, _seen: &Self::Seen, _decision: &Decision<Self::Change>) -> Option<Ask> {
+        None
+    }
+
     /// For checks: whether the world is as expected now, but for the exceptions.
     fn verify(&self, _seen: &Self::Seen, _prior: Prior<'_>, _except: &[Exception]) -> Settled {
         Settled::Yes
@@ -324,6 +331,8 @@ pub struct Made {
     pub blobs: Blobs,
     /// What it found, where that is what it will find when its turn comes.
     pub outputs: Map<String, Value>,
+    /// What people can choose, where it is refused for want of that.
+    pub ask: Option<Ask>,
 }
 
 /// How a check stands, and what it found.
@@ -367,6 +376,7 @@ impl<A: Action> Step for A {
         let seen = self.observe(look, place).await?;
         let decision = self.decide(&seen, place, prior);
         let notes = self.notes(&seen, &decision);
+        let ask = self.ask(&seen, &decision);
         let mut blobs = Blobs::default();
         let certain = matches!(decision, Decision::NoChange { .. }) && !prior.changes_anything();
         Ok(Made {
@@ -377,6 +387,7 @@ impl<A: Action> Step for A {
             verdict: verdict(self, decision, &mut blobs),
             notes,
             blobs,
+            ask,
         })
     }
 
@@ -444,6 +455,7 @@ fn make<A: Action + 'static>(args: Value) -> Result<Box<dyn Step>, String> {
 /// language knows of it.
 struct Entry {
     uses: &'static str,
+    formerly: Option<&'static str>,
     make: Maker,
     rendering: Rendering,
     needs: fn(&Value) -> Needs,
@@ -453,7 +465,7 @@ struct Entry {
 /// Every kind of step there is.
 const KINDS: &[Entry] = &[
     once::<calico_autodetection::Autodetection>(),
-    once::<calico_mesh::MeshEstablished>(),
+    once::<calico_bgp::MeshEstablished>(),
     at_target::<calico_node_address::NodeAddress>(),
     at_target::<calico_node_restart::NodeRestart>(),
     at_target::<host_assert::HostAssert>(),
@@ -483,6 +495,7 @@ const KINDS: &[Entry] = &[
 const fn entry<A: Action + 'static>() -> Entry {
     Entry {
         uses: A::USES,
+        formerly: A::FORMERLY,
         make: make::<A>,
         rendering: Rendering {
             literal: A::LITERAL,
@@ -522,6 +535,7 @@ fn kind<A: Action + 'static>() -> Kind {
     }
     Kind {
         uses: A::USES,
+        formerly: A::FORMERLY,
         schema,
         outputs: A::outputs(),
         literal: A::LITERAL,
@@ -538,27 +552,34 @@ pub fn kinds() -> Kinds {
     Kinds(KINDS.iter().map(|entry| (entry.kind)()).collect())
 }
 
+/// The kind of a name, or of the one that it had.
+fn named(uses: &str) -> Option<&'static Entry> {
+    KINDS
+        .iter()
+        .find(|kind| kind.uses == uses || kind.formerly == Some(uses))
+}
+
 /// How the arguments of a kind are rendered.
 pub fn rendering(uses: &str) -> Rendering {
-    let kind = KINDS.iter().find(|kind| kind.uses == uses);
+    let kind = named(uses);
     kind.map_or_else(Rendering::default, |kind| kind.rendering)
 }
 
 /// Whether a step changes nothing, neither on a host nor in the cluster. Of what is no kind, such as a
 /// runbook that is included, nobody knows.
 pub fn only_reads(uses: &str, with: &Value) -> bool {
-    KINDS.iter().any(|kind| kind.uses == uses) && !needs(uses, with).writes
+    named(uses).is_some() && !needs(uses, with).writes
 }
 
 /// What a step needs in the cluster; `with` is not rendered.
 pub fn needs(uses: &str, with: &Value) -> Needs {
-    let kind = KINDS.iter().find(|kind| kind.uses == uses);
+    let kind = named(uses);
     kind.map_or_else(Needs::default, |kind| (kind.needs)(with))
 }
 
 /// The step that `uses` names, with its arguments.
 pub fn step(uses: &str, with: &Value) -> Result<Box<dyn Step>, String> {
-    match KINDS.iter().find(|kind| kind.uses == uses) {
+    match named(uses) {
         Some(kind) => (kind.make)(with.clone()).map_err(|e| format!("with: {e}")),
         None => {
             let known = || KINDS.iter().map(|kind| kind.uses);

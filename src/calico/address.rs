@@ -1,6 +1,5 @@
 //! Addresses: which one is a node's own.
 
-use super::link::Link;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::IpAddr;
@@ -37,6 +36,45 @@ impl FromStr for Cidr {
     }
 }
 
+impl Cidr {
+    /// The network that it is in: without host bits.
+    pub fn network(&self) -> Self {
+        let ip = match self.ip {
+            IpAddr::V4(ip) => {
+                let host = 32_u32.saturating_sub(self.prefix.into());
+                IpAddr::V4(
+                    u32::from(ip)
+                        .checked_shr(host)
+                        .map_or(0, |n| n << host)
+                        .into(),
+                )
+            }
+            IpAddr::V6(ip) => {
+                let host = 128_u32.saturating_sub(self.prefix.into());
+                IpAddr::V6(
+                    u128::from(ip)
+                        .checked_shr(host)
+                        .map_or(0, |n| n << host)
+                        .into(),
+                )
+            }
+        };
+        Self {
+            ip,
+            prefix: self.prefix,
+        }
+    }
+
+    /// Whether an address is in its network.
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        let other = Self {
+            ip,
+            prefix: self.prefix,
+        };
+        ip.is_ipv4() == self.ip.is_ipv4() && other.network() == self.network()
+    }
+}
+
 impl fmt::Display for Cidr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.ip, self.prefix)
@@ -64,93 +102,23 @@ pub struct OwnAddress {
     pub link: String,
 }
 
-/// The address that calico-node picks by the method `kubernetes-internal-ip`: the first InternalIP
-/// of its version, with the prefix of the link that has it (Calico v3.31,
-/// node/pkg/lifecycle/startup/autodetection). Where Calico would give up or an operator would not
-/// mean it, the reason is returned instead.
-pub fn own_address(internal_ips: &[IpAddr], links: &[Link]) -> Result<OwnAddress, String> {
-    let Some(ip) = internal_ips.iter().find(|ip| ip.is_ipv4()) else {
-        return Err("kubelet registered no IPv4 InternalIP for it".to_owned());
-    };
-    let found = links.iter().find_map(|link| {
-        link.addresses
-            .iter()
-            .find(|a| a.cidr.ip == *ip)
-            .map(|address| (link, address))
-    });
-    let Some((link, address)) = found else {
-        return Err(format!(
-            "its InternalIP {ip} is on none of its links: kubelet registered an address that the host does not have"
-        ));
-    };
-    // Some clouds give a host its one address as a /32; a /32 beside another address moves about.
-    let beside = link
-        .addresses
-        .iter()
-        .any(|a| a.cidr.ip.is_ipv4() && a.cidr.prefix != 32);
-    if address.secondary || address.cidr.prefix == 32 && beside {
-        return Err(format!(
-            "its InternalIP {ip} on {} is a secondary or virtual address ({}), which can move to another node",
-            link.name, address.cidr
-        ));
-    }
-    Ok(OwnAddress {
-        cidr: address.cidr,
-        link: link.name.clone(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::link::LinkAddress;
     use super::*;
 
-    fn link(name: &str, addresses: &[(&str, bool)]) -> Link {
-        Link {
-            index: 2,
-            name: name.into(),
-            kind: String::new(),
-            up: true,
-            addresses: addresses
-                .iter()
-                .map(|(cidr, secondary)| LinkAddress {
-                    cidr: cidr.parse().unwrap(),
-                    secondary: *secondary,
-                })
-                .collect(),
-        }
-    }
-
-    fn own(internal: &[&str], links: &[Link]) -> Result<String, String> {
-        let internal: Vec<IpAddr> = internal.iter().map(|ip| ip.parse().unwrap()).collect();
-        own_address(&internal, links).map(|own| format!("{} on {}", own.cidr, own.link))
-    }
-
     #[test]
-    fn the_prefix_is_that_of_the_link() {
-        let links = [
-            link("lo", &[("127.0.0.1/8", false)]),
-            link("ens9", &[("172.18.0.1/16", false)]),
-            link("eth0", &[("10.0.0.9/32", true), ("10.0.0.2/24", false)]),
-        ];
-        assert_eq!(
-            own(&["fd00::2", "10.0.0.2"], &links).unwrap(),
-            "10.0.0.2/24 on eth0"
-        );
-    }
-
-    #[test]
-    fn addresses_that_are_not_a_nodes_own_are_refused_by_name() {
-        let links = [
-            link("eth0", &[("10.0.0.2/24", false), ("10.0.0.9/24", true)]),
-            link("vip", &[("10.0.0.8/32", false), ("10.1.0.8/24", false)]),
-            link("cloud", &[("10.0.0.7/32", false)]),
-        ];
-        assert_eq!(own(&["10.0.0.7"], &links).unwrap(), "10.0.0.7/32 on cloud");
-        insta::assert_snapshot!(own(&["fd00::1"], &links).unwrap_err(), @"kubelet registered no IPv4 InternalIP for it");
-        insta::assert_snapshot!(own(&["10.0.0.3"], &links).unwrap_err(), @"its InternalIP 10.0.0.3 is on none of its links: kubelet registered an address that the host does not have");
-        insta::assert_snapshot!(own(&["10.0.0.9"], &links).unwrap_err(), @"its InternalIP 10.0.0.9 on eth0 is a secondary or virtual address (10.0.0.9/24), which can move to another node");
-        insta::assert_snapshot!(own(&["10.0.0.8"], &links).unwrap_err(), @"its InternalIP 10.0.0.8 on vip is a secondary or virtual address (10.0.0.8/32), which can move to another node");
+    fn a_network_has_the_addresses_that_begin_alike() {
+        let cidr = |text: &str| text.parse::<Cidr>().unwrap();
+        let network = |text: &str| cidr(text).network().to_string();
+        assert_eq!(network("10.0.0.5/24"), "10.0.0.0/24");
+        assert_eq!(network("10.0.0.5/0"), "0.0.0.0/0");
+        assert_eq!(network("10.0.0.5/32"), "10.0.0.5/32");
+        assert_eq!(network("fd00::5/64"), "fd00::/64");
+        assert_eq!(network("fd00::5/0"), "::/0");
+        assert!(cidr("10.0.0.5/24").contains("10.0.0.250".parse().unwrap()));
+        assert!(!cidr("10.0.0.5/24").contains("10.0.1.5".parse().unwrap()));
+        assert!(cidr("10.0.0.5/0").contains("1.2.3.4".parse().unwrap()));
+        assert!(!cidr("10.0.0.5/0").contains("::1".parse().unwrap()));
     }
 
     #[test]

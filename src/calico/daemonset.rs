@@ -1,5 +1,6 @@
 //! How Calico is installed, as its DaemonSet tells it.
 
+use super::family::Family;
 use crate::model::{FieldPath, ObjectRef};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -51,8 +52,6 @@ pub struct CalicoNode {
 }
 
 impl CalicoNode {
-    pub const METHOD: &'static str = "IP_AUTODETECTION_METHOD";
-
     /// `None` where what was read is no such DaemonSet.
     pub fn new(raw: Value) -> Option<Self> {
         let text = |at: &str| raw.pointer(at).and_then(Value::as_str).map(str::to_owned);
@@ -134,17 +133,21 @@ impl CalicoNode {
             .collect()
     }
 
-    pub fn detection(&self) -> Result<Detection, String> {
-        let method = || match self.env(Self::METHOD) {
+    /// How the address of a family is found. An IPv6 address is detected only where that is asked for.
+    ///
+    /// # Errors
+    /// Says where the method comes from, where that is not the DaemonSet.
+    pub fn detection(&self, family: Family) -> Result<Detection, String> {
+        let variable = family.method_variable();
+        let method = || match self.env(variable) {
             EnvValue::Absent => Ok("first-found".to_owned()),
             EnvValue::Is(method) if method.is_empty() => Ok("first-found".to_owned()),
             EnvValue::Is(method) => Ok(method),
             EnvValue::From(from) => Err(format!(
-                "{} is not written in the DaemonSet but comes from {from}",
-                Self::METHOD
+                "{variable} is not written in the DaemonSet but comes from {from}"
             )),
         };
-        match self.env("IP") {
+        match self.env(family.variable()) {
             EnvValue::Is(ip) if ip == "autodetect" => method().map(Detection::Method),
             EnvValue::Absent => Ok(Detection::Kept),
             EnvValue::Is(ip) if ip.is_empty() => Ok(Detection::Kept),
@@ -156,14 +159,19 @@ impl CalicoNode {
 
     /// From the image's tag: `v3.31.0`, `3.31`, `v3.31.0-amd64`.
     pub fn version(&self) -> Option<Version> {
-        let image = self.container()?.get("image")?.as_str()?;
-        let image = image.split('@').next()?;
-        let (_, tag) = image.rsplit_once(':')?;
+        let tag = self.tag()?;
         let mut parts = tag.strip_prefix('v').unwrap_or(tag).split(['.', '-']);
         Some(Version {
             major: parts.next()?.parse().ok()?,
             minor: parts.next()?.parse().ok()?,
         })
+    }
+
+    /// The image's tag; a colon may stand before a port, too.
+    pub fn tag(&self) -> Option<&str> {
+        let image = self.image()?.split('@').next()?;
+        let (_, tag) = image.rsplit_once(':')?;
+        (!tag.contains('/')).then_some(tag)
     }
 
     pub fn image(&self) -> Option<&str> {
@@ -261,13 +269,19 @@ mod tests {
 
     #[test]
     fn how_the_address_is_found() {
-        let detection = |env: Value| calico(env).detection();
+        let detection = |env: Value| calico(env).detection(Family::Ipv4);
         let method = |m: &str| Ok(Detection::Method(m.to_owned()));
         let auto = json!({"name": "IP", "value": "autodetect"});
         assert_eq!(detection(json!([auto])), method("first-found"));
         let with = |value: &str| json!([auto, {"name": "IP_AUTODETECTION_METHOD", "value": value}]);
         assert_eq!(detection(with("interface=.*")), method("interface=.*"));
         assert_eq!(detection(with("")), method("first-found"));
+        let six = |env: Value| calico(env).detection(Family::Ipv6);
+        assert_eq!(six(with("interface=.*")), Ok(Detection::Kept));
+        assert_eq!(
+            six(json!([{"name": "IP6", "value": "autodetect"}])),
+            method("first-found")
+        );
         assert!(
             detection(json!([auto, {"name": "IP_AUTODETECTION_METHOD", "valueFrom": {"configMapKeyRef": {}}}]))
                 .is_err()

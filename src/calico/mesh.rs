@@ -1,6 +1,7 @@
 //! The mesh: what every node advertises, which sessions there should be, and which there are.
 
 use super::address::Cidr;
+use super::family::Family;
 use super::link::Link;
 use super::node_status::{NodeStatus, StatusError};
 use crate::model::{FieldPath, ObjectRef};
@@ -8,16 +9,21 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-/// A node with what it advertises. In Kubernetes as Calico's datastore, its annotations hold that.
+/// A node with what it advertises. With Kubernetes as Calico's datastore, its annotations hold that; else
+/// Calico's own node does.
 #[derive(Debug, Clone)]
 pub struct MeshNode {
+    /// Without a UID where Kubernetes has no such node, although Calico has.
     pub object: ObjectRef,
+    /// Its name in Calico's datastore, which need not be the one in Kubernetes.
+    pub calico_name: String,
     /// Whether kubelet reports it Ready.
     pub ready: bool,
     /// What kubelet read from /etc/machine-id; empty where it read nothing.
     pub machine_id: String,
     /// Route reflectors have no sessions of the mesh.
     pub reflector: bool,
+    pub labels: BTreeMap<String, String>,
     pub internal_ips: Vec<IpAddr>,
     /// As written.
     pub advertised: Option<String>,
@@ -25,9 +31,7 @@ pub struct MeshNode {
 }
 
 impl MeshNode {
-    pub const ADDRESS: &'static str = "projectcalico.org/IPv4Address";
-    pub const ADDRESS_V6: &'static str = "projectcalico.org/IPv6Address";
-
+    /// Of a Kubernetes Node.
     pub fn new(raw: &Value) -> Option<Self> {
         let text = |at: &str| raw.pointer(at).and_then(Value::as_str).map(str::to_owned);
         let annotation = |name: &str| {
@@ -37,16 +41,19 @@ impl MeshNode {
                 .filter(|value| !value.is_empty())
                 .map(str::to_owned)
         };
+        let name = text("/metadata/name")?;
         Some(Self {
             object: ObjectRef {
                 api_version: "v1".to_owned(),
                 kind: "Node".to_owned(),
                 resource: "nodes".to_owned(),
                 namespace: None,
-                name: text("/metadata/name")?,
+                name: name.clone(),
                 uid: text("/metadata/uid")?,
             },
+            calico_name: name,
             ready: crate::model::is_ready(raw),
+            labels: labels(raw),
             internal_ips: raw
                 .pointer("/status/addresses")
                 .and_then(Value::as_array)
@@ -57,13 +64,31 @@ impl MeshNode {
                 .collect(),
             machine_id: text("/status/nodeInfo/machineID").unwrap_or_default(),
             reflector: annotation("projectcalico.org/RouteReflectorClusterID").is_some(),
-            advertised: annotation(Self::ADDRESS),
-            advertised_v6: annotation(Self::ADDRESS_V6),
+            advertised: annotation(Family::Ipv4.annotation()),
+            advertised_v6: annotation(Family::Ipv6.annotation()),
         })
     }
 
     pub fn name(&self) -> &str {
         &self.object.name
+    }
+
+    /// Whether Kubernetes has it.
+    pub fn in_kubernetes(&self) -> bool {
+        !self.object.uid.is_empty()
+    }
+
+    /// What it advertises, as written.
+    pub fn advertises(&self, family: Family) -> Option<&str> {
+        match family {
+            Family::Ipv4 => self.advertised.as_deref(),
+            Family::Ipv6 => self.advertised_v6.as_deref(),
+        }
+    }
+
+    /// The address that it advertises; `None` where it is none, too.
+    pub fn address(&self, family: Family) -> Option<Cidr> {
+        self.advertises(family)?.parse().ok()
     }
 
     /// Whether it advertises anything, and so takes part.
@@ -73,25 +98,35 @@ impl MeshNode {
 
     /// The addresses under which the others must have a session with it.
     pub fn addresses(&self) -> Vec<IpAddr> {
-        [&self.advertised, &self.advertised_v6]
-            .into_iter()
-            .flatten()
-            .filter_map(|text| text.parse::<Cidr>().ok())
-            .map(|cidr| cidr.ip)
+        let all = Family::BOTH.into_iter();
+        all.filter_map(|family| Some(self.address(family)?.ip))
             .collect()
     }
 
-    /// Whether it advertises another IPv4 address than the one that kubelet registered.
+    /// Whether it advertises another address than the one that kubelet registered.
     pub fn strays(&self) -> bool {
-        let advertised = self
-            .advertised
-            .as_ref()
-            .and_then(|t| t.parse::<Cidr>().ok());
-        match advertised {
-            Some(cidr) => !self.internal_ips.contains(&cidr.ip),
-            None => self.advertised.is_some(),
+        Family::BOTH
+            .into_iter()
+            .any(|family| self.strays_in(family))
+    }
+
+    /// The same of one family. Where kubelet registered no address of it, nobody can tell.
+    pub fn strays_in(&self, family: Family) -> bool {
+        let mut own = self.internal_ips.iter().filter(|ip| family.has(**ip));
+        if self.advertises(family).is_none() || own.clone().next().is_none() {
+            return false;
+        }
+        match self.address(family) {
+            Some(cidr) => !own.any(|ip| *ip == cidr.ip),
+            None => true,
         }
     }
+}
+
+pub(super) fn labels(raw: &Value) -> BTreeMap<String, String> {
+    let labels = raw.pointer("/metadata/labels").and_then(Value::as_object);
+    let text = |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
+    labels.into_iter().flatten().filter_map(text).collect()
 }
 
 /// What was read on one node's host.
@@ -185,7 +220,11 @@ impl Mesh {
                 return;
             }
             None => {
-                faults.insert(fault("", "its sessions were not read".to_owned(), None));
+                let why = match node.in_kubernetes() {
+                    true => "its sessions were not read",
+                    false => "Calico still has it as a node, and Kubernetes has no such node",
+                };
+                faults.insert(fault("", why.to_owned(), None));
                 return;
             }
         };
@@ -282,7 +321,7 @@ pub(crate) mod tests {
             },
         });
         if let Some(advertised) = advertised {
-            raw["metadata"]["annotations"][MeshNode::ADDRESS] = json!(advertised);
+            raw["metadata"]["annotations"][Family::Ipv4.annotation()] = json!(advertised);
         }
         MeshNode::new(&raw).unwrap()
     }

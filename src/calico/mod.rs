@@ -1,23 +1,31 @@
 //! What Calico's parts say, and what it means. Pure: text and objects in, judgement out.
 
 mod address;
+mod choice;
 mod daemonset;
+mod facts;
 mod family;
 mod go_regex;
+mod install;
 mod link;
 mod mesh;
 mod method;
 mod node_status;
 mod pick;
+mod store;
 
-pub use address::{Cidr, OwnAddress, own_address};
+pub use address::{Cidr, OwnAddress};
+pub use choice::{Candidate, Chooser, Named, Objection, Unclear, is_global};
 pub use daemonset::{CalicoNode, Detection, EnvFrom, EnvValue, Version};
+pub use facts::{CalicoFacts, CalicoctlFacts};
 pub use family::Family;
+pub use install::{Datastore, Install, Installation, Rendered, rolls_calico_node};
 pub use link::{Link, LinkAddress, parse_links};
 pub use mesh::{Mesh, MeshNode, Reading, SessionFault};
 pub use method::Method;
 pub use node_status::{NodeStatus, Peer, StatusError, parse_node_status};
 pub use pick::{Pick, Sight, pick, pick_as_written};
+pub use store::{items_of_store, nodes_of_store};
 
 #[cfg(test)]
 pub(crate) use mesh::tests::{

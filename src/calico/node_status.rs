@@ -38,6 +38,8 @@ pub enum StatusError {
     NoBird,
     #[error("BIRD does not answer: {0}")]
     BirdSilent(String),
+    #[error("calicoctl is not there, and without it its sessions cannot be read")]
+    NoCalicoctl,
     #[error("calicoctl must be run as root")]
     NotRoot,
     #[error("`calicoctl node status` printed what cannot be read: {0}")]

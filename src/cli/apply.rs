@@ -117,11 +117,13 @@ impl Apply {
         wanted: Wanted,
         claims: &Claims<'_>,
     ) -> Result<Exit, Fault> {
-        let request = match wanted.subject {
-            What::Asked(asked) => asked.complete(world).await?,
-            What::Whole(request) => *request,
+        let (request, mut planned) = match wanted.subject {
+            What::Asked(asked) => asked.plan(world).await?,
+            What::Whole(request) => {
+                let planned = plan(world, &request).await?;
+                (*request, planned)
+            }
         };
-        let mut planned = plan(world, &request).await?;
         // What others did meanwhile is not what the plan rests on.
         while !self.dry_run && claims.wait(world, &planned.plan, None).await? {
             planned = plan(world, &request).await?;

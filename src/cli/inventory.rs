@@ -2,7 +2,8 @@
 
 use super::Global;
 use super::exit::Exit;
-use crate::actions::Look;
+use crate::actions::{Look, World, calicoctl_fact};
+use crate::calico::CalicoFacts;
 use crate::fault::Fault;
 use crate::inventory::Destination;
 use crate::model::facts::Facts;
@@ -71,6 +72,7 @@ struct Printed<'f> {
     host: &'f str,
     read_as: String,
     facts: &'f Facts,
+    calico: &'f CalicoFacts,
 }
 
 impl InventoryCommand {
@@ -92,18 +94,43 @@ impl FactsCommand {
                 inventory.destination(&self.host)
             }
         };
-        let hosts = global.hosts(&inventory)?;
+        let (hosts, cluster) = (global.hosts(&inventory)?, global.cluster().await);
         let facts = read(&hosts, &host, &identity).await;
-        hosts.close().await;
-        let facts = facts?;
+        let facts = match facts {
+            Ok(facts) => facts,
+            Err(fault) => {
+                hosts.close().await;
+                return Err(fault);
+            }
+        };
+        let calicoctl = hosts.read_calicoctl(&host, &of(&host, &identity)).await;
+        let calicoctl = calicoctl_fact(calicoctl);
+        let node = inventory.node_of(&host.name).to_owned();
+        let calico = match cluster {
+            Ok(cluster) => {
+                let world = World {
+                    cluster,
+                    hosts,
+                    inventory,
+                };
+                let calico = Look::new(&world).calico_facts(&node, calicoctl).await;
+                world.hosts.close().await;
+                calico
+            }
+            Err(fault) => {
+                hosts.close().await;
+                CalicoFacts::unknown(&fault.message, calicoctl)
+            }
+        };
         super::say(&match self.output {
-            Output::Text => render_facts(&host.name, &identity.to_string(), &facts),
+            Output::Text => render_facts(&host.name, &identity.to_string(), &facts, &calico),
             Output::Json => {
                 let printed = Printed {
                     schema: SCHEMA,
                     host: &host.name,
                     read_as: identity.to_string(),
                     facts: &facts,
+                    calico: &calico,
                 };
                 let text = serde_json::to_string(&printed);
                 let text = text.map_err(|e| Fault::internal(format!("facts: {e}")))?;
@@ -156,12 +183,15 @@ async fn is_node(global: &Global, name: &str, unknown: Fault) -> Result<(), Faul
     }
 }
 
-async fn read(hosts: &Hosts, host: &Destination, identity: &Identity) -> Result<Facts, Fault> {
-    // Whichever it is: its facts say so.
-    let of = HostRef {
+/// Whichever it is: its facts say so.
+fn of(host: &Destination, identity: &Identity) -> HostRef {
+    HostRef {
         node: host.name.clone(),
         machine_id: String::new(),
         identity: identity.clone(),
-    };
-    hosts.facts(host, &of).await
+    }
+}
+
+async fn read(hosts: &Hosts, host: &Destination, identity: &Identity) -> Result<Facts, Fault> {
+    hosts.facts(host, &of(host, identity)).await
 }

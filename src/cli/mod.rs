@@ -197,14 +197,19 @@ impl Global {
     async fn world(&self) -> Result<World, Fault> {
         let inventory = self.inventory()?;
         Ok(World {
-            cluster: Cluster::connect(&ClusterOptions {
-                kubeconfig: self.kubeconfig.clone(),
-                context: self.context.clone(),
-            })
-            .await?,
+            cluster: self.cluster().await?,
             hosts: self.hosts(&inventory)?,
             inventory,
         })
+    }
+
+    /// What the cluster is reached with.
+    async fn cluster(&self) -> Result<Cluster, Fault> {
+        Cluster::connect(&ClusterOptions {
+            kubeconfig: self.kubeconfig.clone(),
+            context: self.context.clone(),
+        })
+        .await
     }
 
     /// What hosts are reached with.

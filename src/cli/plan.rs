@@ -9,7 +9,7 @@ use crate::actions::World;
 use crate::fault::{API_SILENT, Fault};
 use crate::journal::StateDir;
 use crate::model::{Plan, StepId};
-use crate::plan::{SavedPlan, approval, missing_rights, plan};
+use crate::plan::{SavedPlan, approval, missing_rights};
 use crate::runbook::Runbook;
 use crate::views::{clean, render_plan};
 use clap::Args;
@@ -66,8 +66,8 @@ impl PlanCommand {
         asked: Asked,
         allowed: Vec<StepId>,
     ) -> Result<Exit, Fault> {
-        let request = asked.complete(world).await?;
-        let plan = plan(world, &request).await?.plan;
+        let (request, planned) = asked.plan(world).await?;
+        let plan = planned.plan;
         // Here the plan is what was asked for, and so it is what goes to standard output.
         console::set_colors_enabled_stderr(console::colors_enabled());
         say(&render_plan(&plan));

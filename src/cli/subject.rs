@@ -3,7 +3,8 @@
 use super::{Global, ask, confirm};
 use crate::actions::{Look, World};
 use crate::fault::{API_SILENT, Fault};
-use crate::plan::Request;
+use crate::model::{Plan, Verdict};
+use crate::plan::{Planned, Request, plan};
 use crate::runbook::{
     Binding, Bound, Given, Param, ParamFile, ParamType, Runbook, TargetKind, bind,
 };
@@ -104,24 +105,33 @@ impl Asked {
         self.runbook.targets == TargetKind::Nodes && self.given.nodes.is_empty()
     }
 
-    /// Asks on the terminal for what is not given.
-    pub async fn complete(self, world: &World) -> Result<Request, Fault> {
-        let Self { runbook, .. } = &self;
-        let (nodes, params) = match confirm::on_terminal() {
-            true => self.ask(world).await?,
-            false => (
-                self.given.nodes.clone(),
-                bind(&runbook.params, &self.given)?,
-            ),
-        };
-        Ok(Request {
-            runbook: self.runbook,
-            nodes,
-            params,
-        })
+    /// The plan, and what it is of. On a terminal it is asked for what is not given, and for what a step
+    /// leaves to people.
+    pub async fn plan(mut self, world: &World) -> Result<(Request, Planned), Fault> {
+        loop {
+            if confirm::on_terminal() {
+                self.ask(world).await?;
+            }
+            let request = Request {
+                params: bind(&self.runbook.params, &self.given)?,
+                nodes: self.given.nodes.clone(),
+                runbook: self.runbook,
+            };
+            let planned = plan(world, &request).await?;
+            let open = open_choice(&request.runbook, &planned.plan);
+            // One that was given elsewhere is not asked for again and again.
+            let open = open.filter(|open| !self.given.answers.contains_key(open.parameter));
+            let Some(open) = open.filter(|_| confirm::on_terminal()) else {
+                return Ok((request, planned));
+            };
+            let answer = tokio::task::block_in_place(|| ask::choice(&open.question, open.among))?;
+            let parameter = open.parameter.to_owned();
+            self.runbook = request.runbook;
+            self.given.answers.insert(parameter, answer.into());
+        }
     }
 
-    async fn ask(&self, world: &World) -> Result<(Vec<String>, Bound), Fault> {
+    async fn ask(&mut self, world: &World) -> Result<(), Fault> {
         let params = &self.runbook.params;
         let mut given = self.given.clone();
         let mut known = ask::Known {
@@ -144,7 +154,90 @@ impl Asked {
             given.nodes = tokio::task::block_in_place(|| ask::nodes(name, &known))?;
         }
         ask::missing(params, &mut given, &known)?;
-        let bound = bind(params, &given)?;
-        Ok((given.nodes, bound))
+        self.given = given;
+        Ok(())
+    }
+}
+
+/// A choice that a step leaves to people, where a parameter is the answer.
+struct OpenChoice<'a> {
+    question: String,
+    parameter: &'a str,
+    among: &'a [(String, String)],
+}
+
+fn open_choice<'a>(runbook: &'a Runbook, plan: &'a Plan) -> Option<OpenChoice<'a>> {
+    plan.steps.iter().find_map(|planned| {
+        let open = planned.ask.as_ref()?;
+        let Verdict::Refused { why, .. } = &planned.verdict else {
+            return None;
+        };
+        let step = runbook.steps.iter().find(|step| planned.id == step.id)?;
+        let text = step.with.get(&open.argument)?.as_str()?;
+        let name = text.trim().strip_prefix("{{")?.strip_suffix("}}")?.trim();
+        let name = name.strip_prefix("params.")?;
+        let param = runbook.params.iter().find(|param| param.name == name)?;
+        Some(OpenChoice {
+            question: format!("{why}. Which {} is it?", param.name),
+            parameter: param.name.as_str(),
+            among: &open.among,
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actions::kinds;
+    use crate::model::{Ask, PlannedStep, Scope};
+    use crate::runbook::read_kept;
+
+    #[test]
+    fn a_choice_is_asked_for_where_a_parameter_is_the_answer() {
+        let text = |address: &str| {
+            format!(
+                r"apiVersion: runbook/v1
+name: x
+summary: Asks
+risk: low
+targets: nodes
+params:
+  where: {{type: string, default: internal_ip, help: Where}}
+steps:
+  - id: a
+    uses: calico.node_address
+    with: {{address: {address}}}
+"
+            )
+        };
+        let refused = Verdict::Refused {
+            why: "node02: there are two".into(),
+            next: None,
+        };
+        let mut step = PlannedStep::new(
+            "a".to_owned().try_into().unwrap(),
+            Scope::Run,
+            "a",
+            "calico.node_address",
+            refused,
+        );
+        step.ask = Some(Ask {
+            argument: "address".into(),
+            among: vec![("10.0.0.1".into(), "10.0.0.1/24 on eth0".into())],
+        });
+        let plan = Plan {
+            steps: vec![step],
+            ..crate::journal::test_events::plan()
+        };
+        let of = |address: &str| {
+            let runbook = read_kept(&text(address), "x", &Default::default(), &kinds()).unwrap();
+            let open = open_choice(&runbook, &plan);
+            open.map(|open| format!("{} {}", open.parameter, open.question))
+        };
+        assert_eq!(
+            of("'{{ params.where }}'").as_deref(),
+            Some("where node02: there are two. Which where is it?")
+        );
+        assert_eq!(of("internal_ip"), None);
     }
 }

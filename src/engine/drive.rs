@@ -4,6 +4,7 @@
 use super::claim::Claim;
 use super::machine::{Ask, End, Input, Machine};
 use crate::actions::{Look, Patience, Place, World, step};
+use crate::calico::Rendered;
 use crate::fault::{API_SILENT, Class, Fault, TIMEOUT};
 use crate::journal::{Event, Journal, JournalError, StepResult};
 use crate::model::{
@@ -459,7 +460,13 @@ async fn settle(
                 Ok(succeeded(&pods, pod, owner, node, ready))
             }
             Effect::SetFields { .. } | Effect::PutObject { .. } => {
-                written(effect, &world.now(effect).await?, ready)
+                let settled = written(effect, &world.now(effect).await?, ready)?;
+                match Rendered::of(effect) {
+                    Some(rendered) if settled == Settled::Yes => {
+                        by_operator(world, &rendered, ready).await
+                    }
+                    _ => Ok(settled),
+                }
             }
         }
     };
@@ -468,6 +475,24 @@ async fn settle(
         return Ok(());
     }
     wait(limits, observer, stop, read).await
+}
+
+/// Whether Calico's operator has brought what stands in its Installation to calico-node.
+async fn by_operator(world: &World, rendered: &Rendered, ready: bool) -> Result<Settled, Fault> {
+    let look = Look::new(world);
+    let node = &look.install().await?.node;
+    if !rendered.is_in(node) {
+        return Ok(Settled::NotYet(format!(
+            "Calico's operator has not brought it to {} yet",
+            node.object
+        )));
+    }
+    let now = world.cluster.object(&node.object).await?;
+    Ok(match now {
+        Some(now) if ready => rolled_out(&node.object.kind, &now),
+        Some(now) => seen_by_controller(&now),
+        None => Settled::NotYet(format!("{} is gone", node.object)),
+    })
 }
 
 /// Whether fields that were written are still so, and what follows from them has happened.

@@ -170,6 +170,12 @@ impl Inventory {
         Ok(self.destination(node))
     }
 
+    /// The node that a host is, by the host's name.
+    pub fn node_of<'n>(&'n self, name: &'n str) -> &'n str {
+        let host = self.hosts.get(name);
+        host.and_then(|host| host.node.as_deref()).unwrap_or(name)
+    }
+
     /// How the host of a node is reached. A node that is not in the inventory is reached by its own
     /// name, as OpenSSH's configuration resolves it.
     pub fn destination(&self, node: &str) -> Destination {

@@ -31,7 +31,7 @@ pub use identity::{Identity, Method};
 pub use ids::{EffectId, RunId, Scope, Sitting, StepId, Target};
 pub use object::{bare, differing, named_by, restorable};
 pub use plan::{
-    Actor, ClusterId, Detail, Exception, OnFailure, Plan, PlanKind, PlannedStep, Prior, Retry,
+    Actor, Ask, ClusterId, Detail, Exception, OnFailure, Plan, PlanKind, PlannedStep, Prior, Retry,
     Risk, UndoClass, Verdict,
 };
 pub use program::{Exit, Own, Program, ProgramNow, Programs, Ran, Restarts};

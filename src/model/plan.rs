@@ -82,6 +82,15 @@ impl fmt::Display for Exception {
     }
 }
 
+/// A choice that a step leaves to people, as it cannot tell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ask {
+    /// The argument of the step that the answer is to be.
+    pub argument: String,
+    /// Each value that it may be, and what it is in words.
+    pub among: Vec<(String, String)>,
+}
+
 /// How often a step is tried again after a failure that is certain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retry {
@@ -289,6 +298,9 @@ pub struct PlannedStep {
     /// Whatever it turns out to be, it changes nothing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub only_reads: bool,
+    /// What people can choose, where it is refused for want of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ask: Option<Ask>,
 }
 
 impl PlannedStep {
@@ -310,6 +322,7 @@ impl PlannedStep {
             keep: None,
             rests_on: Vec::new(),
             only_reads: false,
+            ask: None,
         }
     }
 

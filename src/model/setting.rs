@@ -18,6 +18,16 @@ pub enum Setting {
     UnitFile { name: String },
     /// Whether a file or a block device is swapped to, as /proc/swaps names it.
     Swap { area: String },
+    /// A field of `spec.bgp` of a node as Calico's own datastore has it: `ipv4Address`. It is read and put by
+    /// calicoctl on the host.
+    CalicoNode {
+        /// Its name there, which need not be Kubernetes' own.
+        node: String,
+        field: String,
+        /// Of etcd, with commas between, for a host on which calicoctl has no configuration of its own.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        endpoints: String,
+    },
 }
 
 impl Setting {
@@ -37,6 +47,7 @@ impl Setting {
             Self::Unit { .. } => "unit",
             Self::UnitFile { .. } => "unit_file",
             Self::Swap { .. } => "swap",
+            Self::CalicoNode { .. } => "calico_node",
         }
     }
 
@@ -79,6 +90,11 @@ impl Setting {
             Self::Sysctl { key } => sysctl_path(key),
             Self::Module { name } | Self::Unit { name } | Self::UnitFile { name } => name.clone(),
             Self::Swap { area } => area.clone(),
+            Self::CalicoNode {
+                node,
+                field,
+                endpoints,
+            } => format!("{field} {node} {endpoints}").trim_end().to_owned(),
         }
     }
 }
@@ -91,6 +107,7 @@ impl fmt::Display for Setting {
             Self::Unit { name } => write!(f, "{name}"),
             Self::UnitFile { name } => write!(f, "start of {name} with the host"),
             Self::Swap { area } => write!(f, "swap on {area}"),
+            Self::CalicoNode { node, field, .. } => write!(f, "{field} of Calico's node {node}"),
         }
     }
 }
@@ -122,7 +139,11 @@ pub struct SettingRef {
 
 impl fmt::Display for SettingRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {}", self.setting, self.host.node)
+        match self.setting {
+            // It is no host's.
+            Setting::CalicoNode { .. } => self.setting.fmt(f),
+            _ => write!(f, "{} of {}", self.setting, self.host.node),
+        }
     }
 }
 

@@ -203,7 +203,7 @@ mod tests {
     fn wrong_steps_are_found_before_anything_is_asked() {
         // The reader knows no parameter's value; here they are known.
         let mut runbook =
-            runbook("  - {id: a, uses: calico.mesh, scope: run, with: {settle: 1m, within: 5m}}\n");
+            runbook("  - {id: a, uses: calico.bgp, scope: run, with: {settle: 1m, within: 5m}}\n");
         runbook.steps[0].with = json!({"settle": "{{ params.settle }}", "within": "5m"});
         let check = |settle: &str| {
             let params = json!({"settle": settle});

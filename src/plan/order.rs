@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn steps_of_the_run_happen_once_and_between_stretches_of_targets() {
         let runbook = runbook(
-            "  - {id: a, uses: host.script, with: {apply: x}}\n  - {id: b, uses: host.script, with: {apply: x}}\n  - {id: once, uses: calico.mesh, with: {settle: 1s, within: 5s}, scope: run}\n  - {id: c, uses: host.script, with: {apply: x}}\n",
+            "  - {id: a, uses: host.script, with: {apply: x}}\n  - {id: b, uses: host.script, with: {apply: x}}\n  - {id: once, uses: calico.bgp, with: {settle: 1s, within: 5s}, scope: run}\n  - {id: c, uses: host.script, with: {apply: x}}\n",
         );
         let order = [
             "a@n1",
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn steps_of_an_included_runbook_stand_in_the_place_of_its_step() {
-        let inner = "  - {id: x, uses: host.script, with: {apply: x}}\n  - {id: once, uses: calico.mesh, with: {settle: 1s, within: 5s}, scope: run}\n";
+        let inner = "  - {id: x, uses: host.script, with: {apply: x}}\n  - {id: once, uses: calico.bgp, with: {settle: 1s, within: 5s}, scope: run}\n";
         let outer = "  - {id: a, uses: host.script, with: {apply: x}}\n  - {id: in, uses: runbook, with: {runbook: inner}}\n  - {id: b, uses: host.script, with: {apply: x}}\n";
         assert_eq!(
             shown(&including(outer, inner)),

@@ -293,6 +293,7 @@ impl<'a, 'w> Planner<'a, 'w> {
                 notes: Vec::new(),
                 blobs: Blobs::default(),
                 outputs: Map::new(),
+                ask: None,
             },
             Err(fault) => return Err(fault),
         };
@@ -303,6 +304,7 @@ impl<'a, 'w> Planner<'a, 'w> {
             step.identity = identity;
             step.notes = made.notes;
             step.outputs = made.outputs;
+            step.ask = made.ask;
         }
         Ok(())
     }
@@ -388,6 +390,7 @@ impl<'a, 'w> Planner<'a, 'w> {
             on_failure: text.on_failure,
             keep: text.keep.clone(),
             only_reads: only_reads(&text.uses, &text.with),
+            ask: None,
             rests_on: steps_named(
                 &[&text.with, text.for_each.as_ref().unwrap_or(&Value::Null)],
                 text.when.as_ref(),

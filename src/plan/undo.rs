@@ -510,7 +510,7 @@ async fn restarts(
             if *uid != owner.uid {
                 continue;
             }
-            if let Some(pod) = look.pod_of(owner, node).await? {
+            if let Some((pod, _)) = look.pod_of(owner, node).await? {
                 steps.push(restart(step, pod, owner, node));
             }
         }

@@ -119,6 +119,8 @@ impl Record {
 pub struct Kind {
     /// `domain.noun`.
     pub uses: &'static str,
+    /// What it was called earlier, as journals have it.
+    pub formerly: Option<&'static str>,
     /// JSON Schema of `with`, with the kind's description and that of each argument.
     pub schema: Schema,
     /// What stands below `steps.<id>` besides `changed`.
@@ -160,7 +162,9 @@ pub struct Kinds(pub Vec<Kind>);
 
 impl Kinds {
     pub fn find(&self, uses: &str) -> Option<&Kind> {
-        self.0.iter().find(|kind| kind.uses == uses)
+        self.0
+            .iter()
+            .find(|kind| kind.uses == uses || kind.formerly == Some(uses))
     }
 }
 
@@ -170,6 +174,7 @@ impl Kinds {
     pub(crate) fn that_take_anything(all: &[&'static str]) -> Self {
         let kind = |uses: &&'static str| Kind {
             uses,
+            formerly: None,
             schema: schemars::json_schema!({"description": "Takes anything."}),
             outputs: Record::default(),
             literal: &[],

@@ -53,6 +53,7 @@ pub fn language_kinds() -> Vec<Kind> {
 fn kind<A: JsonSchema>(uses: &'static str, check: fn(&Value) -> Result<(), String>) -> Kind {
     Kind {
         uses,
+        formerly: None,
         schema: schemars::schema_for!(A),
         outputs: Record::default(),
         literal: &[],

@@ -41,6 +41,14 @@ const SHIPPED: &[Shipped] = &[
         "networkmanager-unmanaged-devices",
         include_str!("../../runbooks/networkmanager-unmanaged-devices.yaml"),
     ),
+    alone(
+        "restart-calico-node",
+        include_str!("../../runbooks/restart-calico-node.yaml"),
+    ),
+    alone(
+        "set-ip-autodetection",
+        include_str!("../../runbooks/set-ip-autodetection.yaml"),
+    ),
     alone("swapoff", include_str!("../../runbooks/swapoff.yaml")),
     alone(
         "sysctl-conntrack",

@@ -1,6 +1,8 @@
 //! How hosts and clusters are reached. Reading needs nothing; whatever writes asks for a permit.
 
+mod calico;
 mod control;
+mod docker;
 mod drop_in;
 mod facts;
 mod file;
@@ -16,6 +18,8 @@ mod ssh;
 mod switch;
 
 pub use crate::model::Secret;
+pub use calico::{CalicoHost, CalicoStore, Calicoctl, no_calicoctl};
+pub use docker::DockerNetwork;
 pub use file::{FileReading, MAX_FILE, OwnerNames};
 pub use host_claim::HostHolder;
 pub use kube::{

@@ -11,23 +11,27 @@ use std::time::Duration;
 
 const READ: &str = concat!(
     include_str!("host/guard.sh"),
+    include_str!("host/calicoctl.sh"),
     include_str!("host/setting.sh"),
     include_str!("host/read_setting.sh")
 );
 const FIND: &str = concat!(
     include_str!("host/end_all.sh"),
     include_str!("host/guard.sh"),
+    include_str!("host/calicoctl.sh"),
     include_str!("host/setting.sh"),
     include_str!("host/find_setting.sh")
 );
 const PUT: &str = concat!(
     include_str!("host/guard.sh"),
+    include_str!("host/calicoctl.sh"),
     include_str!("host/setting.sh"),
     include_str!("host/put_setting.sh")
 );
 
 const UNIT: &str = concat!(
     include_str!("host/guard.sh"),
+    include_str!("host/calicoctl.sh"),
     include_str!("host/setting.sh"),
     include_str!("host/read_unit.sh")
 );
@@ -182,9 +186,10 @@ const fn takes(setting: &Setting) -> Duration {
     match setting {
         Setting::Swap { .. } => Duration::from_secs(1800),
         Setting::Unit { .. } => Duration::from_secs(300),
-        Setting::Sysctl { .. } | Setting::Module { .. } | Setting::UnitFile { .. } => {
-            Duration::from_secs(60)
-        }
+        Setting::Sysctl { .. }
+        | Setting::Module { .. }
+        | Setting::UnitFile { .. }
+        | Setting::CalicoNode { .. } => Duration::from_secs(60),
     }
 }
 

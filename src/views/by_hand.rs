@@ -172,6 +172,15 @@ fn put_by_hand(setting: &Setting, before: &SettingState, after: &SettingState) -
             Some(priority) => format!("swapon -p {priority} {}", word(area)),
             None => format!("swapoff {}", word(area)),
         },
+        Setting::CalicoNode { node, field, .. } => {
+            let value = after.strip_prefix("is ")?;
+            let patch = serde_json::json!({"spec": {"bgp": {field: value}}}).to_string();
+            format!(
+                "calicoctl patch node {} --patch {}",
+                word(node),
+                word(&patch)
+            )
+        }
     })
 }
 

@@ -1,6 +1,7 @@
 //! What a host is and has, for people: each fact by the name that conditions have for it.
 
 use super::text::{filled, width};
+use crate::calico::CalicoFacts;
 use crate::model::facts::{Facts, NOT_APPLICABLE, UNKNOWN};
 use serde_json::{Map, Value};
 
@@ -25,8 +26,8 @@ const GROUPS: &[&str] = &[
     "network_manager",
 ];
 
-/// Facts of a host, aligned, with why where there is no value.
-pub fn render_facts(host: &str, read_as: &str, facts: &Facts) -> String {
+/// Facts of a host, and what is known of Calico there, aligned, with why where there is no value.
+pub fn render_facts(host: &str, read_as: &str, facts: &Facts, calico: &CalicoFacts) -> String {
     let mut text = format!(
         "{}\n",
         filled("", "", &format!("{host}, read as {read_as}"), width())
@@ -44,6 +45,21 @@ pub fn render_facts(host: &str, read_as: &str, facts: &Facts) -> String {
         .collect();
     let names = groups.iter().flatten().map(|row| row.name.len());
     let column = names.max().unwrap_or_default() + 2;
+    let mut rows = Vec::new();
+    collect(
+        "calico",
+        &serde_json::to_value(calico).unwrap_or_default(),
+        &mut rows,
+    );
+    write(&mut text, groups, column);
+    text.push_str(
+        "\nCalico, as the cluster and this host have it; conditions have no names for it\n",
+    );
+    write(&mut text, vec![rows], column);
+    text
+}
+
+fn write(text: &mut String, groups: Vec<Vec<Row>>, column: usize) {
     let mut single = false;
     for rows in groups {
         // What is one line alone stands with others of its sort.
@@ -61,7 +77,6 @@ pub fn render_facts(host: &str, read_as: &str, facts: &Facts) -> String {
             }
         }
     }
-    text
 }
 
 struct Row {
@@ -248,7 +263,18 @@ fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::facts::Parts;
+    use crate::calico::CalicoctlFacts;
+    use crate::model::facts::{Fact, Parts};
+
+    fn calico() -> CalicoFacts {
+        let calicoctl = Fact::Is(CalicoctlFacts {
+            path: "/usr/local/bin/calicoctl".into(),
+            version: Fact::Is("v3.31.0".into()),
+            config: Fact::not_applicable("there is no /etc/calico/calicoctl.cfg"),
+            datastore: Fact::not_applicable("it has no configuration file"),
+        });
+        CalicoFacts::unknown("the API server does not answer", calicoctl)
+    }
 
     fn facts(all: &[(&str, &str)]) -> Facts {
         let mut parts = Parts::default();
@@ -302,7 +328,7 @@ mod tests {
                 "",
             ),
         ]);
-        insta::assert_snapshot!(render_facts("node1", "root (by sudo)", &facts), @r"
+        insta::assert_snapshot!(render_facts("node1", "root (by sudo)", &facts, &calico()), @r"
         node1, read as root (by sudo)
 
         os.id                              debian
@@ -373,6 +399,24 @@ mod tests {
         network_manager.devices            unknown: it was not read
         network_manager.installed          unknown: it was not read
         network_manager.unmanaged_devices  unknown: it was not read
+
+        Calico, as the cluster and this host have it; conditions have no names for it
+
+        calico.backend                     unknown: the API server does not answer
+        calico.calicoctl.config            not applicable: there is no /etc/calico/calicoctl.cfg
+        calico.calicoctl.datastore         not applicable: it has no configuration file
+        calico.calicoctl.path              /usr/local/bin/calicoctl
+        calico.calicoctl.version           v3.31.0
+        calico.datastore                   unknown: the API server does not answer
+        calico.full_mesh                   unknown: the API server does not answer
+        calico.installed_by                unknown: the API server does not answer
+        calico.ipv4                        unknown: the API server does not answer
+        calico.ipv4_detection              unknown: the API server does not answer
+        calico.ipv6                        unknown: the API server does not answer
+        calico.ipv6_detection              unknown: the API server does not answer
+        calico.managed_by                  unknown: the API server does not answer
+        calico.node                        unknown: the API server does not answer
+        calico.version                     unknown: the API server does not answer
         ");
     }
 

@@ -35,6 +35,9 @@ struct Rule {
 pub fn render_rbac(rights: &Rights, subject: Option<&Subject>) -> String {
     let name = format!("runbook-{}", rights.runbook);
     let mut out = head(&rights.runbook);
+    if rights.grants.iter().any(is_of_calico_node) {
+        out.push_str(OF_OPERATOR);
+    }
     let roles = roles(rights);
     for (namespace, rules) in &roles {
         role(&mut out, &name, namespace.as_deref(), rules);
@@ -48,6 +51,15 @@ pub fn render_rbac(rights: &Rights, subject: Option<&Subject>) -> String {
         None => by_hand(&mut out, &name, roles.keys()),
     }
     out
+}
+
+/// The place of calico-node is known only in the cluster, and a Role needs its namespace to be there.
+const OF_OPERATOR: &str = "# Where Calico's operator installs it: the same in calico-system as here in kube-system, and get and patch of\n\
+     # installations.operator.tigera.io `default`.\n";
+
+fn is_of_calico_node(grant: &Grant) -> bool {
+    let of = (grant.right.resource.as_str(), grant.right.name.as_deref());
+    of == ("daemonsets", Some("calico-node"))
 }
 
 fn head(runbook: &str) -> String {

@@ -55,6 +55,20 @@ pub fn nodes(runbook: &str, known: &Known) -> Result<Vec<String>, Fault> {
     answered(asked)
 }
 
+/// Asks for one of several values, each shown in words.
+pub fn choice(question: &str, among: &[(String, String)]) -> Result<String, Fault> {
+    let shown: Vec<String> = among.iter().map(|(_, shown)| shown.clone()).collect();
+    let asked = Terminal::open().and_then(|mut keys| {
+        choice::ask(&mut keys, &Term::stderr(), &clean(question), &shown, false)
+    });
+    let chosen = answered(asked)?;
+    let value = among
+        .iter()
+        .find(|(_, shown)| chosen.first() == Some(shown))
+        .map(|(value, _)| value.clone());
+    answered(Ok(value))
+}
+
 /// Asks for all parameters that must have a value and have none.
 pub fn missing(params: &[Param], given: &mut Given, known: &Known) -> Result<(), Fault> {
     let to_ask: Vec<Param> = Binding::of(params, given)

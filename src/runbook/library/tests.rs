@@ -18,7 +18,7 @@ fn text(name: &str, summary: &str) -> String {
 fn kinds() -> Kinds {
     Kinds::that_take_anything(&[
         "calico.autodetection",
-        "calico.mesh",
+        "calico.bgp",
         "calico.node_address",
         "calico.node_restart",
         "host.assert",

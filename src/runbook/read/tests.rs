@@ -38,6 +38,7 @@ steps:
 
 fn kinds() -> Kinds {
     let ab = Kind {
+        formerly: None,
         uses: "a.b",
         schema: json_schema!({
             "description": "For tests.",

@@ -93,6 +93,7 @@ look_setting() {
                 esac
             done </proc/swaps
             ;;
+        calico_node) look_calico_node "$2" ;;
         *) say failed "it is not known here what a $1 is" ;;
     esac
 }
@@ -150,6 +151,7 @@ turn() {
         swap/off) swapoff -- "$2" ;;
         swap/on\ auto) swapon -- "$2" ;;
         swap/on\ *) swapon -p "${4#on }" -- "$2" ;;
+        calico_node/is\ *) put_calico_node "${4#is }" ;;
         *)
             echo "nothing puts it into the state $4"
             return 1

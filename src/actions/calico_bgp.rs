@@ -1,10 +1,10 @@
-//! `calico.mesh`: every node sees every peer established, and nothing of a wrong address is left.
+//! `calico.bgp`: every node sees every peer established, and nothing of a wrong address is left.
 //! It only reads.
 
 use super::{Action, Compiled, Decision, Look, Needs, Patience, Place};
-use crate::calico::{Cidr, Mesh, MeshNode, SessionFault};
+use crate::calico::{Cidr, Family, Mesh, SessionFault, rolls_calico_node};
 use crate::fault::Fault;
-use crate::model::{Effect, Exception, FieldPath, Prior, Settled, Subject, Target};
+use crate::model::{Effect, Exception, FieldChange, FieldPath, Prior, Setting, Settled, Target};
 use crate::runbook::{DURATION_FORMAT, parse_duration};
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -37,7 +37,8 @@ pub struct Seen {
 
 #[async_trait]
 impl Action for MeshEstablished {
-    const USES: &'static str = "calico.mesh";
+    const USES: &'static str = "calico.bgp";
+    const FORMERLY: Option<&'static str> = Some("calico.mesh");
     type Args = Args;
     type Seen = Seen;
     /// It changes nothing.
@@ -105,8 +106,8 @@ impl Action for MeshEstablished {
         if let Some((_, fault)) = seen.unread.iter().find(|(node, _)| !excepted(node)) {
             return Settled::NotYet(fault.message.clone());
         }
-        for (name, after) in given(prior) {
-            let now = seen.mesh.node(name).and_then(|n| n.advertised.as_deref());
+        for (name, family, after) in given(prior) {
+            let now = seen.mesh.node(name).and_then(|n| n.advertises(family));
             if now != Some(after) {
                 return Settled::NotYet(format!(
                     "{name} advertises {} and not {after}",
@@ -159,11 +160,12 @@ impl MeshEstablished {
         prior: Prior<'_>,
     ) -> Decision<std::convert::Infallible> {
         // A new method has every calico-node detect its address again.
-        let rolled = prior.effects().any(|effect| {
-            effect.rolls_pods()
-                && matches!(effect.subject(), Subject::Object(o) if o.kind == "DaemonSet")
-        });
-        let healed: Vec<&str> = given(prior).map(|(node, _)| node).collect();
+        let rolled = prior.effects().any(rolls_calico_node);
+        let healed: Vec<&str> = given(prior).map(|(node, ..)| node).collect();
+        // Where no address is changed, a new start is the remedy.
+        let started: Vec<&str> = started(prior)
+            .filter(|node| !healed.contains(node))
+            .collect();
         let unexplained: Vec<&SessionFault> = faults
             .iter()
             .filter(|fault| !seen.unread.iter().any(|(node, _)| *node == fault.from))
@@ -172,7 +174,8 @@ impl MeshEstablished {
                     .strays
                     .iter()
                     .any(|s| rolled || healed.contains(&s.as_str()));
-                let comes_up_anew = rolled && seen.mesh.absent.contains(&fault.from);
+                let comes_up_anew = rolled && seen.mesh.absent.contains(&fault.from)
+                    || started.iter().any(|node| fault.involves(node));
                 !(stray || comes_up_anew)
             })
             .collect();
@@ -265,8 +268,9 @@ fn refuse(faults: &[SessionFault], targets: &[Target]) -> Decision<std::convert:
                 listed(&sessions)
             ),
             next: Some(
-                "look whether the hosts reach each other, and whether a firewall stops TCP port 179 or IP protocol 4; other addresses would not help"
-                    .to_owned(),
+                "other addresses would not help; what is in the way: runbook plan check-bgp-path"
+                    .to_owned()
+                    + &nodes_of(&sessions),
             ),
         }
     } else {
@@ -283,6 +287,12 @@ fn refuse(faults: &[SessionFault], targets: &[Target]) -> Decision<std::convert:
     }
 }
 
+/// The nodes at which sessions are not established, as arguments.
+fn nodes_of(faults: &[SessionFault]) -> String {
+    let from: BTreeSet<&str> = faults.iter().map(|fault| fault.from.as_str()).collect();
+    from.iter().map(|name| format!(" --node {name}")).collect()
+}
+
 /// The first few faults, in a sentence.
 fn listed(faults: &[SessionFault]) -> String {
     let mut text = faults
@@ -297,26 +307,48 @@ fn listed(faults: &[SessionFault]) -> String {
     text
 }
 
-/// The changes of addresses among earlier steps: node, before, after.
-fn address_changes<'a>(
-    prior: Prior<'a>,
-) -> impl Iterator<Item = (&'a str, Option<&'a str>, Option<&'a str>)> {
-    let path = FieldPath::annotation(MeshNode::ADDRESS);
-    prior.effects().flat_map(move |effect| {
-        let Effect::SetFields { object, fields } = effect else {
-            return Vec::new();
-        };
-        fields
-            .iter()
-            .filter(|f| f.path == path)
-            .map(|f| {
-                (
-                    object.name.as_str(),
-                    f.before.as_ref().and_then(Value::as_str),
-                    f.after.as_ref().and_then(Value::as_str),
-                )
-            })
-            .collect()
+/// A change of an address by an earlier step.
+struct AddressChange<'a> {
+    node: &'a str,
+    family: Family,
+    before: Option<&'a str>,
+    after: Option<&'a str>,
+}
+
+/// The changes of addresses among earlier steps, wherever Calico keeps them.
+fn address_changes<'a>(prior: Prior<'a>) -> impl Iterator<Item = AddressChange<'a>> {
+    prior.effects().flat_map(|effect| match effect {
+        Effect::SetFields { object, fields } => {
+            let change = |field: &'a FieldChange| {
+                let of = |f: &Family| field.path == FieldPath::annotation(f.annotation());
+                Some(AddressChange {
+                    node: object.name.as_str(),
+                    family: Family::BOTH.into_iter().find(of)?,
+                    before: field.before.as_ref().and_then(Value::as_str),
+                    after: field.after.as_ref().and_then(Value::as_str),
+                })
+            };
+            fields.iter().filter_map(change).collect()
+        }
+        Effect::PutSetting {
+            setting,
+            before,
+            after,
+        } => match &setting.setting {
+            Setting::CalicoNode { field, .. } => {
+                let of = |f: &Family| f.field() == field;
+                let family = Family::BOTH.into_iter().find(of);
+                let change = family.map(|family| AddressChange {
+                    node: setting.host.node.as_str(),
+                    family,
+                    before: before.as_value(),
+                    after: after.as_value(),
+                });
+                change.into_iter().collect()
+            }
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
     })
 }
 
@@ -324,15 +356,23 @@ fn address_changes<'a>(
 /// are another node's by right.
 fn gone(mesh: &Mesh, prior: Prior<'_>) -> Vec<IpAddr> {
     address_changes(prior)
-        .filter_map(|(_, before, _)| before?.parse::<Cidr>().ok())
+        .filter_map(|change| change.before?.parse::<Cidr>().ok())
         .map(|cidr| cidr.ip)
         .filter(|ip| !mesh.is_some_nodes_own(*ip))
         .collect()
 }
 
+/// On which nodes earlier steps start calico-node anew.
+fn started<'a>(prior: Prior<'a>) -> impl Iterator<Item = &'a str> {
+    prior.effects().filter_map(|effect| match effect {
+        Effect::ReplacePod { node, .. } => Some(node.as_str()),
+        _ => None,
+    })
+}
+
 /// Which node must advertise what, since earlier steps gave it to it.
-fn given<'a>(prior: Prior<'a>) -> impl Iterator<Item = (&'a str, &'a str)> {
-    address_changes(prior).filter_map(|(node, _, after)| Some((node, after?)))
+fn given<'a>(prior: Prior<'a>) -> impl Iterator<Item = (&'a str, Family, &'a str)> {
+    address_changes(prior).filter_map(|change| Some((change.node, change.family, change.after?)))
 }
 
 #[cfg(test)]
@@ -340,7 +380,7 @@ mod tests {
     use super::*;
     use crate::calico::{test_healthy, test_node, test_sees, test_stray};
     use crate::journal::test_events::{change, step};
-    use crate::model::{FieldChange, ObjectRef, PlannedStep, Scope, Verdict};
+    use crate::model::{ObjectRef, PlannedStep, Scope, Verdict};
     use std::time::Duration;
 
     fn action() -> MeshEstablished {
@@ -366,7 +406,7 @@ mod tests {
                 ..test_node("node02", "10.0.0.2", None).object
             },
             fields: vec![FieldChange {
-                path: FieldPath::annotation(MeshNode::ADDRESS),
+                path: FieldPath::annotation(Family::Ipv4.annotation()),
                 before: Some("172.18.0.1/16".into()),
                 after: Some("10.0.0.2/24".into()),
             }],
@@ -421,7 +461,7 @@ mod tests {
             "node01".into(),
             test_sees(&[down, ("10.0.0.3", "up", "Established")]),
         );
-        insta::assert_snapshot!(decide(&seen(mesh.clone()), &[]), @"refused: the addresses are right, and yet sessions are not established: the path is at fault, not the addresses: node01 → node02 (10.0.0.2): start Active Socket: Connection refused (look whether the hosts reach each other, and whether a firewall stops TCP port 179 or IP protocol 4; other addresses would not help)");
+        insta::assert_snapshot!(decide(&seen(mesh.clone()), &[]), @"refused: the addresses are right, and yet sessions are not established: the path is at fault, not the addresses: node01 → node02 (10.0.0.2): start Active Socket: Connection refused (other addresses would not help; what is in the way: runbook plan check-bgp-path --node node01)");
         // With another change planned, it is what the run will not heal.
         insta::assert_snapshot!(decide(&seen(mesh), &heals_node02()), @"unknown: there is more amiss than this run heals: node01 → node02 (10.0.0.2): start Active Socket: Connection refused; then all 3 nodes see every peer established, and nothing of 172.18.0.1 is left, for 65 s without a break; not looked at: node01 → node02 (10.0.0.2)");
     }
@@ -531,7 +571,7 @@ mod tests {
             "node03".into(),
             test_sees(&[up("10.9.0.2"), up("10.0.0.1")]),
         );
-        insta::assert_snapshot!(decide(&seen(mesh), &[]), @"refused: the addresses are right, and yet sessions are not established: the path is at fault, not the addresses: node01 → node03 (10.0.0.3): start Connect (look whether the hosts reach each other, and whether a firewall stops TCP port 179 or IP protocol 4; other addresses would not help)");
+        insta::assert_snapshot!(decide(&seen(mesh), &[]), @"refused: the addresses are right, and yet sessions are not established: the path is at fault, not the addresses: node01 → node03 (10.0.0.3): start Connect (other addresses would not help; what is in the way: runbook plan check-bgp-path --node node01)");
     }
 
     #[test]

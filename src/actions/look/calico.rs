@@ -1,0 +1,425 @@
+//! Calico: how it is installed, its nodes wherever it keeps them, and the mesh.
+
+use super::Look;
+use crate::calico::{
+    CalicoNode, Datastore, EnvValue, Family, Install, Installation, Mesh, MeshNode, Reading,
+    StatusError, Version, items_of_store, nodes_of_store, parse_links, parse_node_status,
+};
+use crate::fault::{Class, Fault};
+use crate::model::{HostRef, Identity};
+use crate::transport::{CalicoStore, DockerNetwork, no_calicoctl};
+use futures::{StreamExt, stream};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use tokio::sync::OnceCell;
+
+/// How many hosts are read at a time.
+const HOSTS_AT_ONCE: usize = 32;
+/// How many hosts are asked for Calico's datastore before it counts as unreadable.
+const STORE_TRIES: usize = 3;
+
+/// What was seen of Calico, each part once.
+#[derive(Default)]
+pub(super) struct Seen {
+    install: OnceCell<Install>,
+    members: OnceCell<Vec<MeshNode>>,
+    store: OnceCell<CalicoStore>,
+    full_mesh: OnceCell<bool>,
+    readings: OnceCell<BTreeMap<String, Result<Reading, Fault>>>,
+}
+
+/// ConfigMaps, each with the variables that it gives.
+type EnvSources = Vec<(String, BTreeMap<String, String>)>;
+
+impl Look<'_> {
+    /// How Calico is installed, where this is an install that can be healed: one with a BGP mesh, of a
+    /// version and over a datastore that are known.
+    pub async fn calico(&self) -> Result<&Install, Fault> {
+        let install = self.install().await?;
+        match &install.datastore {
+            Datastore::Kubernetes | Datastore::Etcd { .. } => {}
+            Datastore::EtcdV2 => {
+                return Err(Fault::refused(
+                    "calico_etcdv2",
+                    "this is Calico 2.x, which keeps its nodes in etcd's version 2: it is too old to be healed from here",
+                )
+                .next("Calico 3 is the oldest that is known here"));
+            }
+            Datastore::Other(other) => {
+                return Err(Fault::refused(
+                    "calico_datastore",
+                    format!("calico-node's DATASTORE_TYPE is `{other}`, which no Calico is known to take"),
+                )
+                .next("known are kubernetes and etcdv3"));
+            }
+        }
+        if let Some(other) = install.backend.as_deref().filter(|b| *b != "bird") {
+            return Err(Fault::refused(
+                "calico_no_bgp",
+                format!("Calico's networking backend is `{other}` here: there is no BGP mesh"),
+            ));
+        }
+        Ok(install)
+    }
+
+    /// How Calico is installed, whatever can be done with that.
+    pub async fn install(&self) -> Result<&Install, Fault> {
+        self.calico
+            .install
+            .get_or_try_init(|| self.detect_install())
+            .await
+    }
+
+    async fn detect_install(&self) -> Result<Install, Fault> {
+        let at = |namespace: &str| {
+            format!("/apis/apps/v1/namespaces/{namespace}/daemonsets/calico-node")
+        };
+        if let Some(silent) = &self.silent {
+            return Err(silent.clone());
+        }
+        let cluster = &self.world.cluster;
+        let (raw, of_operator) = match cluster.get(&at("calico-system")).await? {
+            Some(raw) => (raw, true),
+            None => match cluster.get(&at("kube-system")).await? {
+                Some(raw) => (raw, false),
+                None => {
+                    return Err(Fault::refused(
+                        "calico_absent",
+                        "there is no DaemonSet calico-node, neither in kube-system nor in calico-system",
+                    ));
+                }
+            },
+        };
+        let node = CalicoNode::new(raw).ok_or_else(|| {
+            Fault::refused(
+                "calico_foreign",
+                "the DaemonSet calico-node has no container calico-node",
+            )
+        })?;
+        let operator = match of_operator {
+            true => Some(self.installation().await?),
+            false => None,
+        };
+        let sources = self.env_sources(&node).await?;
+        for variable in Family::BOTH
+            .into_iter()
+            .flat_map(|f| [f.variable(), f.method_variable()])
+        {
+            if let Some((map, _)) = sources.iter().find(|(_, data)| data.contains_key(variable))
+                && node.env(variable) == EnvValue::Absent
+            {
+                return Err(Fault::refused(
+                    "calico_env_from",
+                    format!(
+                        "calico-node has {variable} from ConfigMap {map}, not from the DaemonSet"
+                    ),
+                )
+                .next("change it there"));
+            }
+        }
+        let env = async |variable: &str| self.env(&node, &sources, variable).await;
+        let major = node.version().map(|v: Version| v.major);
+        let datastore = Datastore::new(
+            env("DATASTORE_TYPE").await?.as_deref(),
+            env("ETCD_ENDPOINTS").await?.as_deref(),
+            major,
+        );
+        let backend = env("CALICO_NETWORKING_BACKEND").await?;
+        Ok(Install {
+            node,
+            operator,
+            datastore,
+            backend,
+        })
+    }
+
+    async fn installation(&self) -> Result<Installation, Fault> {
+        let path = format!(
+            "/apis/{}/installations/{}",
+            Installation::API_VERSION,
+            Installation::NAME
+        );
+        let raw = self.world.cluster.get(&path).await?;
+        raw.and_then(Installation::new).ok_or_else(|| {
+            Fault::refused(
+                "calico_installation",
+                "calico-node is in calico-system, where its operator puts it, and there is no Installation `default` that says how",
+            )
+            .next("look who installs Calico here: kubectl get installations")
+        })
+    }
+
+    /// What ConfigMaps give calico-node's environment as a whole: their names and entries.
+    async fn env_sources(&self, calico: &CalicoNode) -> Result<EnvSources, Fault> {
+        let sources = calico.env_from().map_err(|why| {
+            Fault::refused(
+                "calico_env",
+                format!("what calico-node's environment is cannot be told: {why}"),
+            )
+        })?;
+        let mut read = Vec::new();
+        for source in sources {
+            let data = self.config_map(calico, &source.config_map).await?;
+            let data = data
+                .into_iter()
+                .map(|(key, value)| (format!("{}{key}", source.prefix), value))
+                .collect();
+            read.push((source.config_map, data));
+        }
+        Ok(read)
+    }
+
+    async fn config_map(
+        &self,
+        calico: &CalicoNode,
+        name: &str,
+    ) -> Result<BTreeMap<String, String>, Fault> {
+        let namespace = calico.object.namespace.as_deref().unwrap_or("kube-system");
+        let path = format!("/api/v1/namespaces/{namespace}/configmaps/{name}");
+        let map = self.world.cluster.get(&path).await?;
+        let data = map.as_ref().and_then(|m| m.get("data")?.as_object());
+        Ok(data
+            .into_iter()
+            .flatten()
+            .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+            .collect())
+    }
+
+    /// A variable's value, looked up in the ConfigMap that it comes from.
+    async fn env(
+        &self,
+        calico: &CalicoNode,
+        sources: &EnvSources,
+        variable: &str,
+    ) -> Result<Option<String>, Fault> {
+        let value = match calico.env_entry(variable) {
+            // The last source wins.
+            None => sources
+                .iter()
+                .rev()
+                .find_map(|(_, data)| data.get(variable).cloned()),
+            Some(entry) => {
+                let text = |at: &str| entry.pointer(at).and_then(Value::as_str);
+                match (
+                    text("/valueFrom/configMapKeyRef/name"),
+                    text("/valueFrom/configMapKeyRef/key"),
+                ) {
+                    (Some(map), Some(key)) => self.config_map(calico, map).await?.remove(key),
+                    _ => text("/value").map(str::to_owned),
+                }
+            }
+        };
+        Ok(value.filter(|value| !value.is_empty()))
+    }
+
+    /// All nodes, with what each advertises as Calico's datastore has it, and Calico's own that Kubernetes
+    /// does not have.
+    pub async fn mesh_nodes(&self) -> Result<&[MeshNode], Fault> {
+        let nodes = self
+            .calico
+            .members
+            .get_or_try_init(async || {
+                let nodes = self.nodes().await?;
+                if self.calico().await?.etcd().is_none() {
+                    return Ok::<_, Fault>(nodes.to_vec());
+                }
+                let store = self.store().await?;
+                nodes_of_store(&store.nodes, nodes).map_err(unreadable)
+            })
+            .await?;
+        Ok(nodes)
+    }
+
+    /// One node, with what it advertises.
+    pub async fn mesh_node(&self, name: &str) -> Result<&MeshNode, Fault> {
+        self.mesh_nodes()
+            .await?
+            .iter()
+            .find(|node| node.name() == name)
+            .ok_or_else(|| Fault::refused("node_gone", format!("there is no node {name} any more")))
+    }
+
+    /// Calico's own datastore, by the first host whose calicoctl reads it.
+    async fn store(&self) -> Result<&CalicoStore, Fault> {
+        self.calico
+            .store
+            .get_or_try_init(async || {
+                let endpoints = self.calico().await?.etcd().unwrap_or_default().to_owned();
+                let mut nodes: Vec<&MeshNode> = self.nodes().await?.iter().collect();
+                nodes.sort_by_key(|node| !node.ready);
+                let mut first: Option<Fault> = None;
+                for node in nodes.into_iter().take(STORE_TRIES) {
+                    let host = self.world.inventory.destination(node.name());
+                    let of = host_of(node);
+                    let read = self.world.hosts.read_calico_store(&host, &of, &endpoints);
+                    match read.await {
+                        Ok(store) => return Ok(store),
+                        // What is wrong with calicoctl says more than a host that is away.
+                        Err(fault) => {
+                            let better = first.as_ref().is_none_or(|first| {
+                                first.class == Class::Unreachable
+                                    && fault.class != Class::Unreachable
+                            });
+                            if better {
+                                first = Some(fault);
+                            }
+                        }
+                    }
+                }
+                Err(first.unwrap_or_else(|| {
+                    Fault::refused(
+                        "calico_store",
+                        "there is no node by which Calico's datastore could be read",
+                    )
+                }))
+            })
+            .await
+    }
+
+    /// Whether every node peers with every other one, which is so unless it is switched off.
+    pub(super) async fn full_mesh(&self) -> Result<bool, Fault> {
+        self.calico
+            .full_mesh
+            .get_or_try_init(async || {
+                let config = match self.calico().await?.etcd() {
+                    None => {
+                        let path = "/apis/crd.projectcalico.org/v1/bgpconfigurations/default";
+                        self.world.cluster.get(path).await?
+                    }
+                    Some(_) => items_of_store(&self.store().await?.configurations)
+                        .map_err(unreadable)?
+                        .into_iter()
+                        .find(|c| {
+                            c.pointer("/metadata/name").and_then(Value::as_str) == Some("default")
+                        }),
+                };
+                let off = config
+                    .as_ref()
+                    .and_then(|c| c.pointer("/spec/nodeToNodeMeshEnabled"))
+                    == Some(&Value::Bool(false));
+                Ok::<_, Fault>(!off)
+            })
+            .await
+            .copied()
+    }
+
+    /// Nodes that should take part in the mesh and advertise nothing. Where calico-node is not meant to run,
+    /// none does, and is none the worse.
+    async fn absent(&self) -> Result<Vec<String>, Fault> {
+        let nodes = self.mesh_nodes().await?.iter();
+        let (members, bare): (Vec<&MeshNode>, Vec<&MeshNode>) = nodes
+            .filter(|node| node.in_kubernetes())
+            .partition(|node| node.takes_part());
+        let wanted = usize::try_from(self.calico().await?.node.pods()).unwrap_or(0);
+        Ok(match members.len() < wanted {
+            true => bare.iter().map(|n| n.name().to_owned()).collect(),
+            false => Vec::new(),
+        })
+    }
+
+    /// What was read on the host of every node that takes part in the mesh, or should.
+    async fn readings(&self) -> Result<&BTreeMap<String, Result<Reading, Fault>>, Fault> {
+        self.calico
+            .readings
+            .get_or_try_init(async || {
+                let absent = self.absent().await?;
+                let nodes = self.mesh_nodes().await?.iter();
+                let members = nodes.filter(|n| {
+                    n.in_kubernetes() && (n.takes_part() || absent.iter().any(|a| a == n.name()))
+                });
+                let reading = |node: &'_ MeshNode| {
+                    let node = node.clone();
+                    async move { (node.name().to_owned(), self.read_member(&node).await) }
+                };
+                Ok::<_, Fault>(
+                    stream::iter(members.map(reading).collect::<Vec<_>>())
+                        .buffer_unordered(HOSTS_AT_ONCE)
+                        .collect()
+                        .await,
+                )
+            })
+            .await
+    }
+
+    async fn read_member(&self, node: &MeshNode) -> Result<Reading, Fault> {
+        let (host, of) = (self.world.inventory.destination(node.name()), host_of(node));
+        let read = self.world.hosts.read_calico_host(&host, &of).await?;
+        let unreadable = |what: String| {
+            Fault::refused("host_read", format!("reading from {}: {what}", node.name()))
+        };
+        Ok(Reading {
+            links: parse_links(&read.links).map_err(unreadable)?,
+            sessions: match &read.sessions {
+                Some(text) => parse_node_status(text),
+                None => Err(StatusError::NoCalicoctl),
+            },
+        })
+    }
+
+    /// What was read on the host of a node that takes part in the mesh, or should.
+    pub async fn reading(&self, node: &str) -> Result<&Reading, Fault> {
+        match self.readings().await?.get(node) {
+            Some(Ok(reading)) => Ok(reading),
+            Some(Err(fault)) => Err(fault.clone()),
+            None => Err(Fault::internal(format!("{node} was not read"))),
+        }
+    }
+
+    /// The mesh, and which nodes' hosts could not be read.
+    pub async fn mesh(&self) -> Result<(Mesh, Vec<(String, Fault)>), Fault> {
+        let mut unread = Vec::new();
+        let mut read = BTreeMap::new();
+        for (node, reading) in self.readings().await? {
+            match reading {
+                Ok(reading) => {
+                    if reading.sessions == Err(StatusError::NoCalicoctl) {
+                        unread.push((node.clone(), no_calicoctl(node, node)));
+                    }
+                    read.insert(node.clone(), reading.clone());
+                }
+                Err(fault) => unread.push((node.clone(), fault.clone())),
+            }
+        }
+        let absent = self.absent().await?;
+        // What takes no part in the mesh is not missed in it.
+        unread.retain(|(node, _)| !absent.contains(node));
+        let members = self.mesh_nodes().await?.iter();
+        let members = members.filter(|n| n.takes_part()).cloned().collect();
+        let mesh = Mesh {
+            nodes: members,
+            full: self.full_mesh().await?,
+            absent,
+            readings: read,
+        };
+        Ok((mesh, unread))
+    }
+
+    /// The address by which a node reaches another one, as its kernel chooses it; `None` where it has no way
+    /// there.
+    pub async fn reached(&self, of: &HostRef, to: IpAddr) -> Result<Option<IpAddr>, Fault> {
+        let host = self.world.inventory.destination(&of.node);
+        let source = self.world.hosts.route_source(&host, of, to).await?;
+        Ok(source.and_then(|source| source.parse().ok()))
+    }
+
+    /// Which of docker's networks is on a bridge of a host.
+    pub async fn docker_network(&self, of: &HostRef, bridge: &str) -> Result<DockerNetwork, Fault> {
+        let host = self.world.inventory.destination(&of.node);
+        self.world.hosts.docker_network(&host, of, bridge).await
+    }
+}
+
+/// The host of a node, as root: BIRD's socket and calicoctl's keys are root's.
+fn host_of(node: &MeshNode) -> HostRef {
+    HostRef {
+        node: node.name().to_owned(),
+        machine_id: node.machine_id.clone(),
+        identity: Identity::root(),
+    }
+}
+
+fn unreadable(what: String) -> Fault {
+    Fault::refused("calico_store", format!("Calico's datastore: {what}"))
+        .next("look at it on a node: calicoctl get nodes -o json")
+}
