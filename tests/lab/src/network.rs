@@ -10,7 +10,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::command;
 use crate::error::{Error, Result};
-use crate::machine::NODES;
+use crate::machine::{NODES, Node};
 
 /// The API server's address, on the bridge.
 pub const API: &str = "10.77.0.1";
@@ -88,6 +88,15 @@ impl Network {
             "putting a tap on the bridge",
         )?;
         Ok(tap)
+    }
+
+    /// Plugs a machine's link in, or pulls it out: the machine itself sees no difference.
+    pub fn plug(&self, node: Node, is_in: bool) -> Result<()> {
+        let state = if is_in { "up" } else { "down" };
+        self.ip_batch(
+            &format!("link set {} {state}\n", node.tap()),
+            "plugging a machine's link",
+        )
     }
 
     /// Runs `work` in a thread of its own that has entered the namespace; programs it starts are inside too.

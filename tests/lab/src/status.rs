@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::Lab;
 use crate::calico::items;
-use crate::control_plane::PROCESSES;
+use crate::control_plane::{CALICO_ETCD, PROCESSES};
+use crate::datastore::Datastore;
 use crate::error::Result;
 use crate::machine::NODES;
 
@@ -58,7 +59,8 @@ impl Lab {
             text += "not up; `cargo run -p lab -- up` brings it up\n";
             return Ok(text);
         }
-        for name in PROCESSES {
+        let own_etcd = (self.datastore() == Datastore::Etcd).then_some(CALICO_ETCD);
+        for name in PROCESSES.iter().copied().chain(own_etcd) {
             let _ = writeln!(text, "{name:<24} {}", age(name));
         }
         let objects = self.kubectl_json(&["get", "nodes"])?;
