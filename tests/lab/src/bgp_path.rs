@@ -11,7 +11,7 @@ use crate::network::API;
 
 /// How long a session has to be seen lost: far longer than BIRD takes to open one where nothing is in its way (Calico's
 /// templates give it 2 s before the first try and 5 s between tries).
-const LOST_FOR: u64 = 15;
+pub(crate) const LOST_FOR: u64 = 12;
 
 /// Drops BGP of both directions of opening, in one direction of packets: Calico's mesh is opened by the node with the
 /// higher address, so a rule for one port alone would leave some nodes their sessions.

@@ -124,7 +124,7 @@ impl Lab {
     /// The sessions of one node, as its own `calicoctl node status` shows them; none while calico-node is
     /// being started there.
     pub fn peers(&self, node: Node) -> Result<Vec<Peer>> {
-        let status = "calicoctl node status 2>&1 || true";
+        let status = "type calicoctl >/dev/null || exit; calicoctl node status 2>&1 || true";
         Ok(parse_status(&self.ssh_text(node, status)?))
     }
 

@@ -1,6 +1,7 @@
 //! A calico-node that runs and does not do its work.
 
 use crate::Lab;
+use crate::bgp_path::LOST_FOR;
 use crate::calico::{Family, SELECTOR, items};
 use crate::error::{Error, Result};
 use crate::machine::Node;
@@ -36,7 +37,7 @@ impl Lab {
                     .iter()
                     .map(|(address, up)| (address.as_str(), *up))
                     .collect();
-                self.wait_for_sessions_to_stay(at, &wanted, 180, 15)?;
+                self.wait_for_sessions_to_stay(at, &wanted, 180, LOST_FOR)?;
                 self.lost_rows(at)
             })?;
             Ok(rows.into_iter().flatten().collect::<Vec<_>>())

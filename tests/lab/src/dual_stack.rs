@@ -97,11 +97,11 @@ impl Lab {
         let lost = self.progress.part("IPv6 sessions seen lost", || {
             self.wait_for_address(node, &format!("{WRONG}/64"), 180)?;
             self.wait_for_mesh6(&[node])?;
+            // Its IPv4 sessions have nothing to do with it.
+            self.wait_for_mesh(300)?;
             let others: Vec<Node> = node.others().collect();
             self.on_each(&others, |at| self.lost_rows(at))
         })?;
-        // Its IPv4 sessions have nothing to do with it.
-        self.wait_for_mesh(300)?;
         let lost = lost.into_iter().flatten().collect::<Vec<_>>().join("\n");
         Ok(format!("{} advertises {WRONG}/64\n{lost}\n", node.name()))
     }

@@ -26,10 +26,11 @@ impl Lab {
     pub fn heal(&self) -> Result<()> {
         let _held = self.lock()?;
         self.need_up()?;
-        self.bring_back_machines()?;
-        let restored = self
+        let mut restored = self.bring_back_machines()?;
+        let of_hosts = self
             .progress
             .part("hosts checked", || self.restore_hosts())?;
+        restored.extend(of_hosts);
         for what in &restored {
             self.progress.say(what);
         }
@@ -83,20 +84,23 @@ impl Lab {
     }
 
     /// Plugs all links in, and powers machines on that have none.
-    fn bring_back_machines(&self) -> Result<()> {
+    fn bring_back_machines(&self) -> Result<Vec<String>> {
+        let mut done = Vec::new();
         for node in NODES {
-            if !self.processes().is_running(&node.name()) {
-                let name = node.name();
+            let name = node.name();
+            if !self.processes().is_running(&name) {
                 self.progress.part(&format!("{name} powered on"), || {
                     self.start_machine(node)?;
                     let answer = format!("an answer of {name} over ssh");
                     self.until(&answer, 180, || self.boot_id(node))
                 })?;
-            } else {
+                done.push(format!("{name}: powered on"));
+            } else if !self.network.is_plugged(node)? {
                 self.network.plug(node, true)?;
+                done.push(format!("{name}: link plugged in"));
             }
         }
-        Ok(())
+        Ok(done)
     }
 
     /// Waits until a node is Ready, by what its kubelet said since then (in UTC, as the API writes it).

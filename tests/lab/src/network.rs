@@ -90,13 +90,26 @@ impl Network {
         Ok(tap)
     }
 
-    /// Plugs a machine's link in, or pulls it out: the machine itself sees no difference.
+    /// Plugs a machine's link into the bridge, or pulls it out: the machine itself sees no difference. The tap stays up,
+    /// as a machine's driver gives up on one that it cannot write to.
     pub fn plug(&self, node: Node, is_in: bool) -> Result<()> {
-        let state = if is_in { "up" } else { "down" };
+        let place = if is_in {
+            format!("master {BRIDGE}")
+        } else {
+            "nomaster".to_owned()
+        };
         self.ip_batch(
-            &format!("link set {} {state}\n", node.tap()),
+            &format!("link set {} {place}\n", node.tap()),
             "plugging a machine's link",
         )
+    }
+
+    /// Whether a machine's link is plugged in.
+    pub fn is_plugged(&self, node: Node) -> Result<bool> {
+        let mut show = Command::new("ip");
+        show.args(["-n", &self.name, "-o", "link", "show", "dev", &node.tap()]);
+        let said = command::text(&mut show, "looking at a machine's link")?;
+        Ok(said.contains(&format!("master {BRIDGE} ")))
     }
 
     /// Runs `work` in a thread of its own that has entered the namespace; programs it starts are inside too.

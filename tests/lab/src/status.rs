@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use crate::Lab;
-use crate::calico::items;
+use crate::calico::{Family, items};
 use crate::control_plane::{CALICO_ETCD, PROCESSES};
 use crate::datastore::Datastore;
 use crate::error::Result;
@@ -87,8 +87,20 @@ impl Lab {
                 .and_then(|(_, address)| address.clone());
             let mesh = match peers.iter().find(|(other, _)| *other == node) {
                 Some((_, Some(peers))) => {
-                    let up = peers.iter().filter(|peer| peer.is_established()).count();
-                    format!("mesh {up} of {}", NODES.len() - 1)
+                    let up = |family: Family| {
+                        let up = peers.iter().filter(|peer| peer.is_established());
+                        up.filter(|peer| Family::of(&peer.address) == family)
+                            .count()
+                    };
+                    let all = NODES.len() - 1;
+                    let mut mesh = format!("mesh {} of {all}", up(Family::V4));
+                    if peers
+                        .iter()
+                        .any(|peer| Family::of(&peer.address) == Family::V6)
+                    {
+                        let _ = write!(mesh, ", IPv6 {} of {all}", up(Family::V6));
+                    }
+                    mesh
                 }
                 _ => "mesh unknown".into(),
             };
