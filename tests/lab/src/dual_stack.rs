@@ -108,9 +108,12 @@ impl Lab {
 
     /// Nodes keep an IPv6 address that Calico once found, until somebody takes it away: where autodetection is off,
     /// start-up keeps what is stored (node/pkg/lifecycle/startup of v3.31).
-    pub(crate) fn forget_ipv6_addresses(&self) -> Result<()> {
-        let stored = self.advertised_in(Family::V6)?.into_iter();
-        for (node, _) in stored.filter(|(_, address)| address.is_some()) {
+    ///
+    /// Says whether there were any.
+    pub(crate) fn forget_ipv6_addresses(&self) -> Result<bool> {
+        let mut stored = self.advertised_in(Family::V6)?;
+        stored.retain(|(_, address)| address.is_some());
+        for (node, _) in &stored {
             let name = node.name();
             match self.datastore() {
                 Datastore::Kubernetes => {
@@ -127,7 +130,7 @@ impl Lab {
                 }
             }
         }
-        Ok(())
+        Ok(!stored.is_empty())
     }
 }
 

@@ -45,7 +45,7 @@ impl Lab {
         let changed = self
             .progress
             .part("manifests checked", || self.restore_manifests())?;
-        self.forget_ipv6_addresses()?;
+        let had_ipv6 = self.forget_ipv6_addresses()?;
         let restart = self.nodes_to_restart()?;
         if !restart.is_empty() {
             let names: Vec<String> = restart.iter().map(|node| node.name()).collect();
@@ -68,6 +68,10 @@ impl Lab {
                 }
                 seen => seen,
             })?;
+        if had_ipv6 {
+            // One that ended only now may have stored it once more.
+            self.forget_ipv6_addresses()?;
+        }
         match fs::remove_file(self.fault_file()) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(Error::file("remove", &self.fault_file())(error));
@@ -85,6 +89,10 @@ impl Lab {
 
     /// Plugs all links in, and powers machines on that have none.
     fn bring_back_machines(&self) -> Result<Vec<String>> {
+        if self.current_image().is_err() {
+            // A lab without machines: what it says of them is right.
+            self.need_machines()?;
+        }
         let mut done = Vec::new();
         for node in NODES {
             let name = node.name();

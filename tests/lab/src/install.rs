@@ -34,20 +34,17 @@ impl Lab {
 
     fn installation_crd_held(&self) -> Result<()> {
         let record = self.operator_crds_file();
-        if record.exists() {
-            return Ok(());
+        if !record.exists() {
+            // Before anything is there: whatever comes of it, `heal` is to take it away.
+            fs::write(&record, "").map_err(Error::file("write", &record))?;
+            let definitions = operator_definitions(&self.definitions("operator-crds.yaml")?);
+            // Too large for what `apply` would write down.
+            self.kubectl_feed(&["create", "--validate=false"], &definitions)?;
         }
-        fs::write(&record, "").map_err(Error::file("write", &record))?;
-        let definitions = operator_definitions(&self.definitions("operator-crds.yaml")?);
-        // Too large for what `apply` would write down.
-        self.kubectl_feed(&["create", "--validate=false"], &definitions)?;
-        self.kubectl_text(&[
-            "wait",
-            "--for=condition=Established",
-            "--timeout=60s",
-            "crd/installations.operator.tigera.io",
-        ])
-        .map(drop)
+        self.until("the kind Installation", 60, || {
+            let list = self.kubectl(&["get", "installations.operator.tigera.io"])?;
+            Ok(list.status.success().then_some(()))
+        })
     }
 
     /// Turns the install into one as an operator would have made it: calico-node in `calico-system`, owned by an
