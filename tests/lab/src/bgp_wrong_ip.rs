@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::Lab;
 use crate::breakage::Variant;
-use crate::calico::{Peer, SELECTOR, items};
+use crate::calico::{SELECTOR, items};
 use crate::error::{Error, Result};
 use crate::machine::{NODES, Node};
 
@@ -16,18 +16,28 @@ pub(crate) const BRIDGE: &str = "br-6c1f0b0e3a5d";
 pub(crate) const CONTAINER: &str = "cni-6c1f0b0e";
 pub(crate) const BOOT_FILES: &str = "/etc/systemd/network/50-second";
 
+/// A method that takes whatever link comes first, and the newest comes first.
+pub(crate) const ANY_LINK: &str = "interface=.*";
+
 impl Variant {
     pub(crate) fn is_bridge(self) -> bool {
         matches!(self, Self::BridgeUp | Self::BridgeDown)
     }
+
+    /// This Calico excludes bridges by default; a method without excludes is how they get in.
+    pub(crate) fn method(self) -> Option<&'static str> {
+        self.is_bridge().then_some(ANY_LINK)
+    }
 }
 
 impl Lab {
+    /// `method` is for all nodes; without it, each link is one that the usual method finds.
     pub(crate) fn break_bgp(
         &self,
         variant: Variant,
         nodes: &[Node],
         persistent: bool,
+        method: Option<&str>,
     ) -> Result<String> {
         let addresses = ["172.18.0.1", "172.18.0.2"];
         let faulty: Vec<(Node, &str)> = nodes.iter().copied().zip(addresses).collect();
@@ -41,12 +51,11 @@ impl Lab {
                 for (node, address) in &faulty {
                     self.ssh_text(*node, &link_script(variant, address, persistent))?;
                 }
-                if variant.is_bridge() {
-                    // This Calico excludes bridges by default; a method without excludes is how they get in.
-                    let method = "IP_AUTODETECTION_METHOD=interface=.*";
+                if let Some(method) = method {
+                    let method = &format!("IP_AUTODETECTION_METHOD={method}");
                     self.kubectl_text(&[
                         "-n",
-                        "kube-system",
+                        self.calico_namespace(),
                         "set",
                         "env",
                         "daemonset/calico-node",
@@ -82,6 +91,9 @@ impl Lab {
         for (node, address) in &faulty {
             let _ = writeln!(seen, "{} advertises {address}/16", node.name());
         }
+        if let Some(method) = method {
+            let _ = writeln!(seen, "IP_AUTODETECTION_METHOD={method} for all nodes");
+        }
         for line in lost.iter().chain([&message]) {
             let _ = writeln!(seen, "{line}");
         }
@@ -106,16 +118,7 @@ impl Lab {
                 .collect();
             wanted.extend(faulty.iter().map(|(_, address)| (*address, false)));
             self.wait_for_sessions(observer, &wanted, 180)?;
-            let peers = self.peers(observer)?;
-            let lost = peers.iter().filter(|peer| !peer.is_established());
-            let row = |peer: &Peer| {
-                let (address, state, info) = (&peer.address, &peer.state, &peer.info);
-                format!(
-                    "{}: calicoctl node status: {address} {state} {info}",
-                    observer.name()
-                )
-            };
-            Ok(lost.map(row).collect::<Vec<_>>())
+            self.lost_rows(observer)
         })?;
         Ok(rows.into_iter().flatten().collect())
     }
@@ -134,7 +137,7 @@ impl Lab {
         self.until("the readiness message on the other nodes", seconds, || {
             let events = [
                 "-n",
-                "kube-system",
+                self.calico_namespace(),
                 "get",
                 "events",
                 "--field-selector",
@@ -159,7 +162,8 @@ impl Lab {
     }
 
     fn calico_node_pods(&self) -> Result<Vec<String>> {
-        let pods = self.kubectl_json(&["-n", "kube-system", "get", "pods", "-l", SELECTOR])?;
+        let pods =
+            self.kubectl_json(&["-n", self.calico_namespace(), "get", "pods", "-l", SELECTOR])?;
         Ok(items(&pods)
             .filter_map(|pod| pod.pointer("/metadata/uid")?.as_str().map(str::to_owned))
             .collect())

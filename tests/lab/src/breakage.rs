@@ -10,6 +10,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use crate::Lab;
+use crate::bgp_wrong_ip::ANY_LINK;
 use crate::error::{Error, Result};
 use crate::machine::Node;
 
@@ -17,6 +18,18 @@ use crate::machine::Node;
 pub enum Incident {
     /// A node advertises an address that the others cannot reach
     BgpWrongIp,
+    /// The fleet's autodetection method picks wrong links on two of the three nodes
+    MethodWrong,
+    /// A firewall's rule on a node drops BGP
+    BgpPortBlocked,
+    /// A node is off the wire
+    PeerDown,
+    /// A node has no route to the others
+    RouteMissing,
+    /// A node's calico-node runs and does not do its work
+    CalicoStuck,
+    /// A node's calicoctl is gone, or of another version
+    Calicoctl,
     /// A swap file in the fstab keeps the kubelet down
     SwapFile,
     /// A partition in the fstab by its UUID does
@@ -41,6 +54,24 @@ pub enum Variant {
     BridgeDown,
     /// bgp-wrong-ip: second network cards on two of the three nodes: the majority is wrong
     TwoNodes,
+    /// bgp-wrong-ip: the lab becomes one of two families, and a second network card brings fd99::1/64
+    Ipv6,
+    /// bgp-port-blocked: packets of BGP do not come in
+    Input,
+    /// bgp-port-blocked: packets of BGP do not go out
+    Output,
+    /// peer-down: its link is pulled out; the machine runs on and sees no difference
+    Link,
+    /// peer-down: its power is cut
+    Power,
+    /// route-missing: its routes are gone, all but the one to the API server's address
+    NoRoute,
+    /// route-missing: blackholes lead to the others' addresses
+    Blackhole,
+    /// calicoctl: it is not there
+    Missing,
+    /// calicoctl: it is of v3.25, which the cluster's version is too new for
+    Old,
     /// swap-intended: by `failSwapOn: false` in the kubelet's configuration
     Config,
     /// swap-intended: by `--fail-swap-on=false` on the kubelet's command line
@@ -66,7 +97,13 @@ impl Incident {
                 Variant::BridgeUp,
                 Variant::BridgeDown,
                 Variant::TwoNodes,
+                Variant::Ipv6,
             ],
+            Self::BgpPortBlocked => &[Variant::Input, Variant::Output],
+            Self::PeerDown => &[Variant::Link, Variant::Power],
+            Self::RouteMissing => &[Variant::NoRoute, Variant::Blackhole],
+            Self::Calicoctl => &[Variant::Missing, Variant::Old],
+            Self::MethodWrong | Self::CalicoStuck => &[],
             Self::SwapFile | Self::SwapPartition | Self::SwapUnit => &[],
             Self::SwapIntended => &[Variant::Config, Variant::Flag],
             Self::ConntrackFull => &[Variant::Busy, Variant::Shut],
@@ -76,6 +113,13 @@ impl Incident {
 
     fn can_persist(self) -> bool {
         matches!(self, Self::BgpWrongIp | Self::ConntrackFull)
+    }
+}
+
+fn titled(incident: Incident, variant: Option<Variant>) -> String {
+    match &variant {
+        Some(variant) => format!("{} ({})", name(&incident), name(variant)),
+        None => name(&incident),
     }
 }
 
@@ -106,21 +150,18 @@ impl Lab {
             ));
         }
         let variant = chosen(incident, variant.into())?;
-        if persistent && !incident.can_persist() {
+        if persistent && (!incident.can_persist() || variant == Some(Variant::Ipv6)) {
             return Err(Error::state(
-                format!("{} does not know --persistent", name(&incident)),
+                format!("{} does not know --persistent", titled(incident, variant)),
                 "leave it out",
             ));
         }
         let mut faulty = vec![node];
-        if variant == Some(Variant::TwoNodes) {
+        if variant == Some(Variant::TwoNodes) || incident == Incident::MethodWrong {
             // Another one that is not the first, if there is a choice.
             faulty.extend(node.others().last());
         }
-        let title = match &variant {
-            Some(variant) => format!("{} ({})", name(&incident), name(variant)),
-            None => name(&incident),
-        };
+        let title = titled(incident, variant);
         let names: Vec<String> = faulty.iter().map(|node| node.name()).collect();
         let record = json!({"fault": title, "nodes": names.join(", ")});
         // Before anything is touched: whatever comes of it, `heal` is wanted.
@@ -128,7 +169,18 @@ impl Lab {
             .map_err(Error::file("write", &self.fault_file()))?;
         let start = Instant::now();
         let seen = match (incident, variant) {
-            (Incident::BgpWrongIp, Some(variant)) => self.break_bgp(variant, &faulty, persistent),
+            (Incident::BgpWrongIp, Some(Variant::Ipv6)) => self.break_bgp6(node),
+            (Incident::BgpWrongIp, Some(variant)) => {
+                self.break_bgp(variant, &faulty, persistent, variant.method())
+            }
+            (Incident::MethodWrong, _) => {
+                self.break_bgp(Variant::TwoNodes, &faulty, false, Some(ANY_LINK))
+            }
+            (Incident::BgpPortBlocked, Some(variant)) => self.break_port(variant, node),
+            (Incident::PeerDown, Some(variant)) => self.break_peer(variant, node),
+            (Incident::RouteMissing, Some(variant)) => self.break_route(variant, node),
+            (Incident::CalicoStuck, _) => self.break_calico_node(node),
+            (Incident::Calicoctl, Some(variant)) => self.break_calicoctl(variant, node),
             (Incident::ConntrackFull, Some(variant)) => {
                 self.break_conntrack(variant, node, persistent)
             }
@@ -158,6 +210,18 @@ impl Lab {
                 .to_owned()
         };
         Some(format!("{} on {}", word("fault"), word("nodes")))
+    }
+
+    /// The nodes of the active fault, if it is of this kind.
+    pub(crate) fn nodes_of_fault(&self, incident: Incident) -> Vec<Node> {
+        let text = fs::read_to_string(self.fault_file()).unwrap_or_default();
+        let fault: Value = serde_json::from_str(&text).unwrap_or_default();
+        let word = |key: &str| fault.get(key).and_then(Value::as_str).unwrap_or_default();
+        if word("fault").split(' ').next() != Some(name(&incident).as_str()) {
+            return Vec::new();
+        }
+        let named = word("nodes").split(", ");
+        named.filter_map(|node| Node::named(node).ok()).collect()
     }
 
     /// A node that starts anew takes its fault with it, if it was the only one.

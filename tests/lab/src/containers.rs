@@ -55,6 +55,7 @@ impl Parts<'_> {
                 "usr/bin/calico-health".to_owned(),
             ),
             (bird.join("bird"), "bin/bird".to_owned()),
+            (bird.join("bird6"), "bin/bird6".to_owned()),
             (bird.join("birdc"), "bin/birdc".to_owned()),
             (
                 self.calico.join("conf.d"),
@@ -144,8 +145,12 @@ impl Parts<'_> {
     /// The libraries of BIRD, as paths inside the tree.
     fn libraries(&self) -> Result<Vec<String>> {
         let mut ldd = std::process::Command::new("chroot");
-        ldd.arg(self.debian)
-            .args(["ldd", "/usr/sbin/bird", "/usr/sbin/birdc"]);
+        ldd.arg(self.debian).args([
+            "ldd",
+            "/usr/sbin/bird",
+            "/usr/sbin/bird6",
+            "/usr/sbin/birdc",
+        ]);
         let listed = command::text(&mut ldd, "listing BIRD's libraries")?;
         let mut found: Vec<String> = listed
             .lines()

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::datastore;
 use crate::error::{Error, Result};
 use crate::network::API;
 use crate::pki::Pki;
@@ -12,8 +13,10 @@ use crate::process::Processes;
 
 const ETCD: &str = "http://127.0.0.1:2379";
 const ETCD_PEER: &str = "http://127.0.0.1:2380";
+const CALICO_ETCD_PEER: &str = "http://127.0.0.1:2390";
 const SERVICES: &str = "10.96.0.0/16";
 pub const API_SERVER: &str = "kube-apiserver";
+pub const CALICO_ETCD: &str = "calico-etcd";
 pub const PROCESSES: &[&str] = &[
     "etcd",
     API_SERVER,
@@ -69,6 +72,16 @@ impl ControlPlane<'_> {
         self.run(API_SERVER, self.api_server())
     }
 
+    /// Starts Calico's own etcd, with nothing in it.
+    pub fn start_calico_etcd(&self) -> Result<()> {
+        if self.data.exists() {
+            fs::remove_dir_all(self.data).map_err(Error::file("remove", self.data))?;
+        }
+        let program = self.programs.join("etcd");
+        self.processes
+            .start(CALICO_ETCD, &program, &self.calico_etcd(), None)
+    }
+
     fn run(&self, name: &str, args: Vec<String>) -> Result<()> {
         self.processes
             .start(name, &self.programs.join(name), &args, None)
@@ -96,6 +109,25 @@ impl ControlPlane<'_> {
             &format!("--initial-advertise-peer-urls={ETCD_PEER}"),
             &format!("--initial-cluster=lab={ETCD_PEER}"),
             // What it holds is thrown away anyway.
+            "--unsafe-no-fsync",
+        ])
+    }
+
+    fn calico_etcd(&self) -> Vec<String> {
+        let file = |name: &str| self.pki.file(name).display().to_string();
+        let endpoint = datastore::endpoint();
+        strings(&[
+            "--name=calico",
+            &format!("--data-dir={}", self.data.display()),
+            &format!("--listen-client-urls={endpoint}"),
+            &format!("--advertise-client-urls={endpoint}"),
+            &format!("--listen-peer-urls={CALICO_ETCD_PEER}"),
+            &format!("--initial-advertise-peer-urls={CALICO_ETCD_PEER}"),
+            &format!("--initial-cluster=calico={CALICO_ETCD_PEER}"),
+            "--client-cert-auth",
+            &format!("--trusted-ca-file={}", file("etcd-ca.crt")),
+            &format!("--cert-file={}", file("calico-etcd.crt")),
+            &format!("--key-file={}", file("calico-etcd.key")),
             "--unsafe-no-fsync",
         ])
     }

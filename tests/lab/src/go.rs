@@ -28,6 +28,7 @@ const CALICO_PACKAGES: &[&str] = &[
     "github.com/projectcalico/calico/kube-controllers/cmd/check-status",
     "./node",
     "./health",
+    "./autodetect",
 ];
 
 /// Where the modules lie, and the cache that takes what is built of them.
@@ -66,15 +67,18 @@ impl Builds<'_> {
             self.build(&module, &flags, CALICO_PACKAGES, dir, "calico")?;
             rename(dir, "node", "calico-node")?;
             rename(dir, "health", "calico-health")?;
+            rename(dir, "autodetect", "calico-autodetect")?;
             let mut list = Command::new("go");
             list.current_dir(&module)
                 .args(["list", "-m", "-f", "{{.Dir}}", CALICO_MODULE]);
             let of_calico =
                 PathBuf::from(command::text(&mut list, "finding Calico's module")?.trim());
-            copy(
-                &of_calico.join("manifests/crds.yaml"),
-                &dir.join("crds.yaml"),
-            )?;
+            for definitions in ["crds.yaml", "operator-crds.yaml"] {
+                copy(
+                    &of_calico.join("manifests").join(definitions),
+                    &dir.join(definitions),
+                )?;
+            }
             for folder in ["conf.d", "templates"] {
                 let (from, to) = (
                     of_calico.join("confd/etc/calico/confd").join(folder),

@@ -7,15 +7,16 @@ use serde_json::Value;
 
 use crate::Lab;
 use crate::bgp_wrong_ip::{BOOT_FILES, BRIDGE, CONTAINER, NIC};
+use crate::breakage::Incident;
 use crate::calico::{SELECTOR, items};
 use crate::command;
 use crate::error::{Error, Result};
 use crate::machine::{NODES, Node, TRACKED};
 use crate::status::ready_condition;
 
-/// The objects of `manifests/calico.yaml` whose content decides how Calico runs.
-const OBJECTS: &str = "daemonset/calico-node,deployment/calico-kube-controllers,\
-                       configmap/calico-config,configmap/kubernetes-services-endpoint";
+/// The objects of Calico's manifests whose content decides how Calico runs.
+const OBJECTS: &str = "daemonset/calico-node,deployment/calico-kube-controllers,configmap/calico-config,\
+                       configmap/kubernetes-services-endpoint,secret/calico-etcd-secrets";
 
 /// How often it is tried to log in to a node before it counts as shut; each try takes 10 s then.
 const LOGINS: usize = 3;
@@ -24,10 +25,12 @@ impl Lab {
     /// Undoes whatever `break`, or a remedy for it, did.
     pub fn heal(&self) -> Result<()> {
         let _held = self.lock()?;
-        self.need_machines()?;
-        let restored = self
+        self.need_up()?;
+        let mut restored = self.bring_back_machines()?;
+        let of_hosts = self
             .progress
             .part("hosts checked", || self.restore_hosts())?;
+        restored.extend(of_hosts);
         for what in &restored {
             self.progress.say(what);
         }
@@ -42,6 +45,7 @@ impl Lab {
         let changed = self
             .progress
             .part("manifests checked", || self.restore_manifests())?;
+        let had_ipv6 = self.forget_ipv6_addresses()?;
         let restart = self.nodes_to_restart()?;
         if !restart.is_empty() {
             let names: Vec<String> = restart.iter().map(|node| node.name()).collect();
@@ -51,12 +55,23 @@ impl Lab {
             )?;
         }
         self.progress.part("addresses right", || {
-            let right =
-                |node: &Node| self.wait_for_address(*node, &format!("{}/24", node.address()), 180);
-            restart.iter().try_for_each(right)
+            restart
+                .iter()
+                .try_for_each(|node| self.wait_for_right_address(*node))
         })?;
         self.progress
-            .part("BGP mesh established", || self.wait_for_mesh(300))?;
+            .part("BGP mesh established", || match self.wait_for_mesh(90) {
+                // Whoever is stuck without anybody's having said so.
+                Err(Error::Late { .. }) => {
+                    self.restart_calico_node(&NODES)?;
+                    self.wait_for_mesh(300)
+                }
+                seen => seen,
+            })?;
+        if had_ipv6 {
+            // One that ended only now may have stored it once more.
+            self.forget_ipv6_addresses()?;
+        }
         match fs::remove_file(self.fault_file()) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(Error::file("remove", &self.fault_file())(error));
@@ -70,6 +85,30 @@ impl Lab {
             "healed"
         });
         Ok(())
+    }
+
+    /// Plugs all links in, and powers machines on that have none.
+    fn bring_back_machines(&self) -> Result<Vec<String>> {
+        if self.current_image().is_err() {
+            // A lab without machines: what it says of them is right.
+            self.need_machines()?;
+        }
+        let mut done = Vec::new();
+        for node in NODES {
+            let name = node.name();
+            if !self.processes().is_running(&name) {
+                self.progress.part(&format!("{name} powered on"), || {
+                    self.start_machine(node)?;
+                    let answer = format!("an answer of {name} over ssh");
+                    self.until(&answer, 180, || self.boot_id(node))
+                })?;
+                done.push(format!("{name}: powered on"));
+            } else if !self.network.is_plugged(node)? {
+                self.network.plug(node, true)?;
+                done.push(format!("{name}: link plugged in"));
+            }
+        }
+        Ok(done)
     }
 
     /// Waits until a node is Ready, by what its kubelet said since then (in UTC, as the API writes it).
@@ -87,7 +126,8 @@ impl Lab {
     /// Remembers the objects as they are when freshly applied.
     pub(crate) fn remember_manifests(&self) -> Result<()> {
         let path = self.applied_file();
-        fs::write(&path, self.contents()?.to_string()).map_err(Error::file("write", &path))
+        // With the keys of Calico's etcd in it.
+        crate::write_private(&path, &self.contents()?.to_string())
     }
 
     /// Puts the objects back to what was applied; says whether any of them had been changed.
@@ -98,20 +138,16 @@ impl Lab {
             what: path.display().to_string(),
             answer: error.to_string(),
         })?;
+        let left = self.leave_operator()?;
         if self.contents()? == applied {
-            return Ok(false);
+            return Ok(left);
         }
-        let manifest = self.manifest("calico.yaml")?;
-        self.kubectl_feed(&["apply"], &manifest)?;
-        if self.contents()? != applied {
-            // Apply leaves alone what others added, such as an environment variable.
-            self.kubectl_feed(&["replace", "--save-config"], &manifest)?;
-        }
+        self.replace_manifests()?;
         Ok(true)
     }
 
     fn contents(&self) -> Result<Value> {
-        let args = ["-n", "kube-system", "get", "--ignore-not-found"];
+        let args = ["-n", self.calico_namespace(), "get", "--ignore-not-found"];
         let mut args = args.to_vec();
         args.extend(OBJECTS.split(',').map(str::trim));
         let list = self.kubectl_json(&args)?;
@@ -181,8 +217,14 @@ impl Lab {
     /// Nodes with a wrong address, or whose calico-node was not made from the DaemonSet as it is now.
     fn nodes_to_restart(&self) -> Result<Vec<Node>> {
         let newest = self.newest_revision()?;
-        let pods = self.kubectl_json(&["-n", "kube-system", "get", "pods", "-l", SELECTOR])?;
+        let namespace = self.calico_namespace();
+        let pods = self.kubectl_json(&["-n", namespace, "get", "pods", "-l", SELECTOR])?;
         let mut restart = self.wrong_nodes()?;
+        for node in self.nodes_of_fault(Incident::CalicoStuck) {
+            if !restart.contains(&node) {
+                restart.push(node);
+            }
+        }
         for pod in items(&pods).filter(|pod| revision_hash(pod) != newest.as_deref()) {
             let on = pod
                 .pointer("/spec/nodeName")
@@ -195,10 +237,11 @@ impl Lab {
     }
 
     /// The hash of the DaemonSet's newest revision, once its controller has seen the newest specification.
-    fn newest_revision(&self) -> Result<Option<String>> {
+    pub(crate) fn newest_revision(&self) -> Result<Option<String>> {
+        let namespace = self.calico_namespace();
         self.until("the controller's look at the DaemonSet", 60, || {
             let daemonset =
-                self.kubectl_json(&["-n", "kube-system", "get", "daemonset", "calico-node"])?;
+                self.kubectl_json(&["-n", namespace, "get", "daemonset", "calico-node"])?;
             if daemonset.pointer("/status/observedGeneration")
                 != daemonset.pointer("/metadata/generation")
             {
@@ -206,7 +249,7 @@ impl Lab {
             }
             let revisions = self.kubectl_json(&[
                 "-n",
-                "kube-system",
+                namespace,
                 "get",
                 "controllerrevisions",
                 "-l",

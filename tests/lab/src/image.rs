@@ -79,6 +79,10 @@ impl Ingredients<'_> {
             (self.kubernetes.join("kubelet"), "usr/bin/kubelet"),
             (self.kubernetes.join("kubectl"), "usr/bin/kubectl"),
             (self.calico.join("calicoctl"), "usr/local/bin/calicoctl"),
+            (
+                self.calico.join("calico-autodetect"),
+                "usr/local/bin/calico-autodetect",
+            ),
         ] {
             copy("-p", &from, &tree.join(to))?;
         }

@@ -1,17 +1,23 @@
 //! A lab on one machine: a real control plane, real Linux nodes, Calico's own control part, and real faults.
 
+mod bgp_path;
 mod bgp_wrong_ip;
 pub mod breakage;
 pub mod cache;
 pub mod calico;
+mod calico_stuck;
+mod calicoctl;
 mod command;
 mod conntrack_full;
 mod containers;
 mod control_plane;
+pub mod datastore;
+mod dual_stack;
 pub mod error;
 mod go;
 mod heal;
 mod image;
+pub mod install;
 mod lifecycle;
 pub mod machine;
 mod network;
@@ -114,14 +120,15 @@ impl Lab {
 
     /// What `lab exec` and `lab env` set.
     pub fn environment(&self) -> Vec<(&'static str, PathBuf)> {
-        vec![
+        let mut environment = vec![
             ("KUBECONFIG", self.kubeconfig()),
             ("RUNBOOK_INVENTORY", self.inventory()),
             ("RUNBOOK_SSH_CONFIG", self.ssh_config()),
-            ("DATASTORE_TYPE", "kubernetes".into()),
             ("LAB_NETNS", self.netns().into()),
             ("LAB_DIR", self.dir.clone()),
-        ]
+        ];
+        environment.extend(self.datastore_environment());
+        environment
     }
 
     /// A command that will run inside the namespace with the lab's environment; kubectl and calicoctl are found.
@@ -174,15 +181,23 @@ impl Lab {
     }
 
     pub fn kubectl_json(&self, args: &[&str]) -> Result<serde_json::Value> {
-        let text = command::text(
-            self.command("kubectl").args(args).args(["-o", "json"]),
-            &format!("kubectl {}", args.join(" ")),
-        )?;
+        self.json_of("kubectl", args)
+    }
+
+    /// The same of calicoctl.
+    pub fn calicoctl_json(&self, args: &[&str]) -> Result<serde_json::Value> {
+        self.json_of("calicoctl", args)
+    }
+
+    fn json_of(&self, tool: &str, args: &[&str]) -> Result<serde_json::Value> {
+        let doing = format!("{tool} {}", args.join(" "));
+        let mut command = self.command(tool);
+        let text = command::text(command.args(args).args(["-o", "json"]), &doing)?;
         if text.trim().is_empty() {
             return Ok(serde_json::Value::Null);
         }
         serde_json::from_str(&text).map_err(|error| Error::Unreadable {
-            what: format!("the answer of kubectl {}", args.join(" ")),
+            what: format!("the answer of {doing}"),
             answer: error.to_string(),
         })
     }
@@ -240,6 +255,7 @@ impl Lab {
             network: &self.network,
             processes: self.processes(),
             pki: &self.pki,
+            datastore: self.datastore(),
             image,
             dir,
         }

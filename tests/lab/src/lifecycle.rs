@@ -5,7 +5,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use crate::control_plane;
+use crate::control_plane::{self, CALICO_ETCD};
+use crate::datastore::Datastore;
 use crate::error::{Error, Result};
 use crate::machine::{NODES, Node};
 use crate::parts::Parts;
@@ -24,8 +25,14 @@ const SPACE_TO_BUILD: u64 = 12 * 1024;
 const SPACE_TO_RUN: u64 = 2 * 1024;
 
 impl Lab {
-    /// Brings everything up that is not up yet, and waits until all of it is well.
+    /// Brings everything up that is not up yet, and waits until all of it is well. Calico's data is where it was before,
+    /// at first in the Kubernetes API.
     pub fn up(&self, profile: Profile) -> Result<()> {
+        self.up_with(profile, None)
+    }
+
+    /// Like [`Lab::up`], with Calico's data in a certain place.
+    pub fn up_with(&self, profile: Profile, datastore: Option<Datastore>) -> Result<()> {
         let _held = self.lock()?;
         self.check_machine(profile)?;
         self.progress.say(&format!(
@@ -47,9 +54,15 @@ impl Lab {
         let data = self.dir.join("etcd");
         let control_plane = self.control_plane(&parts.kubernetes, &data);
         // Written last: without it, whatever runs is what a crash left.
-        let whole = self.whole().exists() && self.network.exists() && control_plane.is_running();
+        let whole = self.whole().exists()
+            && self.network.exists()
+            && control_plane.is_running()
+            && (self.datastore() == Datastore::Kubernetes
+                || self.processes().is_running(CALICO_ETCD));
         if !whole {
+            let datastore = datastore.unwrap_or_else(|| self.datastore());
             self.clear()?;
+            self.record_datastore(datastore)?;
             self.prepare(&parts)?;
         }
         thread::scope(|scope| {
@@ -58,14 +71,20 @@ impl Lab {
             if !whole {
                 let start = || control_plane.start(|| self.api_is_ready());
                 self.progress.part("control plane answers", start)?;
-                self.progress
-                    .part("cluster objects", || self.apply(&parts))?;
+                if self.datastore() == Datastore::Etcd {
+                    self.progress
+                        .part("Calico's etcd answers", || self.start_calico_etcd())?;
+                }
+                self.progress.part("cluster objects", || self.apply())?;
             }
             joined(booting)
         })?;
         fs::write(self.whole(), "").map_err(Error::file("write", &self.whole()))?;
         if profile == Profile::Full {
             self.wait_until_well()?;
+        }
+        if let Some(datastore) = datastore.filter(|wanted| *wanted != self.datastore()) {
+            self.switch_datastore_held(datastore)?;
         }
         self.progress.say("up");
         Ok(())
@@ -96,9 +115,10 @@ impl Lab {
         self.need_up()?;
         let Some(node) = node else {
             let _held = self.lock()?;
+            let datastore = self.datastore();
             self.progress.part("everything cleared", || self.clear())?;
             drop(_held);
-            return self.up(Profile::Full);
+            return self.up_with(Profile::Full, Some(datastore));
         };
         let held = self.lock()?;
         let (image, dir) = (self.current_image()?, self.dir.join("nodes"));
@@ -196,8 +216,14 @@ impl Lab {
 
     /// Keys, the files for users and tests, and the network.
     fn prepare(&self, parts: &Parts) -> Result<()> {
-        self.progress
-            .part("keys and certificates", || self.pki.create())?;
+        self.progress.part("keys and certificates", || {
+            self.pki.create()?;
+            match self.datastore() {
+                // The machines get some of them.
+                Datastore::Etcd => self.pki.create_etcd(),
+                Datastore::Kubernetes => Ok(()),
+            }
+        })?;
         let bin = self.dir.join("bin");
         for (program, dir) in [("kubectl", &parts.kubernetes), ("calicoctl", &parts.calico)] {
             remove(&bin.join(program))?;
@@ -255,7 +281,7 @@ impl Lab {
             .is_ok_and(|output| output.status.success())
     }
 
-    fn apply(&self, parts: &Parts) -> Result<()> {
+    fn apply(&self) -> Result<()> {
         let token = self.pki.read("token")?;
         let (id, secret) = token.split_once('.').unwrap_or((&token, ""));
         let bootstrap = self
@@ -264,13 +290,10 @@ impl Lab {
             .replace("{{token-secret}}", secret);
         // Validation would fetch the whole schema each time, for manifests that are the lab's own.
         self.kubectl_feed(&["apply", "--validate=false"], &bootstrap)?;
-        let path = parts.calico.join("crds.yaml");
-        let definitions = fs::read_to_string(&path).map_err(Error::file("read", &path))?;
-        self.kubectl_feed(&["create", "--validate=false"], &definitions)?;
-        self.kubectl_feed(
-            &["apply", "--validate=false"],
-            &self.manifest("calico.yaml")?,
-        )?;
+        if self.datastore() == Datastore::Kubernetes {
+            self.create_definitions()?;
+        }
+        self.kubectl_feed(&["apply", "--validate=false"], &self.calico_manifest()?)?;
         self.remember_manifests()
     }
 
@@ -327,7 +350,7 @@ impl Lab {
         self.progress.part("kube-controllers available", || {
             let of = [
                 "-n",
-                "kube-system",
+                self.calico_namespace(),
                 "wait",
                 "deployment/calico-kube-controllers",
             ];
@@ -344,6 +367,7 @@ impl Lab {
             .iter()
             .map(|node| node.name())
             .chain(control_plane::PROCESSES.iter().map(|n| (*n).to_owned()))
+            .chain([CALICO_ETCD.to_owned()])
         {
             processes.stop(&name)?;
         }
@@ -351,7 +375,16 @@ impl Lab {
         if self.network.exists() {
             self.network.delete()?;
         }
-        for name in ["nodes", "etcd", "run/image", "fault.json"] {
+        for name in [
+            "nodes",
+            "etcd",
+            "calico-etcd",
+            "run/image",
+            "run/datastore",
+            "run/operator-install",
+            "run/operator-definitions",
+            "fault.json",
+        ] {
             remove(&self.dir.join(name))?;
         }
         Ok(())
@@ -375,7 +408,7 @@ impl Lab {
         self.run.join("image")
     }
 
-    fn whole(&self) -> PathBuf {
+    pub(crate) fn whole(&self) -> PathBuf {
         self.dir.join("whole")
     }
 }

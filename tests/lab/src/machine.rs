@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::containers;
+use crate::datastore::{self, Datastore};
 use crate::error::{Error, Result};
 use crate::network::{API, Network};
 use crate::pki::Pki;
@@ -46,6 +47,16 @@ impl Node {
         format!("10.77.0.1{}", self.0)
     }
 
+    /// Its address beside it where the lab is of two families.
+    pub fn address6(self) -> String {
+        format!("fd77::1{}", self.0)
+    }
+
+    /// The tap that its link is plugged into.
+    pub(crate) fn tap(self) -> String {
+        format!("tap{:02}", self.0)
+    }
+
     /// The range of its pods.
     pub fn pods(self) -> String {
         format!("10.88.{}.0/24", self.0)
@@ -60,6 +71,8 @@ pub struct Machines<'a> {
     pub network: &'a Network,
     pub processes: Processes<'a>,
     pub pki: &'a Pki,
+    /// Where Calico keeps its data.
+    pub datastore: Datastore,
     /// The base image.
     pub image: &'a Path,
     /// Where overlays and seeds are.
@@ -80,7 +93,7 @@ impl Machines<'_> {
                 .map_err(Error::file("make", &disk))?;
         }
         // As a descriptor, not by name: user-mode Linux re-executes itself on reboot and could not open the tap again.
-        let tap = self.network.tap(&format!("tap{:02}", node.0))?;
+        let tap = self.network.tap(&node.tap())?;
         let args = [
             MEMORY.to_owned(),
             format!("uml_dir={}/", dir.display()),
@@ -122,17 +135,7 @@ impl Machines<'_> {
     fn seed(&self, node: Node, dir: &Path, to: &Path) -> Result<()> {
         let tree = dir.join("seed");
         for (path, text) in self.seed_files(node)? {
-            let path: PathBuf = tree.join(path);
-            let parent = path.parent().unwrap_or(&tree);
-            fs::create_dir_all(parent).map_err(Error::file("make", parent))?;
-            if ["PRIVATE KEY", "token:", "client-key-data:"]
-                .iter()
-                .any(|secret| text.contains(secret))
-            {
-                crate::write_private(&path, &text)?;
-            } else {
-                fs::write(&path, text).map_err(Error::file("write", &path))?;
-            }
+            place(&tree.join(path), &text)?;
         }
         containers::tar(&tree, to, &["etc"], false)?;
         fs::remove_dir_all(&tree).map_err(Error::file("remove", &tree))
@@ -162,9 +165,8 @@ impl Machines<'_> {
                 {"type": "portmap", "capabilities": {"portMappings": true}},
             ],
         });
-        let calicoctl = "apiVersion: projectcalico.org/v3\nkind: CalicoAPIConfig\nmetadata:\nspec:\n  \
-                         datastoreType: kubernetes\n  kubeconfig: /etc/calico/kubeconfig\n";
-        Ok(vec![
+        let mut files = datastore::node_files(self.pki, self.datastore)?;
+        files.extend([
             ("etc/hostname", format!("{}\n", node.name())),
             ("etc/hosts", hosts),
             ("etc/systemd/network/10-vec0.network", link),
@@ -181,8 +183,6 @@ impl Machines<'_> {
                 "etc/kubernetes/bootstrap-kubelet.conf",
                 self.pki.read("bootstrap.conf")?,
             ),
-            ("etc/calico/calicoctl.cfg", calicoctl.to_owned()),
-            ("etc/calico/kubeconfig", self.pki.read("calicoctl.conf")?),
             (
                 "etc/ssh/lab_authorized_keys",
                 self.pki.read("id_ed25519.pub")?,
@@ -195,6 +195,21 @@ impl Machines<'_> {
                 "etc/ssh/ssh_host_ed25519_key.pub",
                 self.pki.read(&format!("host-{}.pub", node.name()))?,
             ),
-        ])
+        ]);
+        Ok(files)
+    }
+}
+
+/// Writes a file below its folder, which may be new; one that holds a secret is its owner's alone.
+pub(crate) fn place(path: &Path, text: &str) -> Result<()> {
+    let parent = path.parent().unwrap_or(path);
+    fs::create_dir_all(parent).map_err(Error::file("make", parent))?;
+    if ["PRIVATE KEY", "token:", "client-key-data:"]
+        .iter()
+        .any(|secret| text.contains(secret))
+    {
+        crate::write_private(path, text)
+    } else {
+        fs::write(path, text).map_err(Error::file("write", path))
     }
 }

@@ -6,6 +6,7 @@ use std::process::{Command, ExitCode};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use lab::breakage::{Incident, Variant};
+use lab::datastore::Datastore;
 use lab::machine::Node;
 use lab::{Lab, Profile, Result};
 
@@ -23,6 +24,14 @@ enum Word {
     Up {
         #[arg(long, value_enum, default_value = "full")]
         profile: ProfileArg,
+        /// Where Calico keeps its data; without it where it was, at first in the Kubernetes API
+        #[arg(long, value_enum)]
+        datastore: Option<Datastore>,
+    },
+    /// Make Calico keep its data in the Kubernetes API, or in an etcd of its own, while the machines run on
+    Datastore {
+        #[arg(value_enum)]
+        to: Datastore,
     },
     /// End and remove everything; built parts stay in the cache
     Down,
@@ -110,14 +119,16 @@ fn run(word: Word) -> Result<()> {
     }
     let lab = Lab::open()?;
     match word {
-        Word::Up { profile } => {
-            lab.up(match profile {
+        Word::Up { profile, datastore } => {
+            let profile = match profile {
                 ProfileArg::Full => Profile::Full,
                 ProfileArg::ControlPlane => Profile::ControlPlane,
-            })?;
+            };
+            lab.up_with(profile, datastore)?;
             print!("{}", lab.usage());
             Ok(())
         }
+        Word::Datastore { to } => lab.switch_datastore(to),
         Word::Down => lab.down(),
         Word::Status => lab.status().map(|text| print!("{text}")),
         Word::Reset { node } => lab.reset(node.as_deref().map(Node::named).transpose()?),

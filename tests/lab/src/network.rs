@@ -10,7 +10,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::command;
 use crate::error::{Error, Result};
-use crate::machine::NODES;
+use crate::machine::{NODES, Node};
 
 /// The API server's address, on the bridge.
 pub const API: &str = "10.77.0.1";
@@ -88,6 +88,28 @@ impl Network {
             "putting a tap on the bridge",
         )?;
         Ok(tap)
+    }
+
+    /// Plugs a machine's link into the bridge, or pulls it out: the machine itself sees no difference. The tap stays up,
+    /// as a machine's driver gives up on one that it cannot write to.
+    pub fn plug(&self, node: Node, is_in: bool) -> Result<()> {
+        let place = if is_in {
+            format!("master {BRIDGE}")
+        } else {
+            "nomaster".to_owned()
+        };
+        self.ip_batch(
+            &format!("link set {} {place}\n", node.tap()),
+            "plugging a machine's link",
+        )
+    }
+
+    /// Whether a machine's link is plugged in.
+    pub fn is_plugged(&self, node: Node) -> Result<bool> {
+        let mut show = Command::new("ip");
+        show.args(["-n", &self.name, "-o", "link", "show", "dev", &node.tap()]);
+        let said = command::text(&mut show, "looking at a machine's link")?;
+        Ok(said.contains(&format!("master {BRIDGE} ")))
     }
 
     /// Runs `work` in a thread of its own that has entered the namespace; programs it starts are inside too.

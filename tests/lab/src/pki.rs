@@ -52,13 +52,19 @@ impl Pki {
             fs::remove_dir_all(&self.dir).map_err(Error::file("remove", &self.dir))?;
         }
         fs::create_dir_all(&self.dir).map_err(Error::file("make", &self.dir))?;
-        self.authority()?;
+        self.authority("ca", "/CN=lab-ca")?;
         let names =
             "DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,DNS:localhost";
         let names = format!("subjectAltName={names},IP:{API},IP:10.96.0.1,IP:127.0.0.1");
-        self.issue("apiserver", "/CN=kube-apiserver", "serverAuth", &names)?;
+        self.issue(
+            "ca",
+            "apiserver",
+            "/CN=kube-apiserver",
+            "serverAuth",
+            &names,
+        )?;
         for (name, subject) in CLIENTS {
-            self.issue(name, subject, "clientAuth", "")?;
+            self.issue("ca", name, subject, "clientAuth", "")?;
             let user = format!(
                 "{{client-certificate-data: {}, client-key-data: {}}}",
                 self.base64(&format!("{name}.crt"))?,
@@ -78,20 +84,42 @@ impl Pki {
         self.write("whole", "")
     }
 
-    fn authority(&self) -> Result<()> {
-        self.key("ca")?;
+    /// What Calico's etcd and its clients need, unless it was made before: an authority of its own, so that nobody gets
+    /// in with a certificate of the cluster's.
+    pub fn create_etcd(&self) -> Result<()> {
+        if self.file("etcd-whole").exists() {
+            return Ok(());
+        }
+        self.authority("etcd-ca", "/CN=calico-etcd-ca")?;
+        // The server dials itself for its gateway: a client, too.
+        self.issue(
+            "etcd-ca",
+            "calico-etcd",
+            "/CN=calico-etcd",
+            "serverAuth,clientAuth",
+            &format!("subjectAltName=IP:{API},IP:127.0.0.1"),
+        )?;
+        for client in ["calico-node", "calicoctl"] {
+            let (name, subject) = (format!("etcd-{client}"), format!("/CN={client}"));
+            self.issue("etcd-ca", &name, &subject, "clientAuth", "")?;
+        }
+        self.write("etcd-whole", "")
+    }
+
+    fn authority(&self, name: &str, subject: &str) -> Result<()> {
+        self.key(name)?;
         self.openssl(&[
             "req",
             "-x509",
             "-new",
             "-key",
-            "ca.key",
+            &format!("{name}.key"),
             "-days",
             "3650",
             "-subj",
-            "/CN=lab-ca",
+            subject,
             "-out",
-            "ca.crt",
+            &format!("{name}.crt"),
             "-addext",
             "basicConstraints=critical,CA:TRUE",
             "-addext",
@@ -99,7 +127,7 @@ impl Pki {
         ])
     }
 
-    fn issue(&self, name: &str, subject: &str, usage: &str, more: &str) -> Result<()> {
+    fn issue(&self, by: &str, name: &str, subject: &str, usage: &str, more: &str) -> Result<()> {
         self.key(name)?;
         let (key, request) = (format!("{name}.key"), format!("{name}.csr"));
         self.openssl(&[
@@ -114,9 +142,9 @@ impl Pki {
             "-in",
             &request,
             "-CA",
-            "ca.crt",
+            &format!("{by}.crt"),
             "-CAkey",
-            "ca.key",
+            &format!("{by}.key"),
             "-CAcreateserial",
             "-days",
             "3650",
@@ -157,7 +185,8 @@ impl Pki {
         self.write(&format!("{name}.conf"), &text)
     }
 
-    fn base64(&self, name: &str) -> Result<String> {
+    /// A file as one line of base64.
+    pub fn base64(&self, name: &str) -> Result<String> {
         let mut base64 = Command::new("base64");
         Ok(command::text(
             base64.arg("-w0").arg(self.file(name)),

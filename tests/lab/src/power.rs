@@ -1,7 +1,5 @@
 //! Power cuts: a machine that is gone from one moment to the next, and comes back from what its disk holds.
 
-use std::fs;
-
 use serde_json::Value;
 
 use crate::Lab;
@@ -88,11 +86,8 @@ impl Lab {
         self.need_up()?;
         let held = self.lock()?;
         if !self.processes().is_running(API_SERVER) {
-            let kubectl = self.dir.join("bin/kubectl");
-            let program = fs::canonicalize(&kubectl).map_err(Error::file("read", &kubectl))?;
-            let programs = program.parent().unwrap_or(&program);
-            let data = self.dir.join("etcd");
-            self.control_plane(programs, &data).start_api_server()?;
+            let (programs, data) = (self.programs()?, self.dir.join("etcd"));
+            self.control_plane(&programs, &data).start_api_server()?;
         }
         drop(held);
         self.until("an answer of the API server", PATIENCE, || {

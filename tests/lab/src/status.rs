@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use crate::Lab;
-use crate::calico::items;
-use crate::control_plane::PROCESSES;
+use crate::calico::{Family, items};
+use crate::control_plane::{CALICO_ETCD, PROCESSES};
+use crate::datastore::Datastore;
 use crate::error::Result;
 use crate::machine::NODES;
 
@@ -58,7 +59,8 @@ impl Lab {
             text += "not up; `cargo run -p lab -- up` brings it up\n";
             return Ok(text);
         }
-        for name in PROCESSES {
+        let own_etcd = (self.datastore() == Datastore::Etcd).then_some(CALICO_ETCD);
+        for name in PROCESSES.iter().copied().chain(own_etcd) {
             let _ = writeln!(text, "{name:<24} {}", age(name));
         }
         let objects = self.kubectl_json(&["get", "nodes"])?;
@@ -85,8 +87,20 @@ impl Lab {
                 .and_then(|(_, address)| address.clone());
             let mesh = match peers.iter().find(|(other, _)| *other == node) {
                 Some((_, Some(peers))) => {
-                    let up = peers.iter().filter(|peer| peer.is_established()).count();
-                    format!("mesh {up} of {}", NODES.len() - 1)
+                    let up = |family: Family| {
+                        let up = peers.iter().filter(|peer| peer.is_established());
+                        up.filter(|peer| Family::of(&peer.address) == family)
+                            .count()
+                    };
+                    let all = NODES.len() - 1;
+                    let mut mesh = format!("mesh {} of {all}", up(Family::V4));
+                    if peers
+                        .iter()
+                        .any(|peer| Family::of(&peer.address) == Family::V6)
+                    {
+                        let _ = write!(mesh, ", IPv6 {} of {all}", up(Family::V6));
+                    }
+                    mesh
                 }
                 _ => "mesh unknown".into(),
             };

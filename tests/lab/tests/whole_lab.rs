@@ -8,6 +8,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use lab::breakage::{Incident, Variant};
+use lab::calico::Family;
+use lab::datastore::Datastore;
 use lab::machine::{NODES, Node};
 use lab::{Lab, Profile};
 
@@ -38,6 +40,155 @@ fn is_healthy(lab: &Lab) -> bool {
         peers.len() == NODES.len() - 1 && peers.iter().all(lab::calico::Peer::is_established)
     };
     addresses.iter().all(right) && NODES.iter().all(meshed)
+}
+
+/// What faults of Calico's leave, seen from outside.
+fn traces_of_mesh(lab: &Lab, node: Node) -> String {
+    let look = "iptables -S | grep 'port 179'; ip route show type blackhole; ip route show 10.77.0.1; \
+                ls -d /run/lab-routes /var/lib/lab/calicoctl 2>/dev/null; grep ' vec0$' /proc/net/if_inet6; \
+                calicoctl version | grep Client | grep -v v3.31.0; grep -h stopped /proc/[0-9]*/status; \
+                ip route show 10.77.0.0/24 | grep -c . | grep -v 1; true";
+    lab.ssh_text(node, look).unwrap()
+}
+
+/// The path between nodes, and what is on them for it.
+fn faults_of_paths(lab: &Lab) {
+    let node = Node::named("node02").unwrap();
+    let first = Node::named("node01").unwrap();
+    let faults = [
+        (
+            Incident::BgpPortBlocked,
+            Variant::Input,
+            node,
+            "10.77.0.12 start",
+        ),
+        // All of its sessions are opened by the others.
+        (
+            Incident::BgpPortBlocked,
+            Variant::Output,
+            first,
+            "10.77.0.11 start",
+        ),
+        (
+            Incident::RouteMissing,
+            Variant::NoRoute,
+            node,
+            "Network is unreachable",
+        ),
+        (
+            Incident::RouteMissing,
+            Variant::Blackhole,
+            node,
+            "Invalid argument",
+        ),
+        (Incident::PeerDown, Variant::Link, node, "node02 NotReady"),
+        (Incident::PeerDown, Variant::Power, node, "node02 NotReady"),
+        (Incident::Calicoctl, Variant::Missing, node, "not found"),
+        (Incident::Calicoctl, Variant::Old, node, "version mismatch"),
+        (
+            Incident::BgpWrongIp,
+            Variant::Ipv6,
+            node,
+            "advertises fd99::1/64",
+        ),
+    ];
+    for (incident, variant, at, symptom) in faults {
+        let seen = lab.break_(incident, variant, at, false).unwrap();
+        assert!(seen.contains(symptom), "{seen}");
+        lab.heal().unwrap();
+        assert!(is_healthy(lab), "after {incident:?} {variant:?}");
+        let left = traces_of_mesh(lab, at);
+        assert_eq!(left, "", "after {incident:?} {variant:?}");
+    }
+    let ipv6 = lab.advertised_in(Family::V6).unwrap();
+    assert!(ipv6.iter().all(|(_, address)| address.is_none()));
+}
+
+#[test]
+#[ignore = "brings a whole lab up: minutes, and root"]
+fn both_datastores() {
+    let own = Own::new("datastores");
+    let lab = &own.0;
+    lab.up_with(Profile::Full, Some(Datastore::Etcd)).unwrap();
+    assert_eq!(lab.datastore(), Datastore::Etcd);
+    assert!(is_healthy(lab));
+    let annotated = lab.kubectl_text(&["get", "nodes", "-o", "yaml"]).unwrap();
+    assert!(!annotated.contains("projectcalico.org/IPv4Address"));
+    let node = Node::named("node02").unwrap();
+    // As on a host of such a cluster: by its own configuration, and not without a certificate.
+    let own_way = "calicoctl get node node02 -o yaml | grep ipv4Address";
+    let found = || lab.ssh_text(node, own_way).unwrap();
+    assert!(found().contains("10.77.0.12"));
+    let stranger = "curl -s --cacert /etc/calico/certs/ca.crt https://10.77.0.1:2389/health";
+    assert!(!lab.ssh(node, stranger).unwrap().status.success());
+    for variant in [Variant::SecondNic, Variant::BridgeDown, Variant::Ipv6] {
+        lab.break_(Incident::BgpWrongIp, variant, node, false)
+            .unwrap();
+        assert!(lab.switch_datastore(Datastore::Kubernetes).is_err());
+        lab.heal().unwrap();
+        assert!(is_healthy(lab), "after {variant:?} in etcd");
+    }
+    // A remedy may take Calico's files along.
+    let spoilt = "rm -r /etc/calico/certs /etc/cni/net.d/calico-tls";
+    lab.ssh_text(node, spoilt).unwrap();
+    lab.heal().unwrap();
+    assert!(found().contains("10.77.0.12"));
+    lab.reset(Some(node)).unwrap();
+    assert!(found().contains("10.77.0.12"));
+
+    lab.switch_datastore(Datastore::Kubernetes).unwrap();
+    assert_eq!(lab.datastore(), Datastore::Kubernetes);
+    assert!(is_healthy(lab));
+    let secrets = lab.kubectl_text(&["-n", "kube-system", "get", "secrets"]);
+    assert!(!secrets.unwrap().contains("calico-etcd-secrets"));
+    let certificates = lab.ssh(node, "test -e /etc/calico/certs").unwrap();
+    assert!(!certificates.status.success());
+    lab.switch_datastore(Datastore::Etcd).unwrap();
+    assert!(is_healthy(lab));
+    assert!(found().contains("10.77.0.12"));
+    lab.down().unwrap();
+    assert_eq!(leftovers(lab), "");
+}
+
+#[test]
+#[ignore = "brings a whole lab up: minutes, and root"]
+fn faults_of_a_mesh() {
+    let own = Own::new("mesh");
+    let lab = &own.0;
+    lab.up(Profile::Full).unwrap();
+    let node = Node::named("node02").unwrap();
+    faults_of_paths(lab);
+    let seen = lab.break_(Incident::MethodWrong, None, node, false);
+    let seen = seen.unwrap();
+    assert!(seen.contains("interface=.*"), "{seen}");
+    assert!(seen.contains("172.18.0.2/16"), "{seen}");
+    let pick = "calico-autodetect -method 'interface=.*'";
+    assert_eq!(lab.ssh_text(node, pick).unwrap().trim(), "172.18.0.1/16");
+    lab.heal().unwrap();
+    let seen = lab.break_(Incident::CalicoStuck, None, node, false);
+    let seen = seen.unwrap();
+    assert!(seen.contains("calico-node is Running"), "{seen}");
+    assert!(seen.contains("(stopped)"), "{seen}");
+    // As its remedy does.
+    lab.restart_calico_node(&[node]).unwrap();
+    lab.wait_for_mesh(300).unwrap();
+    lab.heal().unwrap();
+    assert!(is_healthy(lab));
+
+    lab.become_operator_install().unwrap();
+    assert_eq!(lab.calico_namespace(), "calico-system");
+    assert!(is_healthy(lab));
+    let method = r#"{"spec":{"calicoNetwork":{"nodeAddressAutodetectionV4":{"kubernetes":"NodeInternalIP"}}}}"#;
+    let patch = ["patch", "installation", "default", "--type=merge", "-p"];
+    lab.kubectl_text(&[&patch[..], &[method]].concat()).unwrap();
+    lab.heal().unwrap();
+    assert_eq!(lab.calico_namespace(), "kube-system");
+    assert!(is_healthy(lab));
+    let kinds = lab.kubectl_text(&["get", "crd", "-o", "name"]).unwrap();
+    assert!(!kinds.contains("operator.tigera.io"), "{kinds}");
+    assert_eq!(traces_of_mesh(lab, node), "");
+    lab.down().unwrap();
+    assert_eq!(leftovers(lab), "");
 }
 
 fn from_operator(lab: &Lab, node: Node, args: &[&str]) -> String {

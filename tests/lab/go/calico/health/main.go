@@ -17,8 +17,10 @@ func main() {
 	logrus.SetOutput(os.Stdout)
 	logutils.ConfigureFormatter("node")
 	birdLive := flag.Bool("bird-live", false, "Run bird liveness checks")
+	bird6Live := flag.Bool("bird6-live", false, "Run bird6 liveness checks")
 	birdReady := flag.Bool("bird-ready", false, "Run BIRD readiness checks")
+	bird6Ready := flag.Bool("bird6-ready", false, "Run BIRD6 readiness checks")
 	threshold := flag.Duration("threshold-time", 30*time.Second, "Threshold time for bird readiness")
 	flag.Parse()
-	health.Run(*birdReady, false, false, false, *birdLive, false, *threshold)
+	health.Run(*birdReady, *bird6Ready, false, false, *birdLive, *bird6Live, *threshold)
 }

@@ -14,8 +14,10 @@ import (
 	"github.com/projectcalico/calico/libcalico-go/lib/logutils"
 	"github.com/projectcalico/calico/node/pkg/health"
 	"github.com/projectcalico/calico/node/pkg/lifecycle/startup"
+	"github.com/projectcalico/calico/node/pkg/status"
 	"github.com/projectcalico/calico/pkg/buildinfo"
 	"github.com/sirupsen/logrus"
+	"lab/calico/detect"
 )
 
 // The flags carry the names of Calico's own calico-node command (v3.31, node/cmd/calico-node).
@@ -29,13 +31,26 @@ func main() {
 	runConfd := flag.Bool("confd", false, "Run confd")
 	confdDir := flag.String("confd-confdir", "/etc/calico/confd", "Confd configuration directory")
 	birdLive := flag.Bool("bird-live", false, "Run bird liveness checks")
+	bird6Live := flag.Bool("bird6-live", false, "Run bird6 liveness checks")
 	birdReady := flag.Bool("bird-ready", false, "Run BIRD readiness checks")
+	bird6Ready := flag.Bool("bird6-ready", false, "Run BIRD6 readiness checks")
+	statusReporter := flag.Bool("status-reporter", false, "Run node status reporter")
 	threshold := flag.Duration("threshold-time", 30*time.Second, "Threshold time for bird readiness")
+	// These are the lab's own.
+	autodetect := flag.String("autodetect", "", "Print the address that this autodetection method picks here")
+	family := flag.Int("family", 4, "Of the address: 4 or 6")
+	internalIPs := flag.String("internal-ips", "", "The Node's InternalIPs, for kubernetes-internal-ip")
 	flag.Parse()
 
 	switch {
-	case *birdLive || *birdReady:
-		health.Run(*birdReady, false, false, false, *birdLive, false, *threshold)
+	case *birdLive || *birdReady || *bird6Live || *bird6Ready:
+		health.Run(*birdReady, *bird6Ready, false, false, *birdLive, *bird6Live, *threshold)
+	case *autodetect != "":
+		logrus.SetOutput(os.Stderr)
+		detect.Print(*autodetect, *family, *internalIPs)
+	case *statusReporter:
+		logrus.SetFormatter(&logutils.Formatter{Component: "status-reporter"})
+		status.Run()
 	case *version:
 		buildinfo.PrintVersion()
 	case *runStartup:
