@@ -1,6 +1,7 @@
 //! One look at the world: everything is read once, when it is first needed, so that all that is
 //! decided in one look rests on the same reading. Looks only read, and take no locks.
 
+mod bgp_path;
 mod objects;
 
 use super::world::World;

@@ -1,6 +1,7 @@
 //! The kinds of steps: one file each, and one line in the table below.
 
 mod calico_autodetection;
+mod calico_bgp_path;
 mod calico_mesh;
 mod calico_node_address;
 mod calico_node_restart;
@@ -453,6 +454,7 @@ struct Entry {
 /// Every kind of step there is.
 const KINDS: &[Entry] = &[
     once::<calico_autodetection::Autodetection>(),
+    once::<calico_bgp_path::BgpPath>(),
     once::<calico_mesh::MeshEstablished>(),
     at_target::<calico_node_address::NodeAddress>(),
     at_target::<calico_node_restart::NodeRestart>(),

@@ -6,6 +6,7 @@ mod family;
 mod link;
 mod mesh;
 mod node_status;
+pub mod path;
 
 pub use address::{Cidr, OwnAddress, own_address};
 pub use daemonset::{CalicoNode, Detection, EnvFrom, EnvValue, Version};

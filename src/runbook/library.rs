@@ -34,6 +34,10 @@ const fn alone(name: &'static str, text: &'static str) -> Shipped {
 
 const SHIPPED: &[Shipped] = &[
     alone(
+        "check-bgp-path",
+        include_str!("../../runbooks/check-bgp-path.yaml"),
+    ),
+    alone(
         "fix-bgp-wrong-ip",
         include_str!("../../runbooks/fix-bgp-wrong-ip.yaml"),
     ),

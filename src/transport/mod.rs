@@ -1,5 +1,6 @@
 //! How hosts and clusters are reached. Reading needs nothing; whatever writes asks for a permit.
 
+mod bgp_path;
 mod control;
 mod drop_in;
 mod facts;
@@ -16,6 +17,7 @@ mod ssh;
 mod switch;
 
 pub use crate::model::Secret;
+pub use bgp_path::PathParts;
 pub use file::{FileReading, MAX_FILE, OwnerNames};
 pub use host_claim::HostHolder;
 pub use kube::{

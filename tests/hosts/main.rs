@@ -7,6 +7,7 @@
 
 mod applying;
 mod becoming;
+mod bgp_path;
 mod client;
 mod connections;
 mod facts;
@@ -72,6 +73,7 @@ fn cases() -> impl Iterator<Item = &'static Case> {
     [
         applying::CASES,
         becoming::CASES,
+        bgp_path::CASES,
         connections::CASES,
         facts::CASES,
         files::CASES,

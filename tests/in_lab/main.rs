@@ -5,6 +5,7 @@
 // A test: what is not there fails it, and the message names the place.
 #![allow(clippy::indexing_slicing)]
 
+mod bgp_path;
 mod bgp_wrong_ip;
 mod claims;
 mod cluster_down;
@@ -123,6 +124,7 @@ fn main() -> ExitCode {
 
 fn cases() -> Vec<Case> {
     [
+        bgp_path::CASES,
         bgp_wrong_ip::CASES,
         claims::CASES,
         cluster_down::CASES,

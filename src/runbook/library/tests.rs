@@ -18,6 +18,7 @@ fn text(name: &str, summary: &str) -> String {
 fn kinds() -> Kinds {
     Kinds::that_take_anything(&[
         "calico.autodetection",
+        "calico.bgp_path",
         "calico.mesh",
         "calico.node_address",
         "calico.node_restart",
