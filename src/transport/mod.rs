@@ -6,6 +6,7 @@ mod facts;
 mod file;
 mod host_claim;
 mod kube;
+mod large;
 mod network_manager;
 mod password;
 mod program;
