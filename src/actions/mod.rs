@@ -7,6 +7,7 @@ mod calico_node_restart;
 mod file_change;
 mod file_lines;
 mod host_assert;
+mod host_binary;
 mod host_command;
 mod host_conntrack;
 mod host_file;
@@ -457,6 +458,7 @@ const KINDS: &[Entry] = &[
     at_target::<calico_node_address::NodeAddress>(),
     at_target::<calico_node_restart::NodeRestart>(),
     at_target::<host_assert::HostAssert>(),
+    at_target::<host_binary::HostBinary>(),
     at_target::<host_command::HostCommand>(),
     at_target::<host_conntrack::HostConntrack>(),
     at_target::<host_file::HostFile>(),

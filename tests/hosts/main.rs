@@ -13,6 +13,7 @@ mod facts;
 mod files;
 mod files_left_alone;
 mod kinds;
+mod large;
 mod leftovers;
 mod machine;
 mod network_manager;
@@ -77,6 +78,7 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         files::CASES,
         files_left_alone::CASES,
         kinds::CASES,
+        large::CASES,
         leftovers::CASES,
         network_manager::CASES,
         programs::CASES,
