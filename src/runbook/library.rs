@@ -38,6 +38,10 @@ const SHIPPED: &[Shipped] = &[
         include_str!("../../runbooks/fix-bgp-wrong-ip.yaml"),
     ),
     alone(
+        "install-calicoctl",
+        include_str!("../../runbooks/install-calicoctl.yaml"),
+    ),
+    alone(
         "networkmanager-unmanaged-devices",
         include_str!("../../runbooks/networkmanager-unmanaged-devices.yaml"),
     ),

@@ -6,6 +6,7 @@
 #![allow(clippy::indexing_slicing)]
 
 mod bgp_wrong_ip;
+mod calicoctl;
 mod claims;
 mod cluster_down;
 mod connection;
@@ -124,6 +125,7 @@ fn main() -> ExitCode {
 fn cases() -> Vec<Case> {
     [
         bgp_wrong_ip::CASES,
+        calicoctl::CASES,
         claims::CASES,
         cluster_down::CASES,
         connection::CASES,

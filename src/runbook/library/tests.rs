@@ -22,6 +22,7 @@ fn kinds() -> Kinds {
         "calico.node_address",
         "calico.node_restart",
         "host.assert",
+        "host.binary",
         "host.conntrack",
         "host.fstab",
         "host.module",
