@@ -301,6 +301,7 @@ pub(crate) mod tests {
                         info: (*info).into(),
                     })
                     .collect(),
+                ..NodeStatus::default()
             }),
         }
     }
