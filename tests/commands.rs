@@ -51,7 +51,10 @@ steps:
         assert!(dir.path().join("runbooks/clean-up.yaml").exists());
         assert_eq!(run(&["new", "clean-up"]).2, 2);
         let (out, _, code) = run(&["list"]);
-        assert!(out.starts_with("clean-up"), "{out}");
+        assert!(
+            out.lines().any(|line| line.starts_with("clean-up ")),
+            "{out}"
+        );
         assert!(out.contains("from ./runbooks/clean-up.yaml"), "{out}");
         assert_eq!(code, 0);
         let (out, _, code) = run(&["show", "clean-up"]);

@@ -91,7 +91,11 @@ impl Action for MeshEstablished {
         if faults.is_empty() {
             let nodes = seen.mesh.nodes.len();
             return Decision::NoChange {
-                why: format!("all {nodes} nodes see {} established", self.peers(seen)),
+                why: format!(
+                    "all {nodes} nodes see {} established{}",
+                    self.peers(seen),
+                    unclear(seen)
+                ),
             };
         }
         refuse(&faults, place.targets)
@@ -179,7 +183,12 @@ impl MeshEstablished {
                 !(stray || comes_up_anew)
             })
             .collect();
-        let nodes = seen.unread.iter().map(|(node, _)| Exception {
+        let unread: Vec<&(String, Fault)> = seen
+            .unread
+            .iter()
+            .filter(|(node, _)| !asked_of(prior).any(|asked| asked == node))
+            .collect();
+        let nodes = unread.iter().map(|(node, _)| Exception {
             node: node.clone(),
             item: None,
         });
@@ -204,12 +213,13 @@ impl MeshEstablished {
             ));
         }
         expects.push_str(&format!(
-            ", for {} s without a break",
-            self.patience.settle.as_secs()
+            ", for {} s without a break{}",
+            self.patience.settle.as_secs(),
+            unclear(seen)
         ));
         let mut why = Vec::new();
-        if let Some((_, first)) = seen.unread.first() {
-            let more = match seen.unread.len() {
+        if let Some((_, first)) = unread.first() {
+            let more = match unread.len() {
                 1 => String::new(),
                 n => format!(" (and {} more)", n - 1),
             };
@@ -360,6 +370,29 @@ fn gone(mesh: &Mesh, prior: Prior<'_>) -> Vec<IpAddr> {
         .map(|cidr| cidr.ip)
         .filter(|ip| !mesh.is_some_nodes_own(*ip))
         .collect()
+}
+
+/// Nodes of which earlier steps have calico-node itself say how its sessions are.
+fn asked_of<'a>(prior: Prior<'a>) -> impl Iterator<Item = &'a str> {
+    prior.effects().filter_map(|effect| match effect {
+        Effect::PutObject {
+            object,
+            after: Some(after),
+            ..
+        } if object.kind == "CalicoNodeStatus" => after.pointer("/spec/node")?.as_str(),
+        _ => None,
+    })
+}
+
+/// What of the configuration is not understood, in words.
+fn unclear(seen: &Seen) -> String {
+    match seen.mesh.unclear.as_slice() {
+        [] => String::new(),
+        all => format!(
+            "; which sessions there are besides is not known: {}",
+            all.join("; ")
+        ),
+    }
 }
 
 /// On which nodes earlier steps start calico-node anew.

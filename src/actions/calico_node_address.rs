@@ -181,6 +181,8 @@ impl Action for NodeAddress {
             );
         };
         let faulty = seen.faults.iter().any(|fault| self.is_of_family(fault));
+        let seen_faulty = |fault: &SessionFault| !fault.unread && self.is_of_family(fault);
+        let known = seen.faults.iter().any(seen_faulty);
         let wanted = match self.wanted(seen) {
             Ok(wanted) => wanted,
             // Where only IPv4 is registered, nothing speaks against what works.
@@ -240,6 +242,18 @@ impl Action for NodeAddress {
                     "no node at all advertises its InternalIP: the mesh may have a network of its own, and then {} would be wrong",
                     self.internal_ip(seen)
                         .map(|own| own.cidr.to_string())
+                        .unwrap_or_default()
+                ),
+                otherwise: Some(Box::new(change)),
+            };
+        }
+        if faulty && !known && self.named.is_none() {
+            return Decision::Unknown {
+                why: format!(
+                    "whether its sessions are established cannot be read, and an address that works is no fault: {}",
+                    seen.faults
+                        .first()
+                        .map(ToString::to_string)
                         .unwrap_or_default()
                 ),
                 otherwise: Some(Box::new(change)),

@@ -44,6 +44,17 @@ impl Refusal {
         }
     }
 
+    /// What is there is no plain file.
+    pub fn strange(what: &str) -> Self {
+        Self::new(format!("is {what}: that is not replaced by a file"))
+    }
+
+    /// What was read is not all of one file.
+    pub fn torn() -> Self {
+        Self::new("was written while it was read: it could not be put back")
+            .next("see what writes it, and try again once it rests")
+    }
+
     pub fn next(self, next: impl Into<String>) -> Self {
         Self {
             next: Some(next.into()),
@@ -146,31 +157,18 @@ impl Seen {
         after: impl FnOnce(Option<&[u8]>) -> Result<Option<Vec<u8>>, Refusal>,
     ) -> Decision<Change> {
         let file = &self.file;
-        let refuse = |refusal: Refusal| Decision::Refuse {
-            why: format!("{file} {}", refusal.why),
-            next: refusal.next,
-        };
-        if prior.effects().any(
-            |effect| matches!(effect.subject(), Subject::File(other) if same_place(other, file)),
-        ) {
-            return Decision::Refuse {
-                why: format!("an earlier step of this runbook writes {file} as well"),
-                next: Some("make one step of the two".to_owned()),
-            };
+        if let Some(twice) = self.written_before(prior) {
+            return twice;
         }
         let (before, content) = match (&self.reading.now, &self.reading.content) {
             (FileNow::Is(state), Some(content)) => (state.clone(), content.clone()),
             (FileNow::Is(_), None) => {
-                return refuse(Refusal::new(format!(
+                return self.refuse(Refusal::new(format!(
                     "has more than {MAX_FILE} bytes, or was written while it was read: it could not be \
                      put back"
                 )));
             }
-            (FileNow::Strange(what), _) => {
-                return refuse(Refusal::new(format!(
-                    "is {what}: that is not replaced by a file"
-                )));
-            }
+            (FileNow::Strange(what), _) => return self.refuse(Refusal::strange(what)),
         };
         let there = before.content().is_some().then_some(content.as_slice());
         let after = after(there).and_then(|bytes| self.after(&before, bytes, mode));
@@ -184,7 +182,26 @@ impl Seen {
                 after,
                 keeps_attributes: self.reading.keeps_attributes,
             }),
-            Err(refusal) => refuse(refusal),
+            Err(refusal) => self.refuse(refusal),
+        }
+    }
+
+    /// The refusal of a file that an earlier step of the same plan writes.
+    pub fn written_before<C>(&self, prior: Prior<'_>) -> Option<Decision<C>> {
+        let file = &self.file;
+        let twice = prior.effects().any(
+            |effect| matches!(effect.subject(), Subject::File(other) if same_place(other, file)),
+        );
+        twice.then(|| Decision::Refuse {
+            why: format!("an earlier step of this runbook writes {file} as well"),
+            next: Some("make one step of the two".to_owned()),
+        })
+    }
+
+    pub fn refuse<C>(&self, refusal: Refusal) -> Decision<C> {
+        Decision::Refuse {
+            why: format!("{} {}", self.file, refusal.why),
+            next: refusal.next,
         }
     }
 
@@ -203,6 +220,17 @@ impl Seen {
                 "would have more than {MAX_FILE} bytes: it could not be put back"
             )));
         }
+        let content = (Digest::of(&bytes), bytes.len() as u64);
+        Ok((self.becomes(before, content, mode)?, bytes))
+    }
+
+    /// The state with this content: its digest, and its size.
+    pub fn becomes(
+        &self,
+        before: &FileState,
+        (content, size): (Digest, u64),
+        mode: Option<u32>,
+    ) -> Result<FileState, Refusal> {
         let reading = &self.reading;
         let (old_mode, uid, gid) = match before {
             FileState::Absent => (0o644, reading.reader, reading.reader_group),
@@ -213,15 +241,31 @@ impl Seen {
             mode: mode.unwrap_or(old_mode),
             uid,
             gid,
-            size: bytes.len() as u64,
-            content: Digest::of(&bytes),
+            size,
+            content,
         };
         if state != *before && reading.reader != 0 && uid != reading.reader {
             return Err(Refusal::new(
                 "would belong to another user, and only root can give files away",
             ));
         }
-        Ok((state, bytes))
+        Ok(state)
+    }
+}
+
+/// How well a file is put back.
+pub fn undo_class(before: &FileState, after: &FileState, keeps_attributes: bool) -> UndoClass {
+    match (before, after) {
+        (_, FileState::Absent) => UndoClass::BestEffort {
+            lost: LOST_WITH_IT.to_owned(),
+        },
+        (FileState::Present { .. }, _) if !keeps_attributes => UndoClass::BestEffort {
+            lost:
+                "content, mode and owner come back; an ACL, a label or other attributes are lost \
+                   when it is written, as this host's busybox does not keep them"
+                    .to_owned(),
+        },
+        _ => UndoClass::Exact,
     }
 }
 
@@ -238,17 +282,7 @@ impl Change {
             true => state.words_without_content(),
             false => state.words(),
         };
-        let undo = match (&self.before.0, &self.after.0) {
-            (_, FileState::Absent) => UndoClass::BestEffort {
-                lost: LOST_WITH_IT.to_owned(),
-            },
-            (FileState::Present { .. }, _) if !self.keeps_attributes => UndoClass::BestEffort {
-                lost: "content, mode and owner come back; an ACL, a label or other attributes are lost \
-                       when it is written, as this host's busybox does not keep them"
-                    .to_owned(),
-            },
-            _ => UndoClass::Exact,
-        };
+        let undo = undo_class(&self.before.0, &self.after.0, self.keeps_attributes);
         Compiled {
             details: vec![Detail {
                 subject: self.file.to_string(),

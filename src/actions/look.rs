@@ -1,6 +1,7 @@
 //! One look at the world: everything is read once, when it is first needed, so that all that is
 //! decided in one look rests on the same reading. Looks only read, and take no locks.
 
+mod bgp_path;
 mod calico;
 mod calico_facts;
 mod objects;
@@ -10,13 +11,16 @@ use crate::calico::MeshNode;
 use crate::fault::{API_SILENT, Fault};
 use crate::model::facts::Facts;
 use crate::model::{
-    DropIn, FileRef, HostRef, Identity, ObjectRef, Program, Ran, SettingRef, SettingState, owned_by,
+    Digest, DropIn, FileRef, HostRef, Identity, ObjectRef, Program, Ran, SettingRef, SettingState,
+    owned_by,
 };
 use crate::runbook::FactNames;
 use crate::transport::{FileReading, NetworkManagerReading, OwnerNames, UnitReading, another_host};
 use objects::Kinds;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{Mutex, OnceCell};
 
@@ -37,7 +41,11 @@ pub struct Look<'w> {
     machine_ids: Mutex<BTreeMap<String, String>>,
     /// What hosts are and have, as whoever read it may see it.
     facts: Mutex<BTreeMap<(String, Identity), FactsOfHost>>,
+    /// Digest and size of files of this machine, or why they cannot be read.
+    local_files: Mutex<BTreeMap<PathBuf, LocalFile>>,
 }
+
+type LocalFile = Result<(Digest, u64), String>;
 
 impl<'w> Look<'w> {
     /// Of hosts alone: the API server was found not to answer.
@@ -59,6 +67,7 @@ impl<'w> Look<'w> {
             silent: None,
             machine_ids: Mutex::default(),
             facts: Mutex::default(),
+            local_files: Mutex::default(),
             nodes: OnceCell::new(),
             calico: calico::Seen::default(),
             kinds: Kinds::default(),
@@ -148,6 +157,32 @@ impl<'w> Look<'w> {
     pub async fn file(&self, file: &FileRef, owner: &OwnerNames) -> Result<FileReading, Fault> {
         let host = self.world.inventory.destination(&file.host.node);
         self.world.hosts.read_file(&host, file, owner).await
+    }
+
+    /// The digest and the size of a file of this machine, or why it cannot be read.
+    pub async fn local_file(&self, path: &Path) -> LocalFile {
+        let mut known = self.local_files.lock().await;
+        if let Some(file) = known.get(path) {
+            return file.clone();
+        }
+        let of = path.to_owned();
+        let summed = tokio::task::spawn_blocking(move || match std::fs::metadata(&of) {
+            // Whoever opens a pipe waits for its writer.
+            Ok(found) if !found.is_file() => Err("it is no file".to_owned()),
+            Ok(_) => File::open(&of)
+                .and_then(Digest::of_all)
+                .map_err(|e| e.to_string()),
+            Err(e) => Err(e.to_string()),
+        });
+        let file = summed.await.unwrap_or_else(|e| Err(e.to_string()));
+        known.insert(path.to_owned(), file.clone());
+        file
+    }
+
+    /// What is short where a host has no room for so many bytes more at the path of a file.
+    pub async fn room_for(&self, file: &FileRef, size: u64) -> Result<Option<String>, Fault> {
+        let host = self.world.inventory.destination(&file.host.node);
+        self.world.hosts.room_for(&host, file, size).await
     }
 
     /// How a setting of a host stands.

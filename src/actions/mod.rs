@@ -2,11 +2,14 @@
 
 mod calico_autodetection;
 mod calico_bgp;
+mod calico_bgp_path;
 mod calico_node_address;
 mod calico_node_restart;
+mod calico_node_status;
 mod file_change;
 mod file_lines;
 mod host_assert;
+mod host_binary;
 mod host_command;
 mod host_conntrack;
 mod host_file;
@@ -466,9 +469,12 @@ struct Entry {
 const KINDS: &[Entry] = &[
     once::<calico_autodetection::Autodetection>(),
     once::<calico_bgp::MeshEstablished>(),
+    once::<calico_bgp_path::BgpPath>(),
     at_target::<calico_node_address::NodeAddress>(),
     at_target::<calico_node_restart::NodeRestart>(),
+    once::<calico_node_status::NodeStatuses>(),
     at_target::<host_assert::HostAssert>(),
+    at_target::<host_binary::HostBinary>(),
     at_target::<host_command::HostCommand>(),
     at_target::<host_conntrack::HostConntrack>(),
     at_target::<host_file::HostFile>(),

@@ -101,7 +101,15 @@ impl Needs {
             namespace: None,
             name: "default".to_owned(),
         };
-        self.calico().look("get", &configuration)
+        let peers = Of {
+            kind: "BGPPeer".to_owned(),
+            name: ANY.to_owned(),
+            ..configuration.clone()
+        };
+        self.calico()
+            .look("get", &configuration)
+            .look("list", &peers)
+            .wide("all of them: which nodes one is about stands in it")
     }
 }
 

@@ -93,7 +93,11 @@ const BUILT_IN: &[(&str, Kinds, Kinds)] = &[
     (
         "crd.projectcalico.org",
         &[],
-        &[("BGPConfiguration", "bgpconfigurations")],
+        &[
+            ("BGPConfiguration", "bgpconfigurations"),
+            ("BGPPeer", "bgppeers"),
+            ("CalicoNodeStatus", "caliconodestatuses"),
+        ],
     ),
     (
         "discovery.k8s.io",

@@ -3,7 +3,7 @@
 use crate::fault::Fault;
 use crate::inventory::Inventory;
 use crate::journal::Permit;
-use crate::model::{Effect, Exit, Now, ProgramNow, Programs, Ran};
+use crate::model::{Content, Effect, Exit, Now, ProgramNow, Programs, Ran};
 use crate::transport::{Cluster, Hosts, OwnerNames, check_failed};
 
 pub struct World {
@@ -83,6 +83,22 @@ impl World {
         }
     }
 
+    /// The bytes that an effect overwrites, piece by piece; whether they are those that it names is for
+    /// the caller to find out.
+    pub async fn old_content(
+        &self,
+        effect: &Effect,
+        each: impl FnMut(&[u8]) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        match (effect, effect.kept_late()) {
+            (Effect::PutFile { file, .. }, Some((_, size))) => {
+                let host = self.inventory.destination(&file.host.node);
+                self.hosts.read_large(&host, file, size, each).await
+            }
+            _ => Err(Fault::internal("this overwrites nothing large")),
+        }
+    }
+
     /// Carries an effect out, once, and gives what programs printed meanwhile. `now` is its subject as it
     /// was just read, `content` the bytes that it puts there, `key` what tells this attempt from all
     /// others, `who` what others are told while it is under way.
@@ -90,15 +106,21 @@ impl World {
         &self,
         permit: Permit,
         now: Option<&Now>,
-        content: &[u8],
+        content: &Content,
         key: &str,
         who: &str,
     ) -> (Result<(), Fault>, Vec<Ran>) {
         match permit.effect() {
             Effect::PutFile { file, .. } => {
                 let host = self.inventory.destination(&file.host.node);
-                let put = self.hosts.put_file(&host, permit, content, key, who);
-                (put.await, Vec::new())
+                let hosts = &self.hosts;
+                let put = match content {
+                    Content::Bytes(bytes) => hosts.put_file(&host, permit, bytes, key, who).await,
+                    Content::File { path, .. } => {
+                        hosts.put_large(&host, permit, path, key, who).await
+                    }
+                };
+                (put, Vec::new())
             }
             Effect::PutSetting { setting, .. } => {
                 let host = self.inventory.destination(&setting.host.node);

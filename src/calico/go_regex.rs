@@ -54,10 +54,11 @@ pub(super) fn understand(expression: &str) -> Understood {
         }
     };
     // Sets of characters may be combined by these here, and are just characters there.
-    for operator in ["--", "&&", "~~"] {
-        if expression.contains(operator) {
-            return unclear(&format!("it has `{operator}`"));
-        }
+    let mut operators = ["--", "&&", "~~"].into_iter();
+    if expression.contains('[')
+        && let Some(operator) = operators.find(|o| expression.contains(o))
+    {
+        return unclear(&format!("it has `{operator}`"));
     }
     if expression.contains('{') && expression.contains(char::is_whitespace) {
         return unclear("it has blanks besides braces");
@@ -77,8 +78,8 @@ pub(super) fn understand(expression: &str) -> Understood {
 /// Whether an error here is certainly one in Go.
 fn is_invalid_in_go(expression: &str, kind: &ast::ErrorKind) -> bool {
     use ast::ErrorKind as E;
-    // Quoted text, and flags, which the two read differently, may hide what looks like a mistake.
-    if expression.contains("\\Q") || expression.contains("(?") {
+    // Quoted text, flags and braces, which the two read differently, may hide what looks like a mistake.
+    if ["\\Q", "(?", "{"].iter().any(|s| expression.contains(s)) {
         return false;
     }
     match kind {
@@ -220,5 +221,62 @@ pub(super) fn anchored(expression: &str) -> String {
         (true, false) if !expression.contains('|') => format!("{expression}$"),
         (false, true) if !expression.contains('|') => format!("^{expression}"),
         _ => format!("^({expression})$"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(expression: &str) -> &'static str {
+        match understand(expression) {
+            Understood::Is(_) => "is",
+            Understood::Invalid(_) => "invalid",
+            Understood::Unclear(_) => "unclear",
+        }
+    }
+
+    /// Each was tried with Go 1.26; what is unclear may be valid there or not.
+    #[test]
+    fn what_go_makes_of_an_expression_is_known_or_said_to_be_unclear() {
+        for (expression, expected) in [
+            ("(eth0)|(ens.*)", "is"),
+            ("()", "is"),
+            (r"^eth\d+$", "is"),
+            ("[[:alpha:]]+[0-9]{1,3}", "is"),
+            ("(?i)ETH", "is"),
+            ("^*", "is"),
+            ("eth--0", "is"),
+            ("(eth()", "invalid"),
+            ("eth)", "invalid"),
+            ("*eth", "invalid"),
+            ("[a", "invalid"),
+            (r"eth\", "invalid"),
+            // Valid there, not here, or with another meaning.
+            ("[[a]", "unclear"),
+            ("[a--z]", "unclear"),
+            ("[a&&b]", "unclear"),
+            ("a{", "unclear"),
+            ("{a", "unclear"),
+            ("a{ 2 }", "unclear"),
+            ("(?)", "unclear"),
+            (r"\Q(\E", "unclear"),
+            (r"\<a", "unclear"),
+            ("(?<n>a)", "unclear"),
+            // Not valid there.
+            ("a**", "unclear"),
+            ("a{1001}", "unclear"),
+            ("(a{500}){3}", "unclear"),
+            ("(?x)a", "unclear"),
+            ("(?u)a", "unclear"),
+            (r"\u0041", "unclear"),
+        ] {
+            assert_eq!(said(expression), expected, "{expression}");
+        }
+    }
+
+    #[test]
+    fn counts_beside_each_other_are_not_multiplied() {
+        assert_eq!(said("(a{500})(b{500})"), "is");
     }
 }

@@ -3,7 +3,8 @@
 use super::address::Cidr;
 use super::family::Family;
 use super::link::Link;
-use super::node_status::{NodeStatus, StatusError};
+use super::node_status::{Daemon, NodeStatus, StatusError};
+use super::peering::BgpPeer;
 use crate::model::{FieldPath, ObjectRef};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -146,6 +147,8 @@ pub struct SessionFault {
     pub state: String,
     /// The ends that advertise a stray address, which then is the likely cause.
     pub strays: Vec<String>,
+    /// Nobody could look: whether the sessions are established is not known.
+    pub unread: bool,
 }
 
 impl SessionFault {
@@ -173,6 +176,10 @@ pub struct Mesh {
     pub nodes: Vec<MeshNode>,
     /// Whether every node peers with every other one (BGPConfiguration `nodeToNodeMeshEnabled`).
     pub full: bool,
+    /// What else is configured, whether or not there is a full mesh.
+    pub peers: Vec<BgpPeer>,
+    /// BGPPeers that are not understood, and why: which sessions they configure is not known.
+    pub unclear: Vec<String>,
     /// Nodes that should take part, by the DaemonSet's count, and advertise nothing.
     pub absent: Vec<String>,
     pub readings: BTreeMap<String, Reading>,
@@ -193,6 +200,7 @@ impl Mesh {
                 to: String::new(),
                 state: "it advertises no address: calico-node does not come up there, or gave its address up".to_owned(),
                 strays: Vec::new(),
+                unread: false,
             });
         }
         for node in &self.nodes {
@@ -212,9 +220,18 @@ impl Mesh {
                 .filter(|n| n.strays())
                 .map(|n| n.name().to_owned())
                 .collect(),
+            unread: false,
+        };
+        let unread = |state: String| SessionFault {
+            unread: true,
+            ..fault("", state, None)
         };
         let status = match self.readings.get(node.name()).map(|r| &r.sessions) {
             Some(Ok(status)) => status,
+            Some(Err(e)) if e.leaves_open() => {
+                faults.insert(unread(e.to_string()));
+                return;
+            }
             Some(Err(e)) => {
                 faults.insert(fault("", e.to_string(), None));
                 return;
@@ -224,7 +241,7 @@ impl Mesh {
                     true => "its sessions were not read",
                     false => "Calico still has it as a node, and Kubernetes has no such node",
                 };
-                faults.insert(fault("", why.to_owned(), None));
+                faults.insert(unread(why.to_owned()));
                 return;
             }
         };
@@ -240,6 +257,17 @@ impl Mesh {
         if !self.full && status.peers.is_empty() && others.clone().next().is_some() {
             faults.insert(fault("", "it has no session at all".to_owned(), None));
         }
+        for family in Family::BOTH {
+            // Where a family is not used, its BIRD need not run.
+            let why = match status.daemon(family) {
+                _ if node.advertises(family).is_none() => continue,
+                Daemon::NotRunning => format!("its BIRD for {family} does not run"),
+                Daemon::Silent(said) => format!("its BIRD for {family} does not answer: {said}"),
+                Daemon::NotSaid | Daemon::Answers => continue,
+            };
+            faults.insert(fault("", why, None));
+        }
+        self.configured_at(node, status, faults);
         if !self.full || node.reflector {
             return;
         }
@@ -253,6 +281,38 @@ impl Mesh {
                     let to = format!("{} ({address})", other.name());
                     faults.insert(fault(&to, "no such session".to_owned(), Some(other)));
                 }
+            }
+        }
+    }
+
+    /// Sessions that a BGPPeer configures, and of which there is nothing.
+    fn configured_at(
+        &self,
+        node: &MeshNode,
+        status: &NodeStatus,
+        faults: &mut BTreeSet<SessionFault>,
+    ) {
+        for peer in &self.peers {
+            for address in peer.sessions_of(node, &self.nodes) {
+                if status.peers.iter().any(|p| p.address == address) {
+                    continue;
+                }
+                let other = self.owner(address);
+                let to = other.map_or_else(
+                    || address.to_string(),
+                    |n| format!("{} ({address})", n.name()),
+                );
+                let strays = [Some(node), other].into_iter().flatten();
+                faults.insert(SessionFault {
+                    from: node.name().to_owned(),
+                    to,
+                    state: format!("no such session, and BGPPeer {} configures it", peer.name),
+                    strays: strays
+                        .filter(|n| n.strays())
+                        .map(|n| n.name().to_owned())
+                        .collect(),
+                    unread: false,
+                });
             }
         }
     }
@@ -340,6 +400,7 @@ pub(crate) mod tests {
                         info: (*info).into(),
                     })
                     .collect(),
+                ..NodeStatus::default()
             }),
         }
     }
@@ -354,6 +415,8 @@ pub(crate) mod tests {
                 node("node03", "10.0.0.3", Some("10.0.0.3/24")),
             ],
             full: true,
+            peers: vec![],
+            unclear: vec![],
             absent: vec![],
             readings: [
                 (
@@ -445,6 +508,27 @@ pub(crate) mod tests {
         // Without the mesh, a node with no session at all has one too few.
         mesh.readings.insert("node01".into(), sees(&[]));
         insta::assert_snapshot!(lines(&mesh.faults()), @"node01: it has no session at all");
+    }
+
+    #[test]
+    fn what_a_bgp_peer_configures_is_missed() {
+        let mut mesh = healthy();
+        let peer =
+            json!({"metadata": {"name": "tor"}, "spec": {"peerIP": "192.0.2.1", "node": "node02"}});
+        mesh.peers.push(BgpPeer::new(&peer).unwrap());
+        insta::assert_snapshot!(lines(&mesh.faults()), @"node02 → 192.0.2.1: no such session, and BGPPeer tor configures it");
+        let established = sees(&[
+            ("10.0.0.1", "up", "Established"),
+            ("10.0.0.3", "up", "Established"),
+            ("192.0.2.1", "up", "Established"),
+        ]);
+        mesh.readings.insert("node02".into(), established);
+        assert_eq!(mesh.faults(), []);
+        // Without the mesh it is missed all the same.
+        mesh.full = false;
+        mesh.readings
+            .insert("node02".into(), sees(&[("10.0.0.1", "up", "Established")]));
+        assert_eq!(mesh.faults().len(), 1);
     }
 
     #[test]

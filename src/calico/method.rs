@@ -94,7 +94,7 @@ impl Method {
         }
     }
 
-    /// Reads what an Installation has there, as an operator does (tigera/operator v1.40,
+    /// Reads what an Installation has there, as an operator does (tigera/operator v1.25 to v1.40,
     /// pkg/render/node.go and pkg/controller/installation/validation.go).
     ///
     /// # Errors
@@ -176,13 +176,14 @@ pub(super) fn split(list: &str) -> Vec<String> {
 
 /// A network as Go reads it: with the length of its prefix, in digits.
 fn network(text: &str) -> Result<Cidr, String> {
-    let digits = |(_, prefix): (&str, &str)| prefix.bytes().all(|b| b.is_ascii_digit());
-    match text.parse::<Cidr>() {
-        Ok(network) if text.split_once('/').is_some_and(digits) => Ok(network),
-        Ok(network) => Err(format!(
-            "`{text}` lacks the length of its prefix, as in `{network}`"
+    let not = || format!("`{text}` is not a network, as `10.0.0.0/24` is");
+    match text.split_once('/') {
+        None => Err(text.parse::<Cidr>().map_or_else(
+            |_| not(),
+            |network| format!("`{text}` lacks the length of its prefix, as in `{network}`"),
         )),
-        Err(_) => Err(format!("`{text}` is not a network, as `10.0.0.0/24` is")),
+        Some((_, prefix)) if prefix.starts_with('+') => Err(not()),
+        Some(_) => text.parse().map_err(|_| not()),
     }
 }
 
@@ -251,5 +252,175 @@ impl TryFrom<String> for Method {
 impl From<Method> for String {
     fn from(method: Method) -> Self {
         method.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_are_read_and_written_as_calico_does() {
+        for (text, written) in [
+            ("", "first-found"),
+            ("first-found", "first-found"),
+            ("can-reach=8.8.8.8", "can-reach=8.8.8.8"),
+            ("interface=^eth0$,^ens3$", "interface=^eth0$,^ens3$"),
+            ("interface=^eth0$ ,\t^ens3$", "interface=^eth0$,^ens3$"),
+            // Blanks at the ends are part of the expressions.
+            ("interface= eth0 ", "interface= eth0 "),
+            ("interface=", "interface="),
+            ("skip-interface=a,,b", "skip-interface=a,,b"),
+            ("cidr=10.0.0.5/24 , fd00::/8", "cidr=10.0.0.5/24,fd00::/8"),
+            ("kubernetes-internal-ip", "kubernetes-internal-ip"),
+            ("kubernetes-internal-ips", "kubernetes-internal-ip"),
+        ] {
+            let method: Method = text.parse().unwrap();
+            assert_eq!(method.to_string(), written);
+            assert_eq!(serde_json::to_value(&method).unwrap(), written);
+            assert_eq!(
+                serde_json::from_value::<Method>(json!(written)).unwrap(),
+                method
+            );
+        }
+    }
+
+    #[test]
+    fn what_calico_does_not_accept_says_what_there_is() {
+        let said: Vec<String> = [
+            "interfaces=eth0",
+            "first-found ",
+            "kubernetes-internal",
+            "autodetect",
+            "cidr=10.0.0.0",
+            "cidr=",
+            "cidr= 10.0.0.0/8",
+            "cidr=10.0.0.0/+8",
+            "cidr=10.0.0.0/33",
+        ]
+        .into_iter()
+        .map(|text| text.parse::<Method>().unwrap_err())
+        .collect();
+        insta::assert_snapshot!(said.join("\n"), @"
+        `interfaces=eth0` is no method by which Calico detects addresses (did you mean `interface=`?); there are: first-found, can-reach=, interface=, skip-interface=, cidr=, kubernetes-internal-ip
+        `first-found ` is no method by which Calico detects addresses (did you mean `first-found`?); there are: first-found, can-reach=, interface=, skip-interface=, cidr=, kubernetes-internal-ip
+        `kubernetes-internal` is no method by which Calico detects addresses (did you mean `kubernetes-internal-ip`?); there are: first-found, can-reach=, interface=, skip-interface=, cidr=, kubernetes-internal-ip
+        `autodetect` is no method by which Calico detects addresses; there are: first-found, can-reach=, interface=, skip-interface=, cidr=, kubernetes-internal-ip
+        `10.0.0.0` lacks the length of its prefix, as in `10.0.0.0/32`
+        `` is not a network, as `10.0.0.0/24` is
+        ` 10.0.0.0/8` is not a network, as `10.0.0.0/24` is
+        `10.0.0.0/+8` is not a network, as `10.0.0.0/24` is
+        `10.0.0.0/33` is not a network, as `10.0.0.0/24` is
+        ");
+    }
+
+    #[test]
+    fn anchored_expressions_match_whole_names() {
+        for (text, anchored) in [
+            ("interface=eth0", "interface=^eth0$"),
+            ("interface=eth.*,ens3", "interface=^(eth.*)$,^ens3$"),
+            ("interface=^eth0$", "interface=^eth0$"),
+            ("interface=^eth.*", "interface=^eth.*$"),
+            ("interface=eth[0-9]+$", "interface=^eth[0-9]+$"),
+            ("interface=^eth0|ens3$", "interface=^(^eth0|ens3$)$"),
+            ("interface=^(eth0|ens3)$", "interface=^(eth0|ens3)$"),
+            ("interface=^eth0$|^ens3$", "interface=^eth0$|^ens3$"),
+            (r"interface=^eth\$", r"interface=^eth\$$"),
+            ("interface=eth0.100", "interface=^(eth0.100)$"),
+            ("skip-interface=br-.*", "skip-interface=^(br-.*)$"),
+            ("interface=", "interface=^$"),
+            // What is not understood stays as it is.
+            ("interface=a)|(b", "interface=a)|(b"),
+            (r"interface=\Qeth\E", r"interface=\Qeth\E"),
+            ("first-found", "first-found"),
+            ("cidr=10.0.0.0/8", "cidr=10.0.0.0/8"),
+        ] {
+            assert_eq!(
+                text.parse::<Method>().unwrap().anchored().to_string(),
+                anchored
+            );
+        }
+    }
+
+    #[test]
+    fn an_installation_says_the_same() {
+        for (text, object) in [
+            ("first-found", json!({"firstFound": true})),
+            (
+                "kubernetes-internal-ip",
+                json!({"kubernetes": "NodeInternalIP"}),
+            ),
+            (
+                "interface=^eth0$,^ens3$",
+                json!({"interface": "^eth0$,^ens3$"}),
+            ),
+            ("skip-interface=br-.*", json!({"skipInterface": "br-.*"})),
+            ("can-reach=8.8.8.8", json!({"canReach": "8.8.8.8"})),
+            (
+                "cidr=10.0.0.0/8,fd00::/8",
+                json!({"cidrs": ["10.0.0.0/8", "fd00::/8"]}),
+            ),
+        ] {
+            let method: Method = text.parse().unwrap();
+            assert_eq!(method.to_installation(), object);
+            assert_eq!(Method::from_installation(&object), Ok(method));
+        }
+        // An empty text would switch detection off.
+        let all: Method = "interface=".parse().unwrap();
+        assert_eq!(all.to_installation(), json!({"interface": ".*"}));
+        // What is nulled or empty is not there.
+        let object =
+            json!({"firstFound": null, "interface": "", "cidrs": [], "canReach": "a.example"});
+        assert_eq!(
+            Method::from_installation(&object).unwrap().to_string(),
+            "can-reach=a.example"
+        );
+        let object = json!({"firstFound": false, "kubernetes": "NodeInternalIP"});
+        assert_eq!(
+            Method::from_installation(&object),
+            Ok(Method::KubernetesInternalIp)
+        );
+    }
+
+    #[test]
+    fn what_an_installation_must_not_say_is_refused() {
+        let said: Vec<String> = [
+            Value::Null,
+            json!({}),
+            json!({"firstFound": false}),
+            json!({"firstFound": true, "kubernetes": "NodeInternalIP"}),
+            json!({"kubernetes": "ExternalIP"}),
+            json!({"firstFound": "yes"}),
+            json!({"interface": 3}),
+            json!({"cidrs": [1]}),
+            json!({"cidrs": ["10.0.0.1"]}),
+            json!({"last": true}),
+            json!("first-found"),
+        ]
+        .iter()
+        .map(|object| Method::from_installation(object).unwrap_err())
+        .collect();
+        insta::assert_snapshot!(said.join("\n"), @r#"
+        it names no method, so that addresses are not detected
+        it names no method, so that addresses are not detected
+        it names no method, so that addresses are not detected
+        it names 2 methods, and one is allowed: first-found and kubernetes-internal-ip
+        `kubernetes` must be `NodeInternalIP`, and is "ExternalIP"
+        `firstFound` cannot be "yes"
+        `interface` must be a text, and is 3
+        `cidrs` must be a list of texts
+        `10.0.0.1` lacks the length of its prefix, as in `10.0.0.1/32`
+        there is no method `last`
+        "first-found" is no method
+        "#);
+    }
+
+    #[test]
+    fn older_versions_lack_methods() {
+        let since = |text: &str| text.parse::<Method>().unwrap().since();
+        assert_eq!(since("skip-interface=a"), None);
+        let v = |minor| Some(Version { major: 3, minor });
+        assert_eq!(since("cidr=10.0.0.0/8"), v(16));
+        assert_eq!(since("kubernetes-internal-ip"), v(22));
     }
 }

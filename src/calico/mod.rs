@@ -1,6 +1,7 @@
 //! What Calico's parts say, and what it means. Pure: text and objects in, judgement out.
 
 mod address;
+mod calico_node_status;
 mod choice;
 mod daemonset;
 mod facts;
@@ -11,10 +12,14 @@ mod link;
 mod mesh;
 mod method;
 mod node_status;
+pub mod path;
+mod peering;
 mod pick;
+mod selector;
 mod store;
 
 pub use address::{Cidr, OwnAddress};
+pub use calico_node_status::parse_calico_node_status;
 pub use choice::{Candidate, Chooser, Named, Objection, Unclear, is_global};
 pub use daemonset::{CalicoNode, Detection, EnvFrom, EnvValue, Version};
 pub use facts::{CalicoFacts, CalicoctlFacts};
@@ -23,8 +28,10 @@ pub use install::{Datastore, Install, Installation, Rendered, rolls_calico_node}
 pub use link::{Link, LinkAddress, parse_links};
 pub use mesh::{Mesh, MeshNode, Reading, SessionFault};
 pub use method::Method;
-pub use node_status::{NodeStatus, Peer, StatusError, parse_node_status};
-pub use pick::{Pick, Sight, pick, pick_as_written};
+pub use node_status::{Daemon, NodeStatus, Peer, StatusError, parse_node_status};
+pub use peering::BgpPeer;
+pub use pick::{Pick, Sight, pick};
+pub use selector::Selector;
 pub use store::{items_of_store, nodes_of_store};
 
 #[cfg(test)]

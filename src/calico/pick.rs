@@ -5,6 +5,12 @@
 //! Links are walked from the last to the first in the kernel's order, whatever their state, and their
 //! addresses from the first to the last.
 
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use rules::{RULES, Rules};
+
 use super::address::Cidr;
 use super::daemonset::Version;
 use super::family::Family;
@@ -40,157 +46,21 @@ pub enum Pick {
     Ends { why: String },
 }
 
-/// What differs between releases.
-#[derive(Debug)]
-struct Rules {
-    /// The releases, in a sentence.
-    releases: &'static str,
-    /// The first and the last minor version of v3 that had such a release; several pairs where others
-    /// came between.
-    minors: &'static [(u32, u32)],
-    /// Words in the names of links that `first-found` and `skip-interface=` leave out.
-    words: &'static [&'static [&'static str]],
-    /// Whether names must begin with these; else they are found anywhere, such as `lo` in `flow0`.
-    anchored: bool,
-    /// Whether `kubernetes-internal-ip` loses the bits of the host: it makes 10.0.0.0/24 of
-    /// 10.0.0.5/24.
-    masks: bool,
-}
-
-const OLDEST: &[&str] = &[
-    "docker",
-    "cbr",
-    "dummy",
-    "virbr",
-    "lxcbr",
-    "veth",
-    "lo",
-    "cali",
-    "tunl",
-    "flannel",
-    "kube-ipvs",
-];
-const CNI: &[&str] = &["cni"];
-const TUNNELS: &[&str] = &[
-    "vxlan.calico",
-    "vxlan-v6.calico",
-    "wireguard.cali",
-    "wg-v6.cali",
-];
-const DNS: &[&str] = &["nodelocaldns"];
-const BRIDGES: &[&str] = &["podman", "br-"];
-
-/// All that there have been, by the tags of Calico's repositories; the oldest first.
-static RULES: [Rules; 7] = [
-    Rules {
-        releases: "those before v3.15",
-        minors: &[(0, 14)],
-        words: &[OLDEST],
-        anchored: false,
-        masks: false,
-    },
-    Rules {
-        releases: "v3.22.0 to v3.22.3, v3.23.0 and v3.23.1",
-        minors: &[(22, 23)],
-        words: &[OLDEST, CNI],
-        anchored: false,
-        masks: true,
-    },
-    Rules {
-        releases: "the others before v3.23.4, and v3.24.0 to v3.24.2",
-        minors: &[(15, 24)],
-        words: &[OLDEST, CNI],
-        anchored: false,
-        masks: false,
-    },
-    Rules {
-        releases: "v3.23.4 and v3.24.3",
-        minors: &[(23, 24)],
-        words: &[OLDEST, CNI],
-        anchored: true,
-        masks: false,
-    },
-    Rules {
-        releases: "v3.23.5, v3.24.4 and v3.24.5",
-        minors: &[(23, 24)],
-        words: &[OLDEST, CNI, TUNNELS],
-        anchored: true,
-        masks: false,
-    },
-    Rules {
-        releases: "v3.24.6",
-        minors: &[(24, 24)],
-        words: &[OLDEST, CNI, TUNNELS, DNS],
-        anchored: true,
-        masks: false,
-    },
-    Rules {
-        releases: "those since v3.25",
-        minors: &[(25, u32::MAX)],
-        words: &[OLDEST, CNI, TUNNELS, DNS, BRIDGES],
-        anchored: true,
-        masks: false,
-    },
-];
-
-impl Rules {
-    /// Whether a release of this version has these.
-    fn may_be_of(&self, version: Option<Version>) -> bool {
-        version.is_none_or(|version| {
-            // There is no Calico v4 yet; it would be later than all.
-            let minor = if version.major > 3 {
-                u32::MAX
-            } else {
-                version.minor
-            };
-            self.minors
-                .iter()
-                .any(|(first, last)| (*first..=*last).contains(&minor))
-        })
-    }
-
-    fn leaves_out(&self, name: &str) -> bool {
-        self.words.iter().copied().flatten().any(|word| {
-            if self.anchored {
-                name.starts_with(word)
-            } else {
-                name.contains(word)
-            }
-        })
-    }
-}
-
-/// What calico-node of some version does with a variable's text as it stands.
-pub fn pick_as_written(
-    text: &str,
-    family: Family,
-    version: Option<Version>,
-    sight: &Sight<'_>,
-) -> Pick {
-    match text.parse::<Method>() {
-        Ok(method) => pick(&method, family, version, sight),
-        // It knows the method and cannot read its networks.
-        Err(why) if text.starts_with("cidr=") => {
-            match too_new(&Method::Cidr(Vec::new()), version) {
-                Some(other) => other,
-                None => Pick::Nothing { why },
-            }
-        }
-        Err(why) => Pick::Ends { why },
-    }
-}
-
 /// The address that calico-node of some version picks by a method.
 pub fn pick(method: &Method, family: Family, version: Option<Version>, sight: &Sight<'_>) -> Pick {
     if let Some(other) = too_new(method, version) {
         return other;
     }
-    let mut picks: Vec<(Vec<&str>, Pick)> = Vec::new();
+    let names = match names_of(method) {
+        Ok(names) => names,
+        Err(other) => return other,
+    };
+    // What each picks that is not what the one before it picks.
+    let mut picks: Vec<(&Rules, Pick)> = Vec::new();
     for rules in RULES.iter().filter(|rules| rules.may_be_of(version)) {
-        let pick = by_rules(method, family, rules, sight);
-        match picks.iter_mut().find(|(_, other)| same(other, &pick)) {
-            Some((releases, _)) => releases.push(rules.releases),
-            None => picks.push((vec![rules.releases], pick)),
+        let pick = by_rules(method, names.as_ref(), family, rules, sight);
+        if !picks.last().is_some_and(|(_, last)| same(last, &pick)) {
+            picks.push((rules, pick));
         }
     }
     if let [(_, pick)] = picks.as_slice() {
@@ -202,22 +72,22 @@ pub fn pick(method: &Method, family: Family, version: Option<Version>, sight: &S
     );
     let each: Vec<String> = picks
         .iter()
-        .map(|(releases, pick)| {
+        .map(|(rules, pick)| {
             let picked = match pick {
                 Pick::Address { cidr, link } => {
                     let on = link
                         .as_ref()
                         .map_or_else(String::new, |l| format!(" on {l}"));
-                    format!("pick {cidr}{on}")
+                    format!("{cidr}{on}")
                 }
-                Pick::Nothing { .. } => "find none".to_owned(),
-                Pick::Unknown { why } | Pick::Ends { why } => format!("cannot be told: {why}"),
+                Pick::Nothing { .. } => "none".to_owned(),
+                Pick::Unknown { .. } | Pick::Ends { .. } => "one that is not known".to_owned(),
             };
-            format!("{} {picked}", releases.join(", "))
+            format!("{picked} since {}", rules.from)
         })
         .collect();
     Pick::Unknown {
-        why: format!("{version}: {}", each.join("; ")),
+        why: format!("{version}, and it picks {}", each.join(", ")),
     }
 }
 
@@ -249,39 +119,17 @@ fn too_new(method: &Method, version: Option<Version>) -> Option<Pick> {
         }),
         None => Some(Pick::Unknown {
             why: format!(
-                "Calico's version is not known, and it does not know {known}: calico-node would end at its start"
+                "Calico's version is not known, and it did not know {known}: calico-node may end at its start"
             ),
         }),
     }
 }
 
-fn by_rules(method: &Method, family: Family, rules: &Rules, sight: &Sight<'_>) -> Pick {
-    let walk = Walk { family, sight };
+/// What the expressions of a method are found in.
+fn names_of(method: &Method) -> Result<Option<Pattern>, Pick> {
     match method {
-        Method::FirstFound => walk.first(|name| Some(!rules.leaves_out(name)), |_| true),
-        Method::Interface(names) => match found_in(names) {
-            Ok(pattern) => walk.first(|name| pattern.is_in(name), |_| true),
-            Err(pick) => pick,
-        },
-        Method::SkipInterface(names) => match found_in(names) {
-            Ok(pattern) => walk.first(
-                |name| {
-                    if rules.leaves_out(name) {
-                        Some(false)
-                    } else {
-                        pattern.is_in(name).map(|skipped| !skipped)
-                    }
-                },
-                |_| true,
-            ),
-            Err(pick) => pick,
-        },
-        Method::Cidr(networks) => walk.first(
-            |_| Some(true),
-            |ip| networks.is_empty() || networks.iter().any(|network| contains(*network, ip)),
-        ),
-        Method::CanReach(to) => walk.reaching(to),
-        Method::KubernetesInternalIp => walk.internal(rules.masks),
+        Method::Interface(names) | Method::SkipInterface(names) => found_in(names).map(Some),
+        _ => Ok(None),
     }
 }
 
@@ -293,6 +141,37 @@ fn found_in(names: &[String]) -> Result<Pattern, Pick> {
         Understood::Is(pattern) => Ok(pattern),
         Understood::Invalid(why) => Err(Pick::Nothing { why }),
         Understood::Unclear(why) => Err(Pick::Unknown { why }),
+    }
+}
+
+fn by_rules(
+    method: &Method,
+    names: Option<&Pattern>,
+    family: Family,
+    rules: &Rules,
+    sight: &Sight<'_>,
+) -> Pick {
+    let walk = Walk { family, sight };
+    let is_named = |link: &str| names.map_or(Some(true), |names| names.is_in(link));
+    match method {
+        Method::FirstFound => walk.first(|link| Some(!rules.leaves_out(link)), |_| true),
+        Method::Interface(_) => walk.first(is_named, |_| true),
+        Method::SkipInterface(_) => walk.first(
+            |link| {
+                if rules.leaves_out(link) {
+                    Some(false)
+                } else {
+                    is_named(link).map(|skipped| !skipped)
+                }
+            },
+            |_| true,
+        ),
+        Method::Cidr(networks) => walk.first(
+            |_| Some(true),
+            |ip| networks.is_empty() || networks.iter().any(|network| contains(*network, ip)),
+        ),
+        Method::CanReach(to) => walk.reaching(to),
+        Method::KubernetesInternalIp => walk.internal(rules.masks),
     }
 }
 
@@ -340,6 +219,9 @@ fn masked(cidr: Cidr) -> Cidr {
     Cidr { ip, ..cidr }
 }
 
+/// So many addresses are named where none is picked. kube-proxy alone may have thousands.
+const SHOWN: usize = 6;
+
 /// The walk over a host's links.
 struct Walk<'a> {
     family: Family,
@@ -386,18 +268,21 @@ impl Walk<'_> {
             .filter(|(_, cidr)| is_global(cidr.ip))
             .map(|(link, cidr)| format!("{cidr} on {link}"))
             .collect();
+        others.reverse();
         let family = self.family;
-        Pick::Nothing {
-            why: if others.is_empty() {
-                format!("the host has no global {family} address")
-            } else {
-                others.reverse();
-                format!(
-                    "it leaves out all of the host's {family} addresses: {}",
-                    others.join(", ")
-                )
-            },
-        }
+        let why = match others.get(SHOWN..) {
+            _ if others.is_empty() => format!("the host has no global {family} address"),
+            Some(more) if !more.is_empty() => format!(
+                "it leaves out all of the host's {family} addresses: {} and {} more",
+                others.get(..SHOWN).unwrap_or_default().join(", "),
+                more.len()
+            ),
+            _ => format!(
+                "it leaves out all of the host's {family} addresses: {}",
+                others.join(", ")
+            ),
+        };
+        Pick::Nothing { why }
     }
 
     /// The first address that is just this one.

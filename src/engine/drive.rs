@@ -8,8 +8,8 @@ use crate::calico::Rendered;
 use crate::fault::{API_SILENT, Class, Fault, TIMEOUT};
 use crate::journal::{Event, Journal, JournalError, StepResult};
 use crate::model::{
-    Blobs, Effect, Now, Plan, PlanKind, PlannedStep, Prior, Settled, Standing, StepId, Subject,
-    gone, rolled_out, seen_by_controller, succeeded,
+    Blobs, Content, Effect, Now, Plan, PlanKind, PlannedStep, Prior, Settled, Standing, StepId,
+    Subject, gone, rolled_out, seen_by_controller, succeeded,
 };
 use crate::plan::{Gate, decide_now, found_so_far, question};
 use crate::runbook::Runbook;
@@ -136,7 +136,10 @@ async fn drive(
             }))
         };
         input = match turn.ask {
-            Ask::Look(effect) => seen(&effect, world.now(&effect).await),
+            Ask::Look(effect) => {
+                let found = look(world, journal, &effect, observer).await;
+                seen(&effect, found)
+            }
             Ask::Find(id, effect) => {
                 let key = id.key(journal.run());
                 seen(&effect, world.at_rest(&effect, &key).await)
@@ -160,8 +163,8 @@ async fn drive(
                     | Effect::PutObject { .. } => None,
                 };
                 let content = match content {
-                    Some(digest) => journal.blob(digest)?,
-                    None => Vec::new(),
+                    Some(digest) => journal.content(digest)?,
+                    None => Content::Bytes(Vec::new()),
                 };
                 let id = permit.id().clone();
                 let key = id.key(journal.run());
@@ -268,6 +271,48 @@ async fn drive(
             }
         };
     }
+}
+
+/// Reads what an effect is yet to be done to. Bytes that it overwrites and that were too many for the plan
+/// are kept now.
+async fn look(
+    world: &World,
+    journal: &Journal,
+    effect: &Effect,
+    observer: &mut dyn Observer,
+) -> Result<Now, Fault> {
+    let now = world.now(effect).await?;
+    let (Some((digest, size)), Standing::Before) = (effect.kept_late(), effect.standing(&now))
+    else {
+        return Ok(now);
+    };
+    if journal.has(digest) {
+        return Ok(now);
+    }
+    let mut keeping = journal.keep_pieces(digest, size)?;
+    let waits = world.hosts.waits();
+    let reading = world.old_content(effect, |piece| Ok(keeping.add(piece)?));
+    telling(reading, waits, observer).await?;
+    if keeping.end()? {
+        return Ok(now);
+    }
+    // Somebody wrote it meanwhile: what it has become counts.
+    let now = world.now(effect).await?;
+    match effect.standing(&now) {
+        Standing::Before => Err(not_kept(effect)),
+        _ => Ok(now),
+    }
+}
+
+fn not_kept(effect: &Effect) -> Fault {
+    Fault::refused(
+        "not_kept",
+        format!(
+            "{} was written while it was read: it could not be put back, and is not overwritten",
+            effect.subject()
+        ),
+    )
+    .next("see what writes it, and try again once it rests")
 }
 
 /// Holds that nobody else has what an effect is done to.

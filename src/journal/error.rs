@@ -38,6 +38,11 @@ pub enum JournalError {
     NoStart(PathBuf),
     #[error("{path} lacks the file content {}, which is needed to go on", digest.short())]
     NoBlob { path: PathBuf, digest: Digest },
+    #[error(
+        "{path} is no longer the file that the plan was made with, whose sha256 begins with {}",
+        digest.short()
+    )]
+    Another { path: PathBuf, digest: Digest },
     #[error("an event cannot be written as JSON: {0}")]
     Encode(serde_json::Error),
     #[error("run {run} is under way: {holder}")]
@@ -99,6 +104,11 @@ impl From<JournalError> for Fault {
                 Class::Refused,
                 "journal_damaged",
                 "other runs are not touched by this; keep the folder for a look at what happened",
+            ),
+            JournalError::Another { .. } => (
+                Class::Refused,
+                "source_changed",
+                "see what writes that file, and make the plan again once it rests",
             ),
             JournalError::TooNew { .. } => (
                 Class::Refused,

@@ -3,6 +3,7 @@
 mod error;
 mod event;
 mod fold;
+mod kept;
 mod permit;
 mod portable;
 mod room;
@@ -15,6 +16,7 @@ pub(crate) mod test_events;
 pub use error::JournalError;
 pub use event::{Ending, Entry, Event, Outcome, StepResult};
 pub use fold::{EffectRecord, EffectState, RunRecord};
+pub use kept::Keeping;
 pub use permit::{ClaimPermit, Permit};
 pub use portable::Imported;
 pub use secret_key::SameSecret;

@@ -4,13 +4,15 @@
 use super::error::JournalError;
 use super::event::{Entry, Event};
 use super::fold::RunRecord;
+use super::kept::write_blob;
 use super::state_dir::StateDir;
-use super::store::{append, build, sync, write_blob};
-use crate::model::{Blobs, Digest, RunId};
+use super::store::{append, build, sync};
+use crate::model::{Blobs, Digest, Effect, RunId};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 const SCHEMA: &str = "runbook.run/v1";
@@ -52,36 +54,30 @@ impl StateDir {
     /// A run as text.
     pub fn export(&self, run: RunId) -> Result<String, JournalError> {
         let entries = self.entries(run)?;
-        let mut blobs = Blobs::default();
-        for entry in &entries {
-            for digest in contents(&entry.event) {
-                blobs.insert(self.blob(run, digest)?);
-            }
-        }
-        let mut lines = vec![Line::Run {
+        let needed = entries.iter().flat_map(|entry| contents(&entry.event));
+        let needed: BTreeSet<Digest> = needed.cloned().collect();
+        let (mut text, mut lines) = (String::new(), 0);
+        let mut add = |line: Line| {
+            text.push_str(&serde_json::to_string(&line).map_err(JournalError::Encode)?);
+            text.push('\n');
+            lines += 1;
+            Ok::<_, JournalError>(())
+        };
+        add(Line::Run {
             schema: SCHEMA.to_owned(),
             run,
-        }];
-        lines.extend(
-            entries
-                .into_iter()
-                .map(|Entry { seq, at, event }| Line::Event {
-                    seq,
-                    at,
-                    event: Box::new(event),
-                }),
-        );
-        lines.extend(blobs.iter().map(|(digest, bytes)| Line::Blob {
-            digest: digest.clone(),
-            base64: STANDARD.encode(bytes),
-        }));
-        let mut text = String::new();
-        for line in &lines {
-            text.push_str(&serde_json::to_string(line).map_err(JournalError::Encode)?);
-            text.push('\n');
+        })?;
+        for Entry { seq, at, event } in entries {
+            let event = Box::new(event);
+            add(Line::Event { seq, at, event })?;
+        }
+        // One after another: they may be large.
+        for digest in needed {
+            let base64 = STANDARD.encode(self.blob(run, &digest)?);
+            add(Line::Blob { digest, base64 })?;
         }
         let end = Line::End {
-            lines: lines.len(),
+            lines,
             sha256: Digest::of(text.as_bytes()),
         };
         text.push_str(&serde_json::to_string(&end).map_err(JournalError::Encode)?);
@@ -112,8 +108,8 @@ impl StateDir {
         match entries.get(here.len()..) {
             None | Some([]) => Ok((run, Imported::Known)),
             Some(more) => {
-                for (digest, bytes) in blobs.iter() {
-                    write_blob(&self.folder(run), digest, bytes)?;
+                for (digest, content) in blobs.iter() {
+                    write_blob(&self.folder(run), digest, content)?;
                 }
                 sync(&self.blobs(run))?;
                 append(&self.database(run), more)?;
@@ -123,15 +119,22 @@ impl StateDir {
     }
 }
 
-/// The blobs that an event names.
+/// The blobs that an event names and that are there by then.
 fn contents(event: &Event) -> Vec<&Digest> {
+    fn at_first(effect: &Effect) -> impl Iterator<Item = &Digest> {
+        let late = effect.kept_late().map(|(digest, _)| digest);
+        effect
+            .contents()
+            .filter(move |digest| Some(*digest) != late)
+    }
     match event {
         // Whatever is done later is in the plan, or is decided on the way.
-        Event::RunStarted { plan, .. } => plan.effects().flat_map(|e| e.contents()).collect(),
+        Event::RunStarted { plan, .. } => plan.effects().flat_map(at_first).collect(),
         Event::Decided { steps, .. } => {
             let effects = steps.iter().flat_map(|step| step.verdict.effects());
-            effects.flat_map(|e| e.contents()).collect()
+            effects.flat_map(at_first).collect()
         }
+        Event::Intent { effect, .. } => effect.contents().collect(),
         _ => Vec::new(),
     }
 }

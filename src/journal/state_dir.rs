@@ -3,8 +3,9 @@
 use super::error::JournalError;
 use super::event::Entry;
 use super::fold::RunRecord;
-use super::store::{BEING_BUILT, BEING_REMOVED, BLOBS, DATABASE, read_blob, read_entries};
-use crate::model::{Digest, RunId};
+use super::kept::{check_blob, content, read_blob};
+use super::store::{BEING_BUILT, BEING_REMOVED, BLOBS, DATABASE, read_entries};
+use crate::model::{Content, Digest, RunId};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -106,6 +107,13 @@ impl StateDir {
     /// Bytes that an effect of a run needs.
     pub fn blob(&self, run: RunId, digest: &Digest) -> Result<Vec<u8>, JournalError> {
         read_blob(&self.folder(run), digest)
+    }
+
+    /// The same, in their file where they are many; they are whole.
+    pub fn content(&self, run: RunId, digest: &Digest) -> Result<Content, JournalError> {
+        let folder = self.folder(run);
+        check_blob(&folder, digest)?;
+        content(&folder, digest)
     }
 
     /// The folder in which the contents are that a run's effects need, each under its digest.

@@ -4,14 +4,15 @@
 use super::error::JournalError;
 use super::event::{Entry, Event};
 use super::fold::RunRecord;
+use super::kept::{Keeping, check_blob, content, read_blob, write_blob};
 use super::permit::{ClaimPermit, Permit};
 use super::room;
 use super::state_dir::{Held, StateDir};
-use crate::model::{Blobs, Digest, Effect, EffectId, RunId, Sitting};
+use crate::model::{Blobs, Content, Digest, Effect, EffectId, RunId, Sitting};
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, params};
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
-use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -60,7 +61,7 @@ impl Journal {
             .map_err(JournalError::Encode)?
             .len() as u64;
         // Each effect is written down as plan, intent and outcome, and once more in SQLite's log.
-        let needed = BASE + RESERVE + 6 * size + blobs.size();
+        let needed = BASE + RESERVE + 6 * size + blobs.size() + yet_to_be_kept(&start, blobs);
         let entry = Entry {
             seq: 1,
             at: Timestamp::now(),
@@ -107,8 +108,8 @@ impl Journal {
 
     /// Keeps the bytes that effects need which were decided only now.
     pub fn keep(&mut self, blobs: &Blobs) -> Result<(), JournalError> {
-        for (digest, bytes) in blobs.iter() {
-            write_blob(&self.folder, digest, bytes)?;
+        for (digest, content) in blobs.iter() {
+            write_blob(&self.folder, digest, content)?;
         }
         sync(&self.folder.join(BLOBS))
     }
@@ -123,7 +124,7 @@ impl Journal {
     pub fn intend(&mut self, id: EffectId, effect: Effect) -> Result<Permit, JournalError> {
         // Without its content, an effect could be begun and neither ended nor taken back.
         for digest in effect.contents() {
-            self.blob(digest)?;
+            check_blob(&self.folder, digest)?;
         }
         self.record(Event::Intent {
             id: id.clone(),
@@ -160,6 +161,22 @@ impl Journal {
         read_blob(&self.folder, digest)
     }
 
+    /// The same, in their file where they are many.
+    pub fn content(&self, digest: &Digest) -> Result<Content, JournalError> {
+        content(&self.folder, digest)
+    }
+
+    /// Whether they are there and whole.
+    pub fn has(&self, digest: &Digest) -> bool {
+        check_blob(&self.folder, digest).is_ok()
+    }
+
+    /// Begins to keep what comes in pieces, `size` bytes in all.
+    pub fn keep_pieces(&self, digest: &Digest, size: u64) -> Result<Keeping, JournalError> {
+        room::check(&self.folder, RESERVE + size)?;
+        Keeping::begin(&self.folder, digest)
+    }
+
     /// Makes everything recorded so far durable. Where the disk is full, the run's own reserve is
     /// given up for it.
     pub fn flush(&mut self) -> Result<(), JournalError> {
@@ -194,6 +211,16 @@ impl Drop for Journal {
         // The run has ended: its room is free for others. Left behind, it does no harm.
         let _ = fs::remove_file(self.folder.join(RESERVE_FILE));
     }
+}
+
+/// How many bytes a run is yet to keep, as they are read only right before they are overwritten.
+fn yet_to_be_kept(start: &Event, blobs: &Blobs) -> u64 {
+    let Event::RunStarted { plan, .. } = start else {
+        return 0;
+    };
+    let late = plan.effects().filter_map(Effect::kept_late);
+    let late: BTreeMap<&Digest, u64> = late.filter(|(digest, _)| !blobs.has(digest)).collect();
+    late.values().sum()
 }
 
 fn insert(db: &Connection, at: Timestamp, event: &Event) -> rusqlite::Result<()> {
@@ -251,8 +278,8 @@ pub(super) fn build(
 /// Writes all of a run's folder, down to the disk.
 fn fill(folder: &Path, entries: &[Entry], blobs: &Blobs) -> Result<(), JournalError> {
     make_dir(&folder.join(BLOBS))?;
-    for (digest, bytes) in blobs.iter() {
-        write_blob(folder, digest, bytes)?;
+    for (digest, content) in blobs.iter() {
+        write_blob(folder, digest, content)?;
     }
     let path = folder.join(DATABASE);
     // Made here, so that no moment has it readable by others; SQLite gives its other files the
@@ -355,36 +382,6 @@ pub(super) fn append(path: &Path, entries: &[Entry]) -> Result<(), JournalError>
     add().map_err(|source| JournalError::of(path, source))
 }
 
-pub(super) fn read_blob(folder: &Path, digest: &Digest) -> Result<Vec<u8>, JournalError> {
-    let path = folder.join(BLOBS).join(digest.as_str());
-    let bytes = fs::read(&path)
-        .ok()
-        .filter(|bytes| Digest::of(bytes) == *digest);
-    bytes.ok_or_else(|| JournalError::NoBlob {
-        path: folder.to_owned(),
-        digest: digest.clone(),
-    })
-}
-
-/// Puts bytes under their digest, down to the disk. What is there already and whole is left alone.
-pub(super) fn write_blob(folder: &Path, digest: &Digest, bytes: &[u8]) -> Result<(), JournalError> {
-    if read_blob(folder, digest).is_ok() {
-        return Ok(());
-    }
-    let path = folder.join(BLOBS).join(digest.as_str());
-    let part = path.with_extension("part");
-    let written = private()
-        .create(true)
-        .truncate(true)
-        .open(&part)
-        .and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.sync_all()
-        })
-        .and_then(|()| fs::rename(&part, &path));
-    written.map_err(at(&path))
-}
-
 /// Sets room aside where there is any, so that the run can be written down to its end.
 fn reserve(folder: &Path) -> Result<(), JournalError> {
     let path = folder.join(RESERVE_FILE);
@@ -400,7 +397,7 @@ fn reserve(folder: &Path) -> Result<(), JournalError> {
     }
 }
 
-fn private() -> fs::OpenOptions {
+pub(super) fn private() -> fs::OpenOptions {
     let mut options = fs::OpenOptions::new();
     options.write(true).mode(0o600);
     options
@@ -422,7 +419,7 @@ pub(super) fn sync(path: &Path) -> Result<(), JournalError> {
     }
 }
 
-fn at(path: &Path) -> impl FnOnce(std::io::Error) -> JournalError {
+pub(super) fn at(path: &Path) -> impl FnOnce(std::io::Error) -> JournalError {
     let path = path.to_owned();
     move |source| JournalError::Folder { path, source }
 }

@@ -4,7 +4,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::{self, Read};
+use std::path::PathBuf;
 use std::str::FromStr;
+
+/// Contents with more bytes than this are moved and kept in pieces, and never held in memory as a whole.
+pub const LARGE: u64 = 1 << 20;
 
 /// SHA-256 of some bytes, in hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -13,13 +18,22 @@ pub struct Digest(String);
 
 impl Digest {
     pub fn of(bytes: &[u8]) -> Self {
-        use fmt::Write;
-        let mut text = String::with_capacity(64);
-        for byte in Sha256::digest(bytes) {
-            // Writing to a string does not fail.
-            let _ = write!(text, "{byte:02x}");
+        let mut sum = Sum::default();
+        sum.add(bytes);
+        sum.digest().0
+    }
+
+    /// That of all that is yet to be read, and how many bytes that is.
+    pub fn of_all(mut from: impl Read) -> io::Result<(Self, u64)> {
+        let mut sum = Sum::default();
+        let mut piece = vec![0; 64 << 10];
+        loop {
+            let read = from.read(&mut piece)?;
+            if read == 0 {
+                return Ok(sum.digest());
+            }
+            sum.add(piece.get(..read).unwrap_or_default());
         }
-        Self(text)
     }
 
     pub fn as_str(&self) -> &str {
@@ -64,34 +78,87 @@ impl From<Digest> for String {
     }
 }
 
-/// Some bytes, each under its own digest.
+/// A digest that comes about piece by piece.
+#[derive(Debug, Default)]
+pub struct Sum {
+    sum: Sha256,
+    bytes: u64,
+}
+
+impl Sum {
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.sum.update(bytes);
+        self.bytes += bytes.len() as u64;
+    }
+
+    /// The digest, and of how many bytes it is.
+    pub fn digest(self) -> (Digest, u64) {
+        use fmt::Write;
+        let mut text = String::with_capacity(64);
+        for byte in self.sum.finalize() {
+            // Writing to a string does not fail.
+            let _ = write!(text, "{byte:02x}");
+        }
+        (Digest(text), self.bytes)
+    }
+}
+
+/// Bytes, or the file of this machine in which they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    Bytes(Vec<u8>),
+    File { path: PathBuf, size: u64 },
+}
+
+impl Content {
+    /// In bytes.
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File { size, .. } => *size,
+        }
+    }
+}
+
+/// Some contents, each under its own digest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Blobs(BTreeMap<Digest, Vec<u8>>);
+pub struct Blobs(BTreeMap<Digest, Content>);
 
 impl Blobs {
     pub fn insert(&mut self, bytes: Vec<u8>) -> Digest {
         let digest = Digest::of(&bytes);
-        self.0.insert(digest.clone(), bytes);
+        self.add(digest.clone(), Content::Bytes(bytes));
         digest
     }
 
+    /// Whoever keeps what is in a file holds that it has this digest still.
+    pub fn add(&mut self, digest: Digest, content: Content) {
+        self.0.insert(digest, content);
+    }
+
+    /// Where they are in memory.
     pub fn get(&self, digest: &Digest) -> Option<&[u8]> {
-        self.0.get(digest).map(Vec::as_slice)
+        match self.0.get(digest)? {
+            Content::Bytes(bytes) => Some(bytes),
+            Content::File { .. } => None,
+        }
+    }
+
+    pub fn has(&self, digest: &Digest) -> bool {
+        self.0.contains_key(digest)
     }
 
     pub fn extend(&mut self, other: Self) {
         self.0.extend(other.0);
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (&Digest, &[u8])> {
-        self.0
-            .iter()
-            .map(|(digest, bytes)| (digest, bytes.as_slice()))
+    pub fn iter(&self) -> impl Iterator<Item = (&Digest, &Content)> {
+        self.0.iter()
     }
 
     /// How many bytes there are in all.
     pub fn size(&self) -> u64 {
-        self.0.values().map(|bytes| bytes.len() as u64).sum()
+        self.0.values().map(Content::size).sum()
     }
 }
 
@@ -105,6 +172,8 @@ mod tests {
         // NIST FIPS 180-2, appendix B.1.
         insta::assert_snapshot!(digest, @"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         assert_eq!(digest.short(), "ba7816bf8f01");
+        let piecewise = Digest::of_all(b"a".chain(&b"bc"[..])).unwrap();
+        assert_eq!(piecewise, (digest.clone(), 3));
         assert_eq!(digest.as_str().parse::<Digest>().unwrap(), digest);
         for bad in [
             "",
@@ -128,5 +197,12 @@ mod tests {
         assert_eq!(blobs.get(&two), Some(&b"two!"[..]));
         assert_eq!(blobs.get(&Digest::of(b"three")), None);
         assert_eq!((blobs.iter().count(), blobs.size()), (2, 7));
+        let of_file = Digest::of(b"three");
+        let path = PathBuf::from("/x");
+        blobs.add(of_file.clone(), Content::File { path, size: 5 });
+        assert_eq!(
+            (blobs.get(&of_file), blobs.has(&of_file), blobs.size()),
+            (None, true, 12)
+        );
     }
 }

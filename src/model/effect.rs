@@ -1,7 +1,7 @@
 //! One effect: the smallest thing that is done to the world. It says itself what was before and
 //! what is after, so whether it happened is decided by looking, not by remembering.
 
-use super::blob::Digest;
+use super::blob::{Digest, LARGE};
 use super::difference::difference;
 use super::fields::{FieldChange, FieldPath, Segment, with_changes};
 use super::file::{FileNow, FileRef, FileState, HostRef};
@@ -322,6 +322,19 @@ impl Effect {
             | Self::PutObject { .. } => (None, None),
         };
         before.into_iter().chain(after)
+    }
+
+    /// The bytes that it overwrites, where they are too many to be read for a plan: they are kept right
+    /// before it is done. And how many they are.
+    pub fn kept_late(&self) -> Option<(&Digest, u64)> {
+        match self {
+            Self::PutFile {
+                before: FileState::Present { size, content, .. },
+                after,
+                ..
+            } if *size > LARGE && after.content() != Some(content) => Some((content, *size)),
+            _ => None,
+        }
     }
 
     /// The effect that takes this one back, where there is one: a deleted pod does not come back,

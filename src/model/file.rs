@@ -74,6 +74,14 @@ impl FileState {
         }
     }
 
+    /// In bytes; of an absent file none.
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::Absent => 0,
+            Self::Present { size, .. } => *size,
+        }
+    }
+
     /// The digest of its content.
     pub fn content(&self) -> Option<&Digest> {
         match self {

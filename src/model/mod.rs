@@ -19,7 +19,7 @@ mod secret;
 mod setting;
 mod sysctl;
 
-pub use blob::{Blobs, Digest};
+pub use blob::{Blobs, Content, Digest, LARGE, Sum};
 pub use claim::{CLAIM, Holder, LEASE_SECONDS, LEASES, Lease, lease_name, micro};
 pub use difference::difference;
 pub use drop_in::{DropIn, hidden_by, in_order, is_after};

@@ -99,7 +99,7 @@ pub async fn undo_plan(
             continue;
         };
         for digest in inverse.contents() {
-            blobs.insert(state.blob(record.run, digest)?);
+            blobs.add(digest.clone(), state.content(record.run, digest)?);
         }
         if let Some(Verdict::NoChange { why }) = planned.and_then(lasting) {
             steps.push(staying(&steps, record, done, why));
@@ -267,6 +267,10 @@ async fn keep_what_is_there(
     let Effect::PutFile { file, before, .. } = over else {
         return Ok(());
     };
+    // It is kept when its turn comes.
+    if over.kept_late().is_some() {
+        return Ok(());
+    }
     let reading = look.file(file, &OwnerNames::default()).await?;
     let same = |content: &Vec<u8>| before.content() == Some(&Digest::of(content));
     match (before.content(), reading.content) {

@@ -34,8 +34,16 @@ const fn alone(name: &'static str, text: &'static str) -> Shipped {
 
 const SHIPPED: &[Shipped] = &[
     alone(
+        "check-bgp-path",
+        include_str!("../../runbooks/check-bgp-path.yaml"),
+    ),
+    alone(
         "fix-bgp-wrong-ip",
         include_str!("../../runbooks/fix-bgp-wrong-ip.yaml"),
+    ),
+    alone(
+        "install-calicoctl",
+        include_str!("../../runbooks/install-calicoctl.yaml"),
     ),
     alone(
         "networkmanager-unmanaged-devices",

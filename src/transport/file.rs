@@ -6,10 +6,11 @@ use super::ssh::Hosts;
 use crate::fault::Fault;
 use crate::inventory::Destination;
 use crate::journal::Permit;
-use crate::model::{Digest, Effect, FileNow, FileRef};
+use crate::model::{Digest, Effect, FileNow, FileRef, LARGE};
+use std::time::Duration;
 
-/// Larger files are not read for a before-image, and so not changed. In bytes.
-pub const MAX_FILE: u64 = 1 << 20;
+/// Larger contents are not read for a plan. In bytes.
+pub const MAX_FILE: u64 = LARGE;
 
 const READ: &str = concat!(
     include_str!("host/guard.sh"),
@@ -24,9 +25,13 @@ const FIND: &str = concat!(
 );
 const PUT: &str = concat!(
     include_str!("host/guard.sh"),
+    include_str!("host/staged.sh"),
     include_str!("host/look.sh"),
     include_str!("host/put_file.sh")
 );
+
+/// How many bytes a slow host looks through, copies and puts on its disk in a second.
+const SLOW: u64 = 2 << 20;
 
 /// Whose a file is to be; names or numbers, empty for as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -163,6 +168,18 @@ impl Hosts {
         key: &str,
         holder: &str,
     ) -> Result<(), Fault> {
+        self.put(host, permit, (content, ""), key, holder).await
+    }
+
+    /// `staged` is the digest of what lies on the host already, empty where `content` is sent with it.
+    pub(super) async fn put(
+        &self,
+        host: &Destination,
+        permit: Permit,
+        (content, staged): (&[u8], &str),
+        key: &str,
+        holder: &str,
+    ) -> Result<(), Fault> {
         let Effect::PutFile {
             file,
             before,
@@ -171,12 +188,22 @@ impl Hosts {
         else {
             return Err(Fault::internal("this is not done to a file"));
         };
+        let size = after.size();
         let (before, after) = (before.to_string(), after.to_string());
         let patience = LOCK_PATIENCE.as_secs().to_string();
-        let args = [file.path.as_str(), &before, &after, key, holder, &patience];
+        let args = [
+            file.path.as_str(),
+            &before,
+            &after,
+            key,
+            holder,
+            &patience,
+            staged,
+        ];
         let mut script = Script::new(PUT, &args);
         script.input = content;
-        script.limit += LOCK_PATIENCE;
+        // What is large is read and written several times.
+        script.limit += LOCK_PATIENCE + Duration::from_secs(size / SLOW);
         let said = match self.tell(host, &file.host, &script).await {
             Ok(said) => said,
             Err(lost) => return Err(lost.of_change(format_args!("writing {file}"))),

@@ -1,5 +1,6 @@
 //! How hosts and clusters are reached. Reading needs nothing; whatever writes asks for a permit.
 
+mod bgp_path;
 mod calico;
 mod control;
 mod docker;
@@ -8,6 +9,7 @@ mod facts;
 mod file;
 mod host_claim;
 mod kube;
+mod large;
 mod network_manager;
 mod password;
 mod program;
@@ -18,6 +20,7 @@ mod ssh;
 mod switch;
 
 pub use crate::model::Secret;
+pub use bgp_path::PathParts;
 pub use calico::{CalicoHost, CalicoStore, Calicoctl, no_calicoctl};
 pub use docker::DockerNetwork;
 pub use file::{FileReading, MAX_FILE, OwnerNames};

@@ -9,7 +9,7 @@ use super::shells::{APPLETS, over_sh};
 use runbook::actions::{Look, Made, Place, World, step};
 use runbook::fault::{API_SILENT, Fault};
 use runbook::inventory::Inventory;
-use runbook::model::{Blobs, Effect, Identity, Prior, Scope, Target, UndoClass, Verdict};
+use runbook::model::{Blobs, Content, Effect, Identity, Prior, Scope, Target, UndoClass, Verdict};
 use runbook::transport::{Cluster, ClusterOptions};
 use serde_json::{Value, json};
 
@@ -109,6 +109,29 @@ impl Machines {
         let planned = step(uses, with)?;
         let made = planned.plan(&look, place, Prior { steps: &[] }).await;
         made.map_err(text)
+    }
+
+    /// What an effect overwrites, where it is large.
+    pub async fn old_content(&self, effect: &Effect) -> Result<Vec<u8>, String> {
+        let mut old = Vec::new();
+        let reading = self.world.old_content(effect, |piece| {
+            old.extend(piece);
+            Ok(())
+        });
+        reading.await.map_err(text)?;
+        Ok(old)
+    }
+
+    /// As the engine does it, with contents of any size.
+    pub async fn put_content(
+        &self,
+        effect: &Effect,
+        contents: &[&[u8]],
+        content: &Content,
+    ) -> Result<(), String> {
+        let (permit, key) = permit(effect.clone(), contents)?;
+        let put = self.world.perform(permit, None, content, &key, "a test");
+        put.await.0.map_err(text)
     }
 
     pub async fn put(&self, effect: &Effect, blobs: &Blobs) -> Result<(), String> {

@@ -7,12 +7,14 @@
 
 mod applying;
 mod becoming;
+mod bgp_path;
 mod client;
 mod connections;
 mod facts;
 mod files;
 mod files_left_alone;
 mod kinds;
+mod large;
 mod leftovers;
 mod machine;
 mod network_manager;
@@ -72,11 +74,13 @@ fn cases() -> impl Iterator<Item = &'static Case> {
     [
         applying::CASES,
         becoming::CASES,
+        bgp_path::CASES,
         connections::CASES,
         facts::CASES,
         files::CASES,
         files_left_alone::CASES,
         kinds::CASES,
+        large::CASES,
         leftovers::CASES,
         network_manager::CASES,
         programs::CASES,

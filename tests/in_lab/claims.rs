@@ -16,13 +16,13 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "claims::what_a_killed_run_left_is_resumed_or_taken_back",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: left_behind,
     },
     Case {
         name: "claims::a_run_that_sleeps_past_its_lease_writes_nothing_more",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: asleep,
     },

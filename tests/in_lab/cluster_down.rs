@@ -8,7 +8,7 @@ use lab::Lab;
 pub const CASES: &[Case] = &[
     Case {
         name: "cluster_down::a_host_is_healed_and_what_was_not_verified_is_verified_later",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: healed,
     },

@@ -25,7 +25,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "connection::a_password_is_given_by_a_file_or_typed_once_and_kept_nowhere",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: password,
     },

@@ -26,7 +26,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "conntrack::what_kube_proxy_makes_of_it_is_said",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: kube_proxy,
     },

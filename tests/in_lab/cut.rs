@@ -26,13 +26,13 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "cut::together_with_the_program_it_is_resumed",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: resumed,
     },
     Case {
         name: "cut::a_slow_line_that_loses_packets_is_only_slow",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: slow_line,
     },

@@ -9,7 +9,7 @@ use std::ffi::OsStr;
 pub const CASES: &[Case] = &[
     Case {
         name: "examples::of_work_on_a_node_run",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: nodes,
     },

@@ -15,13 +15,13 @@ const POLICY: &str = "kinds-forbidden";
 pub const CASES: &[Case] = &[
     Case {
         name: "kube_kinds::are_tried_planned_done_and_taken_back",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: there_and_back,
     },
     Case {
         name: "kube_kinds::what_the_api_server_or_others_forbid_is_refused",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: refusals,
     },

@@ -24,7 +24,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "language::killed_at_some_points_it_is_resumed",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: |lab| killed(lab, 2),
     },
@@ -36,7 +36,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "language::a_failure_is_what_its_runbook_says",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: failures,
     },

@@ -5,7 +5,9 @@
 // A test: what is not there fails it, and the message names the place.
 #![allow(clippy::indexing_slicing)]
 
+mod bgp_path;
 mod bgp_wrong_ip;
+mod calicoctl;
 mod claims;
 mod cluster_down;
 mod connection;
@@ -15,6 +17,7 @@ mod examples;
 mod five;
 mod kube_kinds;
 mod language;
+mod mesh;
 mod network_manager;
 mod program;
 mod programs;
@@ -30,6 +33,7 @@ mod swapoff;
 mod sweep;
 mod switch;
 
+use lab::datastore::Datastore;
 use lab::{Lab, Profile};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::process::ExitCode;
@@ -123,7 +127,9 @@ fn main() -> ExitCode {
 
 fn cases() -> Vec<Case> {
     [
+        bgp_path::CASES,
         bgp_wrong_ip::CASES,
+        calicoctl::CASES,
         claims::CASES,
         cluster_down::CASES,
         connection::CASES,
@@ -132,6 +138,7 @@ fn cases() -> Vec<Case> {
         examples::CASES,
         kube_kinds::CASES,
         language::CASES,
+        mesh::CASES,
         network_manager::CASES,
         programs::CASES,
         promises::CASES,
@@ -154,6 +161,9 @@ fn run(lab: &Lab, dirt: &Mutex<Dirties>, case: &Case) -> Result<(), String> {
     if *dirt != Dirties::Nothing {
         lab.heal()
             .map_err(|e| format!("cleaning before the test: {e}"))?;
+        // Each test finds the datastore that is the usual one.
+        lab.switch_datastore(Datastore::Kubernetes)
+            .map_err(|e| format!("switching the datastore back: {e}"))?;
         five::clear(lab)?;
         claims::clear(lab)?;
     }

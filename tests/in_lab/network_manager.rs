@@ -8,7 +8,7 @@ use lab::breakage::{Incident, Variant};
 pub const CASES: &[Case] = &[
     Case {
         name: "network_manager::links_are_let_go_survive_a_power_cut_and_are_taken_back",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: for_good,
     },

@@ -19,7 +19,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "programs::that_fail_say_what_is_known",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: failures,
     },

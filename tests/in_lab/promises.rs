@@ -53,13 +53,13 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "promises::a_damaged_journal_blocks_no_other_run",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Nothing,
         run: damaged,
     },
     Case {
         name: "promises::every_target_is_looked_at_before_the_first_change",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Nothing,
         run: preflight,
     },

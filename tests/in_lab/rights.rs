@@ -29,7 +29,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "rights::of_an_example_are_enough_and_the_cluster_is_asked_about_foreign_kinds",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: example,
     },

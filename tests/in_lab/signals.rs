@@ -22,13 +22,13 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "signals::the_second_ends_the_program",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: second,
     },
     Case {
         name: "signals::a_terminal_that_is_closed_lets_the_step_end",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: closed,
     },
@@ -40,7 +40,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "signals::what_is_left_is_its_owners_alone",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: private,
     },

@@ -29,7 +29,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "swapoff::where_it_is_meant_to_be_on_nothing_is_done",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: |lab| intended(lab, Variant::Config),
     },

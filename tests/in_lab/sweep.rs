@@ -39,7 +39,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "sweep::after_a_power_cut_it_is_resumed",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: power_cut,
     },

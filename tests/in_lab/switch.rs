@@ -20,7 +20,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "switch::a_connection_that_breaks_for_a_moment_is_made_anew",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: for_a_moment,
     },
@@ -56,7 +56,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "switch::where_it_is_not_possible_it_is_refused_in_the_plan",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: refused,
     },

@@ -20,6 +20,7 @@ fn down(to: &str) -> SessionFault {
         to: to.into(),
         state: "start Passive".into(),
         strays: vec!["node02".into()],
+        unread: false,
     }
 }
 
@@ -189,6 +190,21 @@ fn another_address_that_works_is_no_fault() {
     // What is at fault in the other family says nothing of this one.
     seen.faults = vec![down("node01 (fd00::1)")];
     assert!(why(decide(&seen)).starts_with("no change"));
+}
+
+#[test]
+fn where_nobody_can_see_the_sessions_it_is_not_taken_for_a_fault() {
+    let mut s = seen(Some("172.18.0.1/16"));
+    s.faults = vec![SessionFault {
+        to: String::new(),
+        state: "calicoctl is not there".into(),
+        unread: true,
+        ..down("")
+    }];
+    insta::assert_snapshot!(why(decide(&s)), @"unknown: whether its sessions are established cannot be read, and an address that works is no fault: node02: calicoctl is not there");
+    // What another node sees is enough.
+    s.faults.push(down("node01 (10.0.0.1)"));
+    assert!(matches!(decide(&s), Decision::Change(_)));
 }
 
 #[test]

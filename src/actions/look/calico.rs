@@ -2,11 +2,12 @@
 
 use super::Look;
 use crate::calico::{
-    CalicoNode, Datastore, EnvValue, Family, Install, Installation, Mesh, MeshNode, Reading,
-    StatusError, Version, items_of_store, nodes_of_store, parse_links, parse_node_status,
+    BgpPeer, CalicoNode, Datastore, EnvValue, Family, Install, Installation, Mesh, MeshNode,
+    NodeStatus, Reading, StatusError, Version, items_of_store, nodes_of_store,
+    parse_calico_node_status, parse_links, parse_node_status,
 };
 use crate::fault::{Class, Fault};
-use crate::model::{HostRef, Identity};
+use crate::model::{HostRef, Identity, is_ready};
 use crate::transport::{CalicoStore, DockerNetwork, no_calicoctl};
 use futures::{StreamExt, stream};
 use serde_json::Value;
@@ -25,7 +26,9 @@ pub(super) struct Seen {
     install: OnceCell<Install>,
     members: OnceCell<Vec<MeshNode>>,
     store: OnceCell<CalicoStore>,
-    full_mesh: OnceCell<bool>,
+    configuration: OnceCell<Option<Value>>,
+    peers: OnceCell<Vec<Value>>,
+    statuses: OnceCell<Vec<Value>>,
     readings: OnceCell<BTreeMap<String, Result<Reading, Fault>>>,
 }
 
@@ -41,7 +44,7 @@ impl Look<'_> {
             Datastore::Kubernetes | Datastore::Etcd { .. } => {}
             Datastore::EtcdV2 => {
                 return Err(Fault::refused(
-                    "calico_etcdv2",
+                    "calico_too_old",
                     "this is Calico 2.x, which keeps its nodes in etcd's version 2: it is too old to be healed from here",
                 )
                 .next("Calico 3 is the oldest that is known here"));
@@ -277,31 +280,65 @@ impl Look<'_> {
             .await
     }
 
+    /// Calico's BGPConfiguration for all nodes, where there is one.
+    pub(super) async fn bgp_configuration(&self) -> Result<Option<&Value>, Fault> {
+        let configuration = self.calico.configuration.get_or_try_init(async || {
+            if self.calico().await?.etcd().is_none() {
+                let path = "/apis/crd.projectcalico.org/v1/bgpconfigurations/default";
+                return self.world.cluster.get(path).await;
+            }
+            let all = items_of_store(&self.store().await?.configurations).map_err(unreadable)?;
+            let usual =
+                |c: &Value| c.pointer("/metadata/name").and_then(Value::as_str) == Some("default");
+            Ok(all.into_iter().find(usual))
+        });
+        Ok(configuration.await?.as_ref())
+    }
+
     /// Whether every node peers with every other one, which is so unless it is switched off.
     pub(super) async fn full_mesh(&self) -> Result<bool, Fault> {
-        self.calico
-            .full_mesh
-            .get_or_try_init(async || {
-                let config = match self.calico().await?.etcd() {
-                    None => {
-                        let path = "/apis/crd.projectcalico.org/v1/bgpconfigurations/default";
-                        self.world.cluster.get(path).await?
-                    }
-                    Some(_) => items_of_store(&self.store().await?.configurations)
-                        .map_err(unreadable)?
-                        .into_iter()
-                        .find(|c| {
-                            c.pointer("/metadata/name").and_then(Value::as_str) == Some("default")
-                        }),
-                };
-                let off = config
-                    .as_ref()
-                    .and_then(|c| c.pointer("/spec/nodeToNodeMeshEnabled"))
-                    == Some(&Value::Bool(false));
-                Ok::<_, Fault>(!off)
+        let configuration = self.bgp_configuration().await?;
+        let enabled = configuration.and_then(|c| c.pointer("/spec/nodeToNodeMeshEnabled"));
+        Ok(enabled != Some(&Value::Bool(false)))
+    }
+
+    /// The BGPPeers, as they are written.
+    async fn bgp_peers(&self) -> Result<&[Value], Fault> {
+        let peers = self
+            .calico
+            .peers
+            .get_or_try_init(async || match self.calico().await?.etcd() {
+                None => self.all_of("bgppeers").await,
+                Some(_) => items_of_store(&self.store().await?.peers).map_err(unreadable),
+            });
+        Ok(peers.await?)
+    }
+
+    /// What calico-node itself says of its sessions, where somebody asked for it: the CalicoNodeStatus
+    /// objects. Without the right to read them there is none.
+    pub async fn node_statuses(&self) -> Result<&[Value], Fault> {
+        let statuses = self.calico.statuses.get_or_try_init(async || {
+            if self.calico().await?.etcd().is_some() {
+                return Ok(Vec::new());
+            }
+            match self.all_of("caliconodestatuses").await {
+                Err(fault) if fault.code == "api_forbidden" => Ok(Vec::new()),
+                statuses => statuses,
+            }
+        });
+        Ok(statuses.await?)
+    }
+
+    /// All objects of one of Calico's kinds; none where the cluster does not know it.
+    async fn all_of(&self, plural: &str) -> Result<Vec<Value>, Fault> {
+        let path = format!("/apis/crd.projectcalico.org/v1/{plural}");
+        let list = self.world.cluster.get(&path).await?;
+        Ok(list
+            .and_then(|mut list| match list.get_mut("items").map(Value::take) {
+                Some(Value::Array(items)) => Some(items),
+                _ => None,
             })
-            .await
-            .copied()
+            .unwrap_or_default())
     }
 
     /// Nodes that should take part in the mesh and advertise nothing. Where calico-node is not meant to run,
@@ -352,8 +389,35 @@ impl Look<'_> {
             links: parse_links(&read.links).map_err(unreadable)?,
             sessions: match &read.sessions {
                 Some(text) => parse_node_status(text),
-                None => Err(StatusError::NoCalicoctl),
+                None => self.sessions_by_status(node).await?,
             },
+        })
+    }
+
+    /// What a node's CalicoNodeStatus says, where there is one.
+    async fn sessions_by_status(
+        &self,
+        node: &MeshNode,
+    ) -> Result<Result<NodeStatus, StatusError>, Fault> {
+        let of = |status: &&Value| {
+            let named = status.pointer("/spec/node").and_then(Value::as_str);
+            let asked = status.pointer("/spec/classes").and_then(Value::as_array);
+            named == Some(node.calico_name.as_str())
+                && asked.is_some_and(|classes| classes.iter().any(|class| class == "BGP"))
+        };
+        let Some(status) = self.node_statuses().await?.iter().find(of) else {
+            return Ok(Err(StatusError::NoCalicoctl));
+        };
+        // A calico-node that is gone leaves behind what it wrote last, and the time in it is that of the last
+        // change.
+        let owner = &self.calico().await?.node.object;
+        Ok(match self.pod_of(owner, node.name()).await? {
+            Some((_, pod)) if is_ready(&pod) => {
+                parse_calico_node_status(status).map(|(status, _)| status)
+            }
+            _ => Err(StatusError::NotReported(
+                "its pod is not ready, and what it wrote may be old".to_owned(),
+            )),
         })
     }
 
@@ -386,9 +450,18 @@ impl Look<'_> {
         unread.retain(|(node, _)| !absent.contains(node));
         let members = self.mesh_nodes().await?.iter();
         let members = members.filter(|n| n.takes_part()).cloned().collect();
+        let (mut peers, mut unclear) = (Vec::new(), Vec::new());
+        for raw in self.bgp_peers().await? {
+            match BgpPeer::new(raw) {
+                Ok(peer) => peers.push(peer),
+                Err(why) => unclear.push(why),
+            }
+        }
         let mesh = Mesh {
             nodes: members,
             full: self.full_mesh().await?,
+            peers,
+            unclear,
             absent,
             readings: read,
         };

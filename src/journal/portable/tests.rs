@@ -2,7 +2,7 @@ use super::*;
 use crate::fault::Fault;
 use crate::journal::test_events::{change, effect, host, plan, start, start_of, step};
 use crate::journal::{Ending, Journal, Outcome};
-use crate::model::{Effect, FileRef, FileState, Scope};
+use crate::model::{Content, Effect, FileRef, FileState, LARGE, Scope};
 use proptest::prelude::*;
 
 fn state() -> (tempfile::TempDir, StateDir) {
@@ -39,6 +39,55 @@ fn with_blobs(run: RunId) -> (Event, Blobs) {
     (start_of(run, plan), blobs)
 }
 
+/// What is large is kept right before it is overwritten: until then a run has it not, and is whole.
+#[test]
+fn a_run_is_carried_over_before_and_after_it_has_kept_what_is_large() {
+    let ((_here, here), (_there, there)) = (state(), state());
+    let old: Vec<u8> = (0..=LARGE).map(|n| (n % 251) as u8).collect();
+    let mut blobs = Blobs::default();
+    let present = |size: usize, content: Digest| FileState::Present {
+        mode: 0o755,
+        uid: 0,
+        gid: 0,
+        size: size as u64,
+        content,
+    };
+    let effect = Effect::PutFile {
+        file: FileRef {
+            host: host(),
+            path: "/x".into(),
+        },
+        before: present(old.len(), Digest::of(&old)),
+        after: present(3, blobs.insert(b"new".to_vec())),
+    };
+    let mut plan = plan();
+    plan.steps
+        .push(step("one", Scope::Run, change(vec![effect.clone()])));
+    let run = RunId::generate();
+    let mut journal = Journal::create(&here, run, start_of(run, plan), &blobs).unwrap();
+    let text = here.export(run).unwrap();
+    assert_eq!(there.import(&text, file()).unwrap(), (run, Imported::New));
+
+    let (id, _) = crate::journal::test_events::effect("one");
+    assert!(journal.intend(id.clone(), effect.clone()).is_err());
+    let digest = Digest::of(&old);
+    let size = old.len() as u64;
+    assert!(!journal.has(&digest));
+    let mut keeping = journal.keep_pieces(&digest, size).unwrap();
+    keeping.add(&old).unwrap();
+    assert!(keeping.end().unwrap() && journal.has(&digest));
+    journal.intend(id, effect).unwrap();
+    let text = here.export(run).unwrap();
+    assert_eq!(
+        there.import(&text, file()).unwrap(),
+        (run, Imported::Longer)
+    );
+    let Content::File { path, .. } = there.content(run, &digest).unwrap() else {
+        panic!()
+    };
+    assert_eq!(std::fs::read(path).unwrap(), old);
+}
+
 #[test]
 fn a_run_is_carried_over_whole_and_goes_on_in_one_place() {
     let ((_here, here), (_there, there)) = (state(), state());
@@ -48,8 +97,8 @@ fn a_run_is_carried_over_whole_and_goes_on_in_one_place() {
     let text = here.export(run).unwrap();
     assert_eq!(there.import(&text, file()).unwrap(), (run, Imported::New));
     assert_eq!(there.entries(run).unwrap(), here.entries(run).unwrap());
-    for (digest, bytes) in blobs.iter() {
-        assert_eq!(there.blob(run, digest).unwrap(), bytes);
+    for (digest, content) in blobs.iter() {
+        assert_eq!(there.content(run, digest).unwrap(), *content);
     }
     assert_eq!(there.import(&text, file()).unwrap(), (run, Imported::Known));
 

@@ -219,6 +219,30 @@ fn file_effect(content: &Digest) -> (EffectId, Effect) {
 }
 
 #[test]
+fn a_run_without_room_for_what_it_is_yet_to_keep_does_not_begin() {
+    use crate::journal::test_events::{change, plan, start_of, step};
+    use crate::model::{FileState, Scope};
+    let (_dir, state) = state();
+    let (run, mut blobs) = (RunId::generate(), Blobs::default());
+    let (_, mut effect) = file_effect(&blobs.insert(b"x".to_vec()));
+    if let Effect::PutFile { before, .. } = &mut effect {
+        *before = FileState::Present {
+            mode: 0o755,
+            uid: 0,
+            gid: 0,
+            size: 1 << 60,
+            content: Digest::of(b"old"),
+        };
+    }
+    let mut plan = plan();
+    plan.steps
+        .push(step("one", Scope::Run, change(vec![effect])));
+    let begun = Journal::create(&state, run, start_of(run, plan), &blobs);
+    assert!(matches!(begun, Err(JournalError::NoRoom { .. })));
+    assert_eq!(state.list().unwrap(), []);
+}
+
+#[test]
 fn an_effect_whose_content_is_not_kept_is_not_begun() {
     let (_dir, state) = state();
     let run = RunId::generate();
@@ -287,12 +311,13 @@ fn a_content_that_is_whole_is_not_written_again() {
     fs::create_dir_all(folder.join(BLOBS)).unwrap();
     let digest = Digest::of(b"x");
     let path = folder.join(BLOBS).join(digest.as_str());
-    write_blob(folder, &digest, b"x").unwrap();
+    let x = Content::Bytes(b"x".to_vec());
+    write_blob(folder, &digest, &x).unwrap();
     let before = fs::metadata(&path).unwrap().modified().unwrap();
-    write_blob(folder, &digest, b"x").unwrap();
+    write_blob(folder, &digest, &x).unwrap();
     assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), before);
     fs::write(&path, "spoilt").unwrap();
-    write_blob(folder, &digest, b"x").unwrap();
+    write_blob(folder, &digest, &x).unwrap();
     assert_eq!(read_blob(folder, &digest).unwrap(), b"x");
     assert_eq!(fs::read_dir(folder.join(BLOBS)).unwrap().count(), 1);
 }

@@ -19,9 +19,12 @@ fn kinds() -> Kinds {
     Kinds::that_take_anything(&[
         "calico.autodetection",
         "calico.bgp",
+        "calico.bgp_path",
         "calico.node_address",
         "calico.node_restart",
+        "calico.node_status",
         "host.assert",
+        "host.binary",
         "host.conntrack",
         "host.fstab",
         "host.module",

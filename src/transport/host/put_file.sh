@@ -1,16 +1,20 @@
 # Arguments: path, state before, state after, key of the effect, who does it, seconds to wait for the
-# lock. The new content is the frame's input. Looks, compares, writes and looks again under the lock,
-# so that nothing is written over what was not expected.
-path=$1 before=$2 after=$3
+# lock, and the digest of a new content that is staged; without one, it is the frame's input. Looks,
+# compares, writes and looks again under the lock, so that nothing is written over what was not expected.
+path=$1 before=$2 after=$3 digest=$7
 umask 077
 take_lock "$6" || or_busy
 begin_effect "$4" "$5"
 
 folder=${path%/*}/
 content=$frame/input
+if [ -n "$digest" ]; then
+    find_staged "$digest"
+    content=$staged
+fi
 old=$folder.${path##*/}.runbook-
 new=$old$mark
-trap ': >"$home/holder"; [ ! -e "$new" ] || rm -f -- "$new"; [ ! -e "$new.like" ] || rm -f -- "$new.like"' EXIT
+trap ': >"$home/holder"; unstage "$digest"; [ ! -e "$new" ] || rm -f -- "$new"; [ ! -e "$new.like" ] || rm -f -- "$new.like"' EXIT
 # What an earlier attempt left that was killed; with the lock held, nobody uses it.
 for left in "$old"*; do
     [ ! -e "$left" ] || rm -f -- "$left"
@@ -25,6 +29,7 @@ try() {
 set -- $after
 if [ "$1" = file ]; then
     mode=$2 owner=$3:$4 wanted=$6
+    [ -n "$content" ] || say cut
     [ -e "$content" ] || : >"$content"
     sum=$(sha256sum <"$content")
     # A connection that broke cuts the input short.

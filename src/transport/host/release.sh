@@ -7,6 +7,8 @@ if [ "$held" = "$1" ]; then
     rm -f "$marks/claim" || say failed "$marks cannot be written to"
     keep "$marks"
 fi
+# What was staged for a change that did not come about.
+rm -f "$marks"/staged.* "$home"/staged.*
 # Where nothing else is kept here, nothing is left.
 rmdir "$marks" 2>/dev/null
 say released

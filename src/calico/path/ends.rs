@@ -1,0 +1,128 @@
+//! What one end of a session does not do: its address, its way out, its BIRD, its host.
+
+use super::cause::{Cause, Certain};
+use super::judge::{Judge, named};
+use super::reading::{Ping, Route};
+use super::sessions::{End, Pair, State};
+use crate::calico::{Family, MeshNode, StatusError};
+use std::collections::BTreeSet;
+
+impl Judge<'_> {
+    pub(super) fn addresses(&self, pair: &Pair) -> BTreeSet<Cause> {
+        let ends = pair.ends.iter().filter(|end| end.is_node);
+        let causes = ends.filter_map(|end| {
+            let node = self.mesh.node(&end.name)?;
+            if strays(node, end) {
+                return Some(Cause::stray(&end.name, end.address));
+            }
+            let links = &self.mesh.readings.get(&end.name)?.links;
+            let mut addresses = links.iter().flat_map(|link| &link.addresses);
+            (!links.is_empty() && !addresses.any(|a| a.cidr.ip == end.address)).then(|| {
+                let (name, ip) = (&end.name, end.address);
+                Cause::new(
+                    Certain::Seen,
+                    format!("{name} advertises {ip}, and none of its links has that address"),
+                    format!(
+                        "look on {name} (`ip address`) why the link that had {ip} has not any more"
+                    ),
+                )
+            })
+        });
+        causes.collect()
+    }
+
+    pub(super) fn route(&self, from: &End, to: &End) -> Option<Cause> {
+        match &self.tried(from, to)?.route {
+            Route::None { what, lines } => {
+                let there = named(to);
+                Some(Cause::no_route(&from.name, &there, to.address, what, lines))
+            }
+            Route::Own => Some(Cause::own_address(&from.name, &to.name, to.address)),
+            Route::Out { .. } | Route::Unknown(_) => None,
+        }
+    }
+
+    /// What BIRD fails to do at an end.
+    pub(super) fn bird(&self, end: &End) -> Option<Cause> {
+        let port = self.port;
+        let sessions = self.mesh.readings.get(&end.name).map(|r| &r.sessions);
+        let host = self.host(end);
+        let family = Family::of(end.address);
+        let waits = host.and_then(|h| h.bird.as_ref());
+        let idle = waits.is_some_and(|families| !families.contains(&family));
+        let what = match sessions {
+            Some(Err(StatusError::BirdSilent(said))) if !idle => {
+                format!("BIRD is there and does not answer ({said})")
+            }
+            Some(Err(e @ (StatusError::NotRunning | StatusError::NoBird))) => e.to_string(),
+            _ if idle => {
+                format!("BIRD for {family} does not run (nobody waits on its control socket)")
+            }
+            _ if host?.listens_at(end.address) == Some(false) => {
+                let others = host?.listens.iter().flatten();
+                let others: Vec<String> = others.map(ToString::to_string).collect();
+                match others.is_empty() {
+                    true => format!("BIRD runs, and nothing listens on TCP {port}"),
+                    false => format!(
+                        "nothing listens on TCP {port} at {}, only at {}",
+                        end.address,
+                        others.join(", ")
+                    ),
+                }
+            }
+            _ => return None,
+        };
+        Some(match self.pods.get(&end.name) {
+            Some(false) => Cause::no_pod(&end.name),
+            Some(true) => {
+                let what = format!("{what}, while calico-node's pod is there");
+                Cause::bird(&end.name, &what, Certain::Seen)
+            }
+            None => Cause::bird(&end.name, &what, Certain::Seen),
+        })
+    }
+
+    /// Whether an end does not answer anybody.
+    pub(super) fn down(&self, end: &End) -> Option<Cause> {
+        let why = match self.hosts.get(&end.name)? {
+            Err(no) if !no.reached => &no.why,
+            _ => return None,
+        };
+        let mut unanswered = Vec::new();
+        for (name, host) in self.hosts {
+            let Some(tried) = host.as_ref().ok().and_then(|h| h.peer(end.address)) else {
+                continue;
+            };
+            match (&tried.ping, &tried.route) {
+                (Ping::Answers, _) => return None,
+                // Where no way leads to it, silence is the way's.
+                (Ping::Silent, Route::Out { .. }) => unanswered.push(name.as_str()),
+                _ => {}
+            }
+        }
+        let ready = self.mesh.node(&end.name).is_some_and(|n| n.ready);
+        (!unanswered.is_empty()).then(|| Cause::down(&end.name, why, &unanswered, ready))
+    }
+
+    /// A node whose BIRD was not told of a peer.
+    pub(super) fn not_configured(&self, pair: &Pair) -> BTreeSet<Cause> {
+        let causes = pair.ends.iter().filter_map(|end| {
+            let State::Down(says) = &end.says else {
+                return None;
+            };
+            (says == "no such session").then(|| {
+                let what = "its BIRD has no such session, and so was not configured with it";
+                Cause::bird(&end.name, what, Certain::Likely)
+            })
+        });
+        causes.collect()
+    }
+}
+
+/// Whether an end advertises another address than kubelet registered. Where that has none of its family,
+/// nobody can tell.
+fn strays(node: &MeshNode, end: &End) -> bool {
+    let family = Family::of(end.address);
+    let mut own = node.internal_ips.iter().filter(|ip| family.has(**ip));
+    own.clone().next().is_some() && own.all(|ip| *ip != end.address)
+}

@@ -1,0 +1,126 @@
+//! Which rule of a firewall is the cause, and how certain that is.
+
+use super::cause::{Cause, Certain};
+use super::judge::Judge;
+use super::reading::Tcp;
+use super::rules::{Against, Does, Names, Rule, Way};
+use super::sessions::Pair;
+use crate::calico::MeshNode;
+use std::collections::BTreeSet;
+
+impl Judge<'_> {
+    pub(super) fn rules(&self, pair: &Pair) -> BTreeSet<Cause> {
+        let mut causes = BTreeSet::new();
+        if self.connects(pair) {
+            return causes;
+        }
+        for (end, other) in pair.both() {
+            let Some(host) = self.host(end) else { continue };
+            for against in host.rules.against(Names::Bgp, end.address, other.address) {
+                let certain = match (against.rule.packets, loose(&against)) {
+                    (Some(0), _) => Certain::Hardly,
+                    (Some(_), false) => Certain::Seen,
+                    (Some(_), true) | (None, false) => Certain::Likely,
+                    (None, true) => Certain::Perhaps,
+                };
+                causes.insert(rule(
+                    certain,
+                    &end.name,
+                    &format!("TCP {}", self.port),
+                    &against,
+                ));
+            }
+        }
+        causes
+    }
+
+    pub(super) fn policies(&self, pair: &Pair) -> BTreeSet<Cause> {
+        let mut causes = BTreeSet::new();
+        for (end, other) in pair.both() {
+            let Some(host) = self.host(end) else { continue };
+            let stopped = |way| {
+                let tried = match way {
+                    Way::In => self.tried(other, end),
+                    Way::Out => self.tried(end, other),
+                };
+                tried.is_some_and(|t| matches!(t.tcp, Tcp::Silent))
+            };
+            for policy in host.rules.policies_against(end.address, other.address) {
+                if stopped(policy.way) {
+                    let (name, port, spot) = (&end.name, self.port, &policy.spot);
+                    causes.insert(Cause::new(
+                        Certain::Perhaps,
+                        format!(
+                            "{name} drops what no rule accepts ({spot}, by its policy, as {} shows it), and no rule is seen \
+                             that accepts TCP {port} by its port",
+                            spot.tool
+                        ),
+                        format!(
+                            "have TCP {port} of the other nodes accepted on {name}, where its rules come from{}",
+                            origin(&spot.table, &spot.chain)
+                        ),
+                    ));
+                }
+            }
+        }
+        causes
+    }
+
+    pub(super) fn protocol_4(&self) -> Vec<Cause> {
+        let address = |node: &MeshNode| node.addresses().into_iter().find(|ip| ip.is_ipv4());
+        let mut causes = BTreeSet::new();
+        for (name, host) in self.hosts {
+            let own = self.mesh.node(name).and_then(address);
+            let (Ok(host), Some(own)) = (host, own) else {
+                continue;
+            };
+            let others = self.mesh.nodes.iter().filter(|n| n.name() != name);
+            for peer in others.filter_map(address) {
+                let against = host.rules.against(Names::Protocol4, own, peer);
+                // Felix accepts it from Calico's nodes before it drops the rest (Calico v3.31, felix/rules/static.go).
+                for against in against.iter().filter(|a| !a.partly) {
+                    causes.insert(rule(Certain::Likely, name, "IP protocol 4", against));
+                }
+            }
+        }
+        causes.into_iter().collect()
+    }
+}
+
+/// It may pass over the session's packets for a reason that is not looked into.
+fn loose(against: &Against<'_>) -> bool {
+    against.partly || against.rule.narrowed
+}
+
+fn rule(certain: Certain, node: &str, what: &str, against: &Against<'_>) -> Cause {
+    let Against { rule, partly } = against;
+    let does = if rule.does == Does::Reject {
+        "rejects"
+    } else {
+        "drops"
+    };
+    let mut said = rule.to_string();
+    if *partly {
+        said.push_str(", where no rule before it accepts it");
+    } else if rule.narrowed {
+        said.push_str(", where all fits that it asks for besides");
+    }
+    Cause::rule(certain, node, does, what, &said, &from(rule))
+}
+
+fn from(rule: &Rule) -> String {
+    origin(&rule.spot.table, &rule.spot.chain)
+}
+
+/// Who makes chains of such names.
+fn origin(table: &str, chain: &str) -> String {
+    let who = match chain {
+        _ if table == "firewalld" => "firewalld",
+        _ if chain.starts_with("cali") => "a network policy of Calico's",
+        _ if chain.starts_with("ufw") => "ufw",
+        _ if chain.starts_with("KUBE") => "kube-proxy or kubelet",
+        _ if chain.starts_with("DOCKER") => "docker",
+        _ => return String::new(),
+    };
+    format!(" (by the name of its chain, {who})")
+}

@@ -1,0 +1,187 @@
+//! The judgement: for each session that is not established, what is seen at its two ends, and what of it
+//! is the cause.
+
+use super::cause::{Cause, Certain};
+use super::reading::{HostPath, PeerPath, Tcp};
+use super::sessions::{End, Pair};
+use super::table;
+use crate::calico::Mesh;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Why nobody knows what a host would say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoHost {
+    /// Something was there and answered.
+    pub reached: bool,
+    pub why: String,
+}
+
+/// What the hosts say, by their nodes.
+pub type Hosts = BTreeMap<String, Result<HostPath, NoHost>>;
+
+/// A cause, and the sessions that it explains.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    pub cause: Cause,
+    pub sessions: Vec<String>,
+}
+
+/// What became of looking.
+#[derive(Debug, Clone, Default)]
+pub struct Judgement {
+    pub total: usize,
+    pub established: usize,
+    pub down: usize,
+    /// Sessions of which neither end says anything.
+    pub unknown: Vec<String>,
+    /// The most certain first.
+    pub causes: Vec<Found>,
+    /// Sessions that are down for no reason that is seen.
+    pub unexplained: Vec<String>,
+    /// Rules against IP protocol 4.
+    pub protocol_4: Vec<Cause>,
+    /// What could not be read, and where.
+    pub unread: Vec<String>,
+    pub table: Vec<String>,
+}
+
+pub(super) struct Judge<'s> {
+    pub mesh: &'s Mesh,
+    pub hosts: &'s Hosts,
+    /// Nodes of which it is known whether calico-node's pod is there.
+    pub pods: &'s BTreeMap<String, bool>,
+    pub port: u16,
+}
+
+/// Judges the sessions of some nodes.
+pub fn judge(
+    mesh: &Mesh,
+    pairs: &[Pair],
+    hosts: &Hosts,
+    pods: &BTreeMap<String, bool>,
+    port: u16,
+) -> Judgement {
+    let judge = Judge {
+        mesh,
+        hosts,
+        pods,
+        port,
+    };
+    let mut judgement = Judgement {
+        total: pairs.len(),
+        ..Judgement::default()
+    };
+    let mut causes: BTreeMap<Cause, Vec<String>> = BTreeMap::new();
+    let mut shown = Vec::new();
+    for pair in pairs {
+        if pair.is_established() {
+            judgement.established += 1;
+            continue;
+        }
+        shown.push(pair);
+        let found = judge.causes(pair);
+        match (pair.is_down(), found.is_empty()) {
+            (true, empty) => {
+                judgement.down += 1;
+                if empty {
+                    judgement.unexplained.push(pair.name());
+                }
+            }
+            (false, _) => judgement.unknown.push(pair.name()),
+        }
+        for cause in found {
+            causes.entry(cause).or_default().push(pair.name());
+        }
+    }
+    judgement.causes = causes
+        .into_iter()
+        .map(|(cause, sessions)| Found { cause, sessions })
+        .collect();
+    judgement
+        .causes
+        .sort_by_key(|found| (found.cause.certain, Reverse(found.sessions.len())));
+    judgement.protocol_4 = judge.protocol_4();
+    judgement.unread = judge.unread();
+    judgement.table = table::rows(&shown, hosts, port);
+    judgement
+}
+
+impl Judge<'_> {
+    pub(super) fn host(&self, end: &End) -> Option<&HostPath> {
+        self.hosts.get(&end.name)?.as_ref().ok()
+    }
+
+    /// What was tried from one end to the other.
+    pub(super) fn tried(&self, from: &End, to: &End) -> Option<&PeerPath> {
+        self.host(from)?.peer(to.address)
+    }
+
+    fn causes(&self, pair: &Pair) -> BTreeSet<Cause> {
+        let mut causes = self.addresses(pair);
+        // The way to an address that is nobody's says nothing.
+        if !causes.is_empty() {
+            return causes;
+        }
+        for (from, to) in pair.both() {
+            causes.extend(self.route(from, to));
+            causes.extend(self.bird(from));
+            causes.extend(self.down(from));
+        }
+        if causes.iter().any(|c| c.certain == Certain::Seen) {
+            causes.extend(
+                self.rules(pair)
+                    .into_iter()
+                    .filter(|c| c.certain == Certain::Seen),
+            );
+            return causes;
+        }
+        let rules = self.rules(pair);
+        let idle = !rules.is_empty();
+        causes.extend(rules);
+        causes.extend(self.not_configured(pair));
+        if !causes.iter().any(|c| c.certain <= Certain::Likely) {
+            let policies = self.policies(pair);
+            if policies.is_empty() {
+                causes.extend(self.on_the_way(pair, idle));
+            }
+            causes.extend(policies);
+        }
+        causes
+    }
+
+    /// Where TCP gets through both ways, no rule is in the way of it.
+    pub(super) fn connects(&self, pair: &Pair) -> bool {
+        let [there, back] = pair.both().map(|(from, to)| self.tried(from, to));
+        let connected = |tried: Option<&PeerPath>| tried.is_some_and(|t| t.tcp == Tcp::Connected);
+        let [(_, to), _] = pair.both();
+        connected(there) && (connected(back) || !to.is_node)
+    }
+
+    fn unread(&self) -> Vec<String> {
+        let mut unread = Vec::new();
+        for (name, host) in self.hosts {
+            match host {
+                Ok(host) => unread.extend(host.unread.iter().map(|why| told(name, why))),
+                Err(no) => unread.push(told(name, &no.why)),
+            }
+        }
+        unread
+    }
+}
+
+/// With the node that it is about, unless it names that itself.
+pub(super) fn told(node: &str, why: &str) -> String {
+    match why.contains(node) {
+        true => why.to_owned(),
+        false => format!("{node}: {why}"),
+    }
+}
+
+/// An end, with its address.
+pub(super) fn named(end: &End) -> String {
+    match end.is_node {
+        true => format!("{} ({})", end.name, end.address),
+        false => end.name.clone(),
+    }
+}

@@ -1,0 +1,259 @@
+//! Rules as real tools print them, and which of them are against a session.
+
+use crate::calico::path::rules::{Names, Rules};
+use crate::calico::path::{iptables, nft};
+
+/// Made in a network namespace of Debian 12, and printed there by `nft -a list ruleset` (nftables 1.0.6).
+const NFT: &str = include_str!("../fixtures/nft-1.0.6.txt");
+/// The same of what iptables-nft 1.8.9 had made.
+const NFT_OF_IPTABLES: &str = include_str!("../fixtures/nft-1.0.6-of-iptables.txt");
+/// Printed there by `iptables-legacy-save -c` and `iptables-nft-save -c` (iptables 1.8.9).
+const LEGACY: &str = include_str!("../fixtures/iptables-legacy-save-1.8.9.txt");
+const MODERN: &str = include_str!("../fixtures/iptables-nft-save-1.8.9.txt");
+
+fn against(rules: &Rules, names: Names, own: &str, peer: &str) -> String {
+    let (own, peer) = (own.parse().unwrap(), peer.parse().unwrap());
+    let lines = rules.against(names, own, peer);
+    let line = |a: &crate::calico::path::rules::Against<'_>| {
+        let partly = if a.partly { " [partly]" } else { "" };
+        let narrowed = if a.rule.narrowed { " [narrowed]" } else { "" };
+        format!("{}{narrowed}{partly}", a.rule)
+    };
+    lines.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn legacy(text: &str) -> Rules {
+    iptables::parse(text, "iptables-save", "ip", 179)
+}
+
+#[test]
+fn rules_of_nft_that_name_the_port_of_a_hosts_own_packets() {
+    let rules = nft::parse(NFT, 179);
+    insta::assert_snapshot!(against(&rules, Names::Bgp, "10.0.0.1", "10.0.0.2"), @r#"
+    `tcp dport { 25, 100-200 } counter packets 0 bytes 0 drop comment "no bgp; really"` in table inet filter, chain input, handle 13 (as nft shows it; it has matched 0 packets)
+    `tcp dport 179 reject with tcp reset` in table inet filter, chain input, handle 14 (as nft shows it)
+    `tcp dport < 1024 log prefix "tcp dport 179 drop " drop` in table inet filter, chain input, handle 18 (as nft shows it)
+    `meta l4proto { tcp, udp } th dport 179 drop` in table inet filter, chain input, handle 21 (as nft shows it)
+    `tcp dport vmap { 22 : accept, 179 : drop, 1024-65535 : jump more }` in table inet filter, chain input, handle 27 (as nft shows it)
+    `ip saddr @known tcp dport 179 limit rate 5/second drop` in table inet filter, chain input, handle 28 (as nft shows it) [narrowed]
+    `tcp flags syn tcp dport 179 ct state new drop` in table inet filter, chain input, handle 29 (as nft shows it) [narrowed]
+    `tcp dport 179 ip daddr 10.0.0.2 drop` in table inet filter, chain output, handle 34 (as nft shows it)
+    `tcp dport 179 drop` in table netdev d, chain in, handle 2 (as nft shows it)
+    "#);
+    // From this peer, a rule accepts all of it first; one of another protocol family goes on.
+    insta::assert_snapshot!(against(&rules, Names::Bgp, "10.0.0.1", "10.0.0.9"), @"`tcp dport 179 drop` in table netdev d, chain in, handle 2 (as nft shows it)");
+    insta::assert_snapshot!(against(&rules, Names::Bgp, "10.0.0.1", "192.0.2.7"), @r#"
+    `iifname "eth1" ip saddr 192.0.2.0/24 tcp sport 179 counter packets 0 bytes 0 drop` in table inet filter, chain more, handle 7 (as nft shows it; it has matched 0 packets) [narrowed]
+    `tcp dport { 25, 100-200 } counter packets 0 bytes 0 drop comment "no bgp; really"` in table inet filter, chain input, handle 13 (as nft shows it; it has matched 0 packets)
+    `tcp dport 179 reject with tcp reset` in table inet filter, chain input, handle 14 (as nft shows it)
+    `tcp dport < 1024 log prefix "tcp dport 179 drop " drop` in table inet filter, chain input, handle 18 (as nft shows it)
+    `meta l4proto { tcp, udp } th dport 179 drop` in table inet filter, chain input, handle 21 (as nft shows it)
+    `tcp dport vmap { 22 : accept, 179 : drop, 1024-65535 : jump more }` in table inet filter, chain input, handle 27 (as nft shows it)
+    `ip saddr @known tcp dport 179 limit rate 5/second drop` in table inet filter, chain input, handle 28 (as nft shows it) [narrowed]
+    `tcp flags syn tcp dport 179 ct state new drop` in table inet filter, chain input, handle 29 (as nft shows it) [narrowed]
+    `tcp dport 179 drop` in table netdev d, chain in, handle 2 (as nft shows it)
+    "#);
+    insta::assert_snapshot!(against(&rules, Names::Bgp, "fd00::1", "fd00::2"), @r#"
+    `tcp dport { 25, 100-200 } counter packets 0 bytes 0 drop comment "no bgp; really"` in table inet filter, chain input, handle 13 (as nft shows it; it has matched 0 packets)
+    `tcp dport 179 reject with tcp reset` in table inet filter, chain input, handle 14 (as nft shows it)
+    `tcp dport < 1024 log prefix "tcp dport 179 drop " drop` in table inet filter, chain input, handle 18 (as nft shows it)
+    `meta l4proto { tcp, udp } th dport 179 drop` in table inet filter, chain input, handle 21 (as nft shows it)
+    `tcp dport vmap { 22 : accept, 179 : drop, 1024-65535 : jump more }` in table inet filter, chain input, handle 27 (as nft shows it)
+    `ip saddr @known tcp dport 179 limit rate 5/second drop` in table inet filter, chain input, handle 28 (as nft shows it) [narrowed]
+    `tcp flags syn tcp dport 179 ct state new drop` in table inet filter, chain input, handle 29 (as nft shows it) [narrowed]
+    `ip6 saddr fd00::2 tcp dport 179 drop` in table ip6 x, chain i, handle 2 (as nft shows it)
+    `tcp dport 179 drop` in table netdev d, chain in, handle 2 (as nft shows it)
+    "#);
+}
+
+#[test]
+fn rules_of_nft_against_protocol_4() {
+    let rules = nft::parse(NFT, 179);
+    insta::assert_snapshot!(against(&rules, Names::Protocol4, "10.0.0.1", "10.0.0.2"), @"
+    `meta l4proto ipencap counter packets 0 bytes 0 drop` in table inet filter, chain input, handle 22 (as nft shows it; it has matched 0 packets)
+    `ip protocol ipencap drop` in table inet filter, chain input, handle 23 (as nft shows it)
+    `ip protocol { ipencap, gre } reject with icmp port-unreachable` in table inet filter, chain input, handle 25 (as nft shows it)
+    ");
+}
+
+#[test]
+fn policies_that_drop_count_where_no_rule_accepts_the_port() {
+    let rules = nft::parse(NFT, 179);
+    let policies = |peer: &str| {
+        rules
+            .policies_against("10.0.0.1".parse().unwrap(), peer.parse().unwrap())
+            .len()
+    };
+    assert_eq!((policies("10.0.0.2"), policies("10.0.0.9")), (1, 0));
+}
+
+#[test]
+fn rules_of_iptables_that_name_the_port_of_a_hosts_own_packets() {
+    let rules = legacy(LEGACY);
+    insta::assert_snapshot!(against(&rules, Names::Bgp, "10.0.0.1", "10.0.0.2"), @r#"
+    `-A PREROUTING -p tcp -m tcp --dport 179 -j DROP` in table ip raw, chain PREROUTING (as iptables-save shows it; it has matched 0 packets)
+    `-A INPUT -p tcp -m tcp --dport 179 -j DROP` in table ip filter, chain INPUT (as iptables-save shows it; it has matched 0 packets)
+    `-A INPUT -p tcp -m multiport --dports 25,100:200 -m comment --comment "say \"no\"" -j REJECT --reject-with tcp-reset` in table ip filter, chain INPUT (as iptables-save shows it; it has matched 0 packets)
+    `-A bgp -s 10.0.0.2/32 -p tcp -m tcp --sport 179 -j DROP` in table ip filter, chain bgp (as iptables-save shows it; it has matched 0 packets)
+    `-A bgp -p tcp -m multiport --ports 179 -j DROP` in table ip filter, chain bgp (as iptables-save shows it; it has matched 0 packets)
+    "#);
+    insta::assert_snapshot!(against(&rules, Names::Bgp, "10.0.0.1", "10.0.0.3"), @r#"
+    `-A PREROUTING -p tcp -m tcp --dport 179 -j DROP` in table ip raw, chain PREROUTING (as iptables-save shows it; it has matched 0 packets)
+    `-A INPUT -p tcp -m tcp --dport 179 -j DROP` in table ip filter, chain INPUT (as iptables-save shows it; it has matched 0 packets)
+    `-A INPUT -p tcp -m multiport --dports 25,100:200 -m comment --comment "say \"no\"" -j REJECT --reject-with tcp-reset` in table ip filter, chain INPUT (as iptables-save shows it; it has matched 0 packets)
+    `-A OUTPUT -d 10.0.0.3/32 -p tcp -m tcp --dport 179 -j REJECT --reject-with icmp-port-unreachable` in table ip filter, chain OUTPUT (as iptables-save shows it; it has matched 0 packets)
+    `-A bgp -p tcp -m multiport --ports 179 -j DROP` in table ip filter, chain bgp (as iptables-save shows it; it has matched 0 packets)
+    "#);
+    assert_eq!(legacy(MODERN).rules.len(), rules.rules.len());
+    // IPv6 has rules of its own.
+    assert_eq!(against(&rules, Names::Bgp, "fd00::1", "fd00::2"), "");
+}
+
+#[test]
+fn rules_of_iptables_against_protocol_4() {
+    let rules = legacy(LEGACY);
+    // The rule before accepts it from 10.0.0.0/24.
+    assert_eq!(
+        against(&rules, Names::Protocol4, "10.0.0.1", "10.0.0.2"),
+        ""
+    );
+    insta::assert_snapshot!(against(&rules, Names::Protocol4, "10.0.0.1", "10.1.0.2"), @"`-A INPUT -p ipencap -j DROP` in table ip filter, chain INPUT (as iptables-save shows it; it has matched 0 packets)");
+}
+
+#[test]
+fn what_two_tools_show_is_there_once() {
+    let mut rules = nft::parse(NFT_OF_IPTABLES, 179);
+    let own = rules.rules.len();
+    rules.add(legacy(MODERN), true);
+    // `--ports` is what nft shows as a set of pairs, which is not read.
+    assert_eq!(rules.rules.len(), own + 1);
+    assert_eq!(
+        rules.rules.last().unwrap().text,
+        "-A bgp -p tcp -m multiport --ports 179 -j DROP"
+    );
+    assert_eq!(rules.policies.len(), 1);
+    // Legacy tables are others, although they have the same names.
+    rules.add(legacy(LEGACY), false);
+    assert_eq!(rules.rules.len(), 2 * own + 2);
+    assert_eq!(rules.policies.len(), 2);
+}
+
+/// Synthetic: after Calico v3.31, felix/rules/static.go and its names of chains.
+const FELIX: &str = "\
+# Generated by iptables-save v1.8.9
+*filter
+:INPUT ACCEPT [0:0]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:cali-INPUT - [0:0]
+:cali-wl-to-host - [0:0]
+:cali-from-wl-dispatch - [0:0]
+:cali-po-x - [0:0]
+[9:9] -A INPUT -m comment --comment \"cali:Cz_u1IQiXIMmKD4c\" -j cali-INPUT
+[3:3] -A cali-INPUT -p ipv4 -m comment --comment \"Allow IPIP packets from Calico hosts\" -m set --match-set cali40all-hosts-net src -m addrtype --dst-type LOCAL -j ACCEPT
+[0:0] -A cali-INPUT -p ipv4 -m comment --comment \"Drop IPIP packets from non-Calico hosts\" -j DROP
+[1:1] -A cali-INPUT -i cali+ -m comment --comment x -g cali-wl-to-host
+[1:1] -A cali-wl-to-host -j cali-from-wl-dispatch
+[1:1] -A cali-from-wl-dispatch -j cali-po-x
+[1:1] -A cali-po-x -p tcp -m multiport --dports 179 -j DROP
+COMMIT
+";
+
+#[test]
+fn felix_accepts_ipip_of_calicos_nodes_and_its_policies_are_of_pods() {
+    let rules = legacy(FELIX);
+    assert_eq!(against(&rules, Names::Bgp, "10.0.0.1", "10.0.0.2"), "");
+    let (own, peer) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
+    let four = rules.against(Names::Protocol4, own, peer);
+    assert_eq!(four.iter().map(|a| a.partly).collect::<Vec<_>>(), [true]);
+}
+
+/// Each a rule of nft (synthetic), and whether it is against TCP 179.
+#[test]
+fn what_names_the_port() {
+    for (rule, named) in [
+        ("tcp dport 179 drop", true),
+        ("tcp dport bgp drop", true),
+        ("tcp dport 170-180 reject", true),
+        ("tcp dport { 22, 170-180 } drop", true),
+        ("tcp dport <= 179 drop", true),
+        ("meta l4proto tcp th sport 179 drop", true),
+        ("tcp dport vmap { 22 : accept, 179 : drop }", true),
+        (
+            "ct state new tcp dport 179 log prefix \"x # handle 1\" drop",
+            true,
+        ),
+        ("tcp dport 1179 drop", false),
+        ("tcp dport { 17, 9 } drop", false),
+        ("tcp dport != 179 drop", false),
+        ("tcp dport != { 179, 180 } drop", false),
+        ("tcp dport > 179 drop", false),
+        ("tcp sport . tcp dport { 0-65535 . 22 } drop", false),
+        ("ip saddr . tcp dport @peers drop", false),
+        ("ip saddr . ip daddr @pairs tcp dport 179 drop", true),
+        ("tcp dport @ports drop", false),
+        ("tcp dport vmap { 22 : drop, 179 : accept }", false),
+        ("tcp dport vmap { 179 : jump x, 22 : drop }", false),
+        ("meta l4proto udp th dport 179 drop", false),
+        ("udp dport 179 drop", false),
+        ("tcp dport 179 accept", false),
+        ("tcp dport 179 counter packets 3 bytes 9", false),
+        ("tcp dport 22 comment \"tcp dport 179 drop\" drop", false),
+        ("tcp dport 179 ct state vmap { new : drop }", false),
+        ("drop", false),
+    ] {
+        let text = format!(
+            "table inet t {{ # handle 1\n\tchain c {{ # handle 1\n\t\ttype filter hook input priority filter; policy accept;\n\t\t{rule} # handle 9\n\t}}\n}}\n"
+        );
+        let rules = nft::parse(&text, 179);
+        let found = against(&rules, Names::Bgp, "10.0.0.1", "10.0.0.2");
+        assert_eq!(!found.is_empty(), named, "{rule}: {found}");
+    }
+}
+
+/// Each a rule of iptables (synthetic), and whether it is against TCP 179.
+#[test]
+fn what_names_the_port_in_iptables() {
+    for (rule, named) in [
+        ("-p tcp -m tcp --dport 179 -j DROP", true),
+        ("-p tcp --sport 1:179 -j DROP", true),
+        (
+            "-p tcp -m multiport --sports 22,179 -j REJECT --reject-with tcp-reset",
+            true,
+        ),
+        ("-s 10.0.0.0/8 -p tcp -m tcp --dport 179 -j DROP", true),
+        ("-d 10.0.0.1/32 -p tcp -m tcp --dport 179 -j DROP", true),
+        ("! -s 10.9.0.0/16 -p tcp -m tcp --dport 179 -j DROP", true),
+        ("-s 10.9.0.0/16 -p tcp -m tcp --dport 179 -j DROP", false),
+        ("-d 10.0.0.9/32 -p tcp -m tcp --dport 179 -j DROP", false),
+        ("-p tcp -m tcp ! --dport 179 -j DROP", false),
+        ("! -p tcp -m tcp --dport 179 -j DROP", false),
+        ("-p udp -m udp --dport 179 -j DROP", false),
+        ("-p tcp -m tcp --dport 179 -j LOG", false),
+        ("-p tcp -m tcp --dport 1790 -j DROP", false),
+        ("-p tcp -m comment --comment \"--dport 179\" -j DROP", false),
+        ("-p tcp -j DROP", false),
+    ] {
+        let text = format!("*filter\n:INPUT ACCEPT [0:0]\n[0:0] -A INPUT {rule}\nCOMMIT\n");
+        let found = against(&legacy(&text), Names::Bgp, "10.0.0.1", "10.0.0.2");
+        assert_eq!(!found.is_empty(), named, "{rule}: {found}");
+    }
+}
+
+#[test]
+fn what_is_no_output_of_the_tools_has_no_rules() {
+    for text in [
+        "",
+        "Error: x",
+        "}\n}\n",
+        "*filter\n-A INPUT -j",
+        ":",
+        "[",
+        "-A",
+        "table {",
+        "chain {\n\ttype",
+    ] {
+        assert_eq!(nft::parse(text, 179), Rules::default(), "{text}");
+        assert_eq!(legacy(text).rules, [], "{text}");
+    }
+}

@@ -1,0 +1,3 @@
+mod firewall;
+mod judged;
+mod reading;
