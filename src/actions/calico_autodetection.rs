@@ -5,7 +5,7 @@ use super::kube_object::Of;
 use super::{Action, Compiled, Decision, Look, Needs, Place};
 use crate::calico::{
     CalicoNode, Chooser, Cidr, Detection, Family, Install, Installation, Link, MeshNode, Method,
-    Pick, Sight, pick,
+    Pick, Rendered, Sight, pick,
 };
 use crate::fault::Fault;
 use crate::model::{
@@ -129,17 +129,8 @@ impl Action for Autodetection {
             let content = mesh.faults_of(node.name()).is_empty();
             let (links, pick) = match look.reading(node.name()).await {
                 Ok(reading) => {
-                    let reached = self.reached(look, node).await?;
-                    let sight = Sight {
-                        links: &reading.links,
-                        internal_ips: &node.internal_ips,
-                        reached,
-                    };
-                    let version = install.node.version();
-                    (
-                        reading.links.clone(),
-                        pick(&self.method, self.family, version, &sight),
-                    )
+                    let pick = self.pick(look, &install, node, &reading.links).await?;
+                    (reading.links.clone(), pick)
                 }
                 Err(fault) => (Vec::new(), Pick::Unknown { why: fault.message }),
             };
@@ -162,6 +153,19 @@ impl Action for Autodetection {
         let wanted = self.method.to_string();
         let before = match install.detection(family) {
             Ok(Detection::Method(method)) if method == wanted => {
+                let rendered = Rendered {
+                    variable: family.method_variable(),
+                    value: Some(wanted.clone()),
+                };
+                if install.operator.is_some() && !rendered.is_in(&install.node) {
+                    return Decision::Unknown {
+                        why: format!(
+                            "the Installation says `{wanted}`, and {} has another method: Calico's operator has not brought it there, or does not run",
+                            install.node.object
+                        ),
+                        otherwise: None,
+                    };
+                }
                 return Decision::NoChange {
                     why: format!("calico-node detects by `{wanted}` already"),
                 };
@@ -170,7 +174,7 @@ impl Action for Autodetection {
             Ok(Detection::Kept) => {
                 return Decision::NoChange {
                     why: format!(
-                        "calico-node keeps the address it finds ({} is not set): no method is used",
+                        "calico-node keeps the address that a node has ({} is not set): no method changes it",
                         family.variable()
                     ),
                 };
@@ -365,18 +369,43 @@ impl Action for Autodetection {
 }
 
 impl Autodetection {
-    async fn reached(&self, look: &Look<'_>, node: &MeshNode) -> Result<Option<IpAddr>, Fault> {
-        let Method::CanReach(to) = &self.method else {
-            return Ok(None);
+    /// What a node would pick, from its links and by the way that its kernel chooses.
+    async fn pick(
+        &self,
+        look: &Look<'_>,
+        install: &Install,
+        node: &MeshNode,
+        links: &[Link],
+    ) -> Result<Pick, Fault> {
+        let mut sight = Sight {
+            links,
+            internal_ips: &node.internal_ips,
+            reached: None,
         };
         // What a name stands for in calico-node's pod is not known here.
-        let Ok(to) = to.parse() else {
-            return Ok(None);
-        };
-        let of = look
-            .host(node.name(), &crate::model::Identity::root())
-            .await?;
-        look.reached(&of, to).await
+        if let Method::CanReach(text) = &self.method
+            && let Ok(to) = text.parse::<IpAddr>()
+        {
+            if !self.family.has(to) {
+                return Ok(Pick::Nothing {
+                    why: format!("{to} is no {} address", self.family),
+                });
+            }
+            let root = crate::model::Identity::root();
+            let of = look.host(node.name(), &root).await?;
+            sight.reached = look.reached(&of, to).await?;
+            if sight.reached.is_none() {
+                return Ok(Pick::Nothing {
+                    why: format!("it has no way to {to}"),
+                });
+            }
+        }
+        Ok(pick(
+            &self.method,
+            self.family,
+            install.node.version(),
+            &sight,
+        ))
     }
 
     /// What is written where, and what is there now.

@@ -84,7 +84,7 @@ impl Action for MeshEstablished {
         }
         if let Some((_, fault)) = seen.unread.first() {
             return Decision::Unknown {
-                why: format!("not every node's sessions can be read: {fault}"),
+                why: format!("not every node's sessions can be read: {}", told(fault)),
                 otherwise: None,
             };
         }
@@ -96,6 +96,12 @@ impl Action for MeshEstablished {
                     self.peers(seen),
                     unclear(seen)
                 ),
+            };
+        }
+        if faults.iter().all(|fault| fault.unread) {
+            return Decision::Unknown {
+                why: format!("not every node's sessions are known: {}", listed(&faults)),
+                otherwise: None,
             };
         }
         refuse(&faults, place.targets)
@@ -224,7 +230,8 @@ impl MeshEstablished {
                 n => format!(" (and {} more)", n - 1),
             };
             why.push(format!(
-                "not every node's sessions can be read: {first}{more}"
+                "not every node's sessions can be read: {}{more}",
+                told(first)
             ));
         }
         if !unexplained.is_empty() {
@@ -290,7 +297,7 @@ fn refuse(faults: &[SessionFault], targets: &[Target]) -> Decision<std::convert:
                 listed(&nodes)
             ),
             next: Some(
-                "look at calico-node there: kubectl -n kube-system get pods -o wide -l k8s-app=calico-node, and its logs"
+                "look at calico-node there: kubectl get pods -A -o wide -l k8s-app=calico-node, and its logs"
                     .to_owned(),
             ),
         }
@@ -382,6 +389,14 @@ fn asked_of<'a>(prior: Prior<'a>) -> impl Iterator<Item = &'a str> {
         } if object.kind == "CalicoNodeStatus" => after.pointer("/spec/node")?.as_str(),
         _ => None,
     })
+}
+
+/// Why a node's sessions are not read, with what to do about it.
+fn told(fault: &Fault) -> String {
+    match &fault.next {
+        Some(next) => format!("{fault} ({next})"),
+        None => fault.to_string(),
+    }
 }
 
 /// What of the configuration is not understood, in words.
@@ -573,10 +588,10 @@ mod tests {
     fn nodes_that_do_not_take_part_are_named() {
         let mut mesh = test_healthy();
         mesh.absent = vec!["node04".into()];
-        insta::assert_snapshot!(decide(&seen(mesh), &[]), @"refused: no address is wrong; these nodes do not take part in the mesh: node04: it advertises no address: calico-node does not come up there, or gave its address up (look at calico-node there: kubectl -n kube-system get pods -o wide -l k8s-app=calico-node, and its logs)");
+        insta::assert_snapshot!(decide(&seen(mesh), &[]), @"refused: no address is wrong; these nodes do not take part in the mesh: node04: it advertises no address: calico-node does not come up there, or gave its address up (look at calico-node there: kubectl get pods -A -o wide -l k8s-app=calico-node, and its logs)");
         let mut mesh = test_healthy();
         mesh.readings.get_mut("node03").unwrap().sessions = Err(crate::calico::StatusError::NoBird);
-        insta::assert_snapshot!(decide(&seen(mesh), &[]), @"refused: no address is wrong; these nodes do not take part in the mesh: node03: BIRD does not run there (look at calico-node there: kubectl -n kube-system get pods -o wide -l k8s-app=calico-node, and its logs)");
+        insta::assert_snapshot!(decide(&seen(mesh), &[]), @"refused: no address is wrong; these nodes do not take part in the mesh: node03: BIRD does not run there (look at calico-node there: kubectl get pods -A -o wide -l k8s-app=calico-node, and its logs)");
     }
 
     #[test]

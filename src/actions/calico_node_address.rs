@@ -3,7 +3,7 @@
 use super::kube_object::Of;
 use super::{Action, Compiled, Decision, Look, Needs, Place};
 use crate::calico::{
-    Candidate, Chooser, Cidr, Family, Link, MeshNode, OwnAddress, SessionFault, Unclear,
+    Candidate, Chooser, Cidr, Detection, Family, Link, MeshNode, OwnAddress, SessionFault, Unclear,
 };
 use crate::fault::Fault;
 use crate::model::{
@@ -49,6 +49,13 @@ pub struct Seen {
     others: Vec<MeshNode>,
     /// Docker's network on the link that has the advertised address.
     docker: Option<DockerNetwork>,
+    /// How calico-node finds an address of this family; `None`: that cannot be told.
+    detection: Option<Detection>,
+    /// Whether some session with what it advertises is established.
+    works: bool,
+    /// Whether it is the only target.
+    alone: bool,
+    namespace: String,
 }
 
 /// Where an address is kept.
@@ -138,6 +145,10 @@ impl Action for NodeAddress {
             faults: Vec::new(),
             others: Vec::new(),
             docker: None,
+            detection: install.detection(self.family).ok(),
+            works: false,
+            alone: place.targets.len() <= 1,
+            namespace: install.node.object.namespace.clone().unwrap_or_default(),
         };
         if seen.node.advertises(self.family).is_none() {
             return Ok(seen);
@@ -146,6 +157,25 @@ impl Action for NodeAddress {
             .clone_from(&look.reading(&target.name).await?.links);
         let (mesh, _) = look.mesh().await?;
         seen.faults = mesh.faults_of(&target.name);
+        seen.works = mesh.works_in(&seen.node, self.family);
+        if let Kept::Store(setting) = &seen.place {
+            // What another host reads of the datastore says nothing of whether this one can write there.
+            let here = look.setting(setting).await?;
+            let there = seen.node.advertises(self.family).map(SettingState::value);
+            if Some(&here) != there.as_ref() {
+                return Err(Fault::refused(
+                    "calico_store",
+                    format!(
+                        "calicoctl on {} says that {setting} is {here}, and elsewhere it is {}",
+                        target.name,
+                        there.map(|t| t.to_string()).unwrap_or_default()
+                    ),
+                )
+                .next(
+                    "look at /etc/calico/calicoctl.cfg there, or try again if it has just changed",
+                ));
+            }
+        }
         let others = look.mesh_nodes().await?.iter();
         seen.others = others
             .filter(|n| n.name() != target.name)
@@ -165,9 +195,12 @@ impl Action for NodeAddress {
         };
         let name = seen.node.name();
         let Some(before) = seen.node.advertises(self.family) else {
-            if self.family == Family::Ipv6 && self.named.is_none() {
+            if self.named.is_none() && self.is_unused(seen) {
                 return Decision::NoChange {
-                    why: "it advertises no IPv6 address: Calico uses none there".to_owned(),
+                    why: format!(
+                        "it advertises no {} address: Calico uses none there",
+                        self.family
+                    ),
                 };
             }
             return refuse(
@@ -175,11 +208,22 @@ impl Action for NodeAddress {
                     "{name} advertises no {} address: calico-node has not come up there, or gave its address up as another node has it",
                     self.family
                 ),
-                Some(
-                    "look at its log: kubectl logs -n kube-system -l k8s-app=calico-node --prefix",
-                ),
+                Some(&format!(
+                    "look at its log: kubectl logs -n {} -l k8s-app=calico-node --prefix",
+                    seen.namespace
+                )),
             );
         };
+        // Whatever speaks against it: it is what kubelet registered, and nothing better is known.
+        if self.named.is_none()
+            && let Some(link) = self.holder(seen)
+            && let Some(advertised) = seen.node.address(self.family)
+            && seen.node.internal_ips.contains(&advertised.ip)
+        {
+            return Decision::NoChange {
+                why: format!("it advertises {before}, its InternalIP on {}", link.name),
+            };
+        }
         let faulty = seen.faults.iter().any(|fault| self.is_of_family(fault));
         let seen_faulty = |fault: &SessionFault| !fault.unread && self.is_of_family(fault);
         let known = seen.faults.iter().any(seen_faulty);
@@ -195,10 +239,19 @@ impl Action for NodeAddress {
                 };
             }
             Err(unclear) => {
+                let thief = self.thief(seen);
                 let next = match unclear.candidates.as_slice() {
+                    _ if thief.is_some() => format!(
+                        "runbook plan fix-bgp-wrong-ip --node {}",
+                        thief.unwrap_or_default()
+                    ),
                     [] => "look at kubelet's --node-ip and at the host's links".to_owned(),
                     candidates => format!(
-                        "name the right one as the parameter `address` (--param address=…): {}",
+                        "name the right one (--param {}=…): {}",
+                        match self.family {
+                            Family::Ipv4 => "address",
+                            Family::Ipv6 => "address_v6",
+                        },
                         listed(candidates)
                     ),
                 };
@@ -247,6 +300,19 @@ impl Action for NodeAddress {
                 otherwise: Some(Box::new(change)),
             };
         }
+        if seen.works && self.named.is_none() {
+            return Decision::Unknown {
+                why: format!(
+                    "some of its sessions are established with {before}, and so the address may be the right one: {}",
+                    seen.faults
+                        .iter()
+                        .find(|fault| self.is_of_family(fault))
+                        .map(ToString::to_string)
+                        .unwrap_or_default()
+                ),
+                otherwise: Some(Box::new(change)),
+            };
+        }
         if faulty && !known && self.named.is_none() {
             return Decision::Unknown {
                 why: format!(
@@ -263,7 +329,8 @@ impl Action for NodeAddress {
     }
 
     fn ask(&self, seen: &Seen, decision: &Decision<Change>) -> Option<Ask> {
-        if !matches!(decision, Decision::Refuse { .. }) || self.named.is_some() {
+        let refused = matches!(decision, Decision::Refuse { .. });
+        if !refused || self.named.is_some() || !seen.alone || self.thief(seen).is_some() {
             return None;
         }
         seen.node.advertises(self.family)?;
@@ -352,7 +419,13 @@ impl Action for NodeAddress {
             }),
             effects: vec![effect],
             follows: Vec::new(),
-            undo: UndoClass::Exact,
+            undo: match change.before.parse::<Cidr>() {
+                Ok(_) => UndoClass::Exact,
+                Err(_) => UndoClass::BestEffort {
+                    lost: "what stands there is no address, and Calico may not take it back"
+                        .to_owned(),
+                },
+            },
             predicted: None,
         }
     }
@@ -370,8 +443,28 @@ impl NodeAddress {
 
     /// Whether a session that is not as it should be is of this family, or may be.
     fn is_of_family(&self, fault: &SessionFault) -> bool {
-        let six = fault.to.contains(':');
-        fault.to.is_empty() || six == (self.family == Family::Ipv6)
+        fault.family.is_none_or(|family| family == self.family)
+    }
+
+    /// Whether Calico uses no address of this family on the node.
+    fn is_unused(&self, seen: &Seen) -> bool {
+        let registered = seen.node.internal_ips.iter();
+        let mut registered = registered.filter(|ip| self.family.has(**ip));
+        match (&seen.detection, self.family) {
+            (Some(Detection::Off), _) | (Some(Detection::Kept), Family::Ipv6) => true,
+            // A host of the other family alone.
+            _ => seen.node.takes_part() && registered.next().is_none(),
+        }
+    }
+
+    /// Another node that advertises what is this node's, and strays thereby.
+    fn thief<'s>(&self, seen: &'s Seen) -> Option<&'s str> {
+        let has = |other: &&MeshNode| {
+            let address = other.address(self.family);
+            other.strays_in(self.family)
+                && address.is_some_and(|a| seen.node.internal_ips.contains(&a.ip))
+        };
+        seen.others.iter().find(has).map(MeshNode::name)
     }
 
     fn internal_ip(&self, seen: &Seen) -> Result<OwnAddress, Unclear> {
@@ -418,25 +511,32 @@ fn is_dockers(link: &Link) -> bool {
 /// Whose bridge it is, and what could be done about it: that is advised, and never done.
 fn docker_note(link: &Link, docker: &DockerNetwork) -> Option<String> {
     let name = &link.name;
-    Some(match docker {
-        DockerNetwork::Silent(why) => {
-            format!("{name} is named as docker names its bridges, and docker was not asked: {why}.")
+    // Docker makes its first bridge anew with each start.
+    let away = |command: &str| match name.as_str() {
+        "docker0" => {
+            "Where nobody needs it: \"bridge\": \"none\" in docker's daemon.json.".to_owned()
         }
+        _ => format!("Where nobody needs it: {command}."),
+    };
+    Some(match docker {
+        DockerNetwork::Silent(why) => format!(
+            "{name} is named as docker names its bridges, and docker does not tell whose it is: {why}."
+        ),
         DockerNetwork::Unknown => format!(
-            "{name} is named as docker names its bridges, and docker knows no such network: it is left over. \
-             Where nobody needs it: ip link delete {name}. It is not done here."
+            "{name} is named as docker names its bridges, and docker knows no such network: it is left over. {} It is not done here.",
+            away(&format!("ip link delete {name}"))
         ),
         DockerNetwork::Is {
             network,
             containers,
         } => {
             let containers = match containers.as_slice() {
-                [] => "no container in it".to_owned(),
+                [] => "no running container".to_owned(),
                 names => format!("the containers {}", names.join(", ")),
             };
             format!(
-                "{name} is docker's network {network}, with {containers}. Where nobody needs it: docker network rm {network}. \
-                 It is not done here."
+                "{name} is docker's network {network}, with {containers}. {} It is not done here.",
+                away(&format!("docker network rm {network}"))
             )
         }
     })

@@ -31,6 +31,10 @@ pub struct Seen {
     pod: Option<ObjectRef>,
     /// What shows that it is stuck, where that was looked for.
     signs: Vec<String>,
+    /// What may show it, or something else: sessions that nobody could read, or with a node that is down.
+    doubts: Vec<String>,
+    /// Whether its pod is ready.
+    ready: bool,
     /// Nodes that advertise an address that is not their own, and are at the ends of its sessions.
     strays: BTreeSet<String>,
 }
@@ -84,16 +88,29 @@ impl Action for NodeRestart {
             owner: owner.uid.clone(),
             pod: pod.as_ref().map(|(pod, _)| pod.clone()),
             signs: Vec::new(),
+            doubts: Vec::new(),
+            ready: true,
             strays: BTreeSet::new(),
         };
         if let Some((pod, now)) = pod.filter(|_| self.only_if_stuck) {
-            if !is_ready(&now) {
+            seen.ready = is_ready(&now);
+            if !seen.ready {
                 seen.signs.push(format!("{} is not ready", pod.name));
             }
             let (mesh, _) = look.mesh().await?;
             for fault in mesh.faults_of(node) {
                 seen.strays.extend(fault.strays.iter().cloned());
-                seen.signs.push(fault.to_string());
+                let to = fault.to.split(" (").next().unwrap_or_default();
+                let other = if fault.from == *node {
+                    to
+                } else {
+                    fault.from.as_str()
+                };
+                let down = mesh.node(other).is_some_and(|other| !other.ready);
+                match fault.unread || down && other != node {
+                    true => seen.doubts.push(fault.to_string()),
+                    false => seen.signs.push(fault.to_string()),
+                }
             }
         }
         Ok(seen)
@@ -108,10 +125,10 @@ impl Action for NodeRestart {
         let Some(pod) = &seen.pod else {
             return refuse(
                 format!("there is no calico-node pod on {node}"),
-                "look why: kubectl -n kube-system describe daemonset calico-node".to_owned(),
+                "look why: kubectl get daemonset -A; kubectl describe daemonset calico-node, in its namespace".to_owned(),
             );
         };
-        if self.only_if_stuck && seen.signs.is_empty() {
+        if self.only_if_stuck && seen.signs.is_empty() && seen.doubts.is_empty() {
             return Decision::NoChange {
                 why: format!(
                     "nothing shows that it is stuck: {} is ready, and all sessions of {node} are established",
@@ -119,7 +136,8 @@ impl Action for NodeRestart {
                 ),
             };
         }
-        if !seen.strays.is_empty() {
+        // A pod that is not ready itself is another matter, unless it is the one that strays.
+        if !seen.strays.is_empty() && (seen.ready || seen.strays.contains(node)) {
             let names: Vec<&str> = seen.strays.iter().map(String::as_str).collect();
             let nodes: String = names.iter().map(|name| format!(" --node {name}")).collect();
             return refuse(
@@ -130,12 +148,22 @@ impl Action for NodeRestart {
                 format!("runbook plan fix-bgp-wrong-ip{nodes}"),
             );
         }
-        Decision::Change(Change {
+        let change = Decision::Change(Change {
             node: node.clone(),
             owner: seen.owner.clone(),
             pod: pod.clone(),
             rolled: prior.effects().any(rolls_calico_node),
-        })
+        });
+        if self.only_if_stuck && seen.signs.is_empty() {
+            return Decision::Unknown {
+                why: format!(
+                    "whether it is stuck cannot be told, as a new start may heal none of this: {}",
+                    seen.doubts.join("; ")
+                ),
+                otherwise: Some(Box::new(change)),
+            };
+        }
+        change
     }
 
     fn notes(&self, seen: &Seen, decision: &Decision<Change>) -> Vec<String> {
@@ -203,6 +231,8 @@ mod tests {
             owner: "ds".into(),
             pod,
             signs: Vec::new(),
+            doubts: Vec::new(),
+            ready: true,
             strays: BTreeSet::new(),
         }
     }
@@ -267,10 +297,16 @@ mod tests {
             Decision::NoChange { why } => format!("no change: {why}"),
             Decision::Refuse { why, next } => format!("refused: {why} ({})", next.unwrap()),
             decision @ Decision::Change(_) => action.notes(seen, &decision).join("\n"),
+            Decision::Unknown { why, otherwise } => {
+                assert!(matches!(otherwise.as_deref(), Some(Decision::Change(_))));
+                format!("unknown: {why}")
+            }
             other => panic!("{other:?}"),
         };
         let mut s = seen(Some(object("Pod", "p")));
         insta::assert_snapshot!(decide(&s), @"no change: nothing shows that it is stuck: calico-node-x is ready, and all sessions of node02 are established");
+        s.doubts = vec!["node02: its sessions were not read".to_owned()];
+        insta::assert_snapshot!(decide(&s), @"unknown: whether it is stuck cannot be told, as a new start may heal none of this: node02: its sessions were not read");
         s.signs = (1..7).map(|n| format!("sign {n}")).collect();
         insta::assert_snapshot!(decide(&s), @"
         What shows that it is stuck: sign 1; sign 2; sign 3; sign 4; and 2 more.
@@ -278,5 +314,7 @@ mod tests {
         ");
         s.strays.insert("node03".into());
         insta::assert_snapshot!(decide(&s), @"refused: a new start heals no wrong address, and node03 advertises one that is not its own (runbook plan fix-bgp-wrong-ip --node node03)");
+        s.ready = false;
+        assert!(decide(&s).starts_with("What shows"));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::kube_object::Of;
 use super::{Action, Compiled, Decision, Look, Needs, Place};
-use crate::calico::StatusError;
+use crate::calico::{StatusError, Version};
 use crate::fault::Fault;
 use crate::model::{Blobs, Detail, Effect, ObjectRef, Prior, Propagation, UndoClass, bare};
 use async_trait::async_trait;
@@ -12,6 +12,10 @@ use serde_json::{Value, json};
 
 const API_VERSION: &str = "crd.projectcalico.org/v1";
 const KIND: &str = "CalicoNodeStatus";
+const SINCE: Version = Version {
+    major: 3,
+    minor: 21,
+};
 /// What the names of those begin with that are made here.
 const PREFIX: &str = "runbook-";
 /// Seconds after which calico-node writes it anew.
@@ -41,6 +45,8 @@ pub struct NodeStatuses {
 }
 
 pub struct Seen {
+    /// Whether this Calico knows the kind.
+    knows: bool,
     /// Whether Calico's nodes are objects of Kubernetes.
     in_kubernetes: bool,
     /// Nodes without calicoctl, of which nothing is known either from such an object.
@@ -78,6 +84,8 @@ impl Action for NodeStatuses {
             .fold(Needs::default().mesh(), |needs, verb| {
                 needs.look(verb, &all).wide(why)
             })
+            .look("list", &Of::any_of("v1", "Pod", "kube-system"))
+            .wide("not for single objects: a pod gets its name when it is made")
             .apply("create", &all)
             .apply("delete", &all)
             .wide(why)
@@ -88,11 +96,21 @@ impl Action for NodeStatuses {
 
     async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
         place.run()?;
-        let in_kubernetes = look.calico().await?.etcd().is_none();
+        let install = look.calico().await?;
+        let in_kubernetes = install.etcd().is_none();
+        let knows = install
+            .node
+            .version()
+            .is_none_or(|version| version >= SINCE);
         let (mesh, _) = look.mesh().await?;
         let lacking = mesh.readings.iter();
         let lacking = lacking
-            .filter(|(_, reading)| reading.sessions == Err(StatusError::NoCalicoctl))
+            .filter(|(_, reading)| {
+                matches!(
+                    reading.sessions,
+                    Err(StatusError::NoCalicoctl | StatusError::NotReported(_))
+                )
+            })
             .map(|(node, _)| node.clone())
             .collect();
         let made = look.node_statuses().await?.iter();
@@ -101,6 +119,7 @@ impl Action for NodeStatuses {
             name.is_some_and(|name| name.starts_with(PREFIX))
         };
         Ok(Seen {
+            knows,
             in_kubernetes,
             lacking,
             made: made.filter(ours).cloned().collect(),
@@ -111,6 +130,12 @@ impl Action for NodeStatuses {
         if !seen.in_kubernetes {
             return Decision::Refuse {
                 why: "Calico's nodes are in an etcd of its own here, and no object of Kubernetes says how their sessions are".to_owned(),
+                next: Some("put calicoctl on the nodes: runbook plan install-calicoctl".to_owned()),
+            };
+        }
+        if !seen.knows {
+            return Decision::Refuse {
+                why: "this Calico does not know CalicoNodeStatus, which came with v3.21".to_owned(),
                 next: Some("put calicoctl on the nodes: runbook plan install-calicoctl".to_owned()),
             };
         }
@@ -263,6 +288,7 @@ mod tests {
             })
         };
         Seen {
+            knows: true,
             in_kubernetes: true,
             lacking: lacking.iter().map(|n| (*n).to_owned()).collect(),
             made: made.iter().map(status).collect(),
@@ -334,6 +360,9 @@ mod tests {
         let mut etcd = seen(&["a"], &[]);
         etcd.in_kubernetes = false;
         assert!(why(decide(State::Present, &etcd, &[])).contains("an etcd of its own"));
+        let mut old = seen(&["a"], &[]);
+        old.knows = false;
+        assert!(why(decide(State::Present, &old, &[])).contains("v3.21"));
     }
 
     #[test]

@@ -85,15 +85,14 @@ impl Installation {
             .key(family.installation_field())
     }
 
-    /// How the address of a family is found. The operator writes its own choice into the Installation, and
-    /// detects no IPv6 address unless it is told how.
+    /// How the address of a family is found. The operator writes its own choice into the Installation: where
+    /// there is none, calico-node itself tells.
     ///
     /// # Errors
     /// Says what is wrong with what stands there.
-    pub fn detection(&self, family: Family) -> Result<Detection, String> {
+    pub fn detection(&self, family: Family, node: &CalicoNode) -> Result<Detection, String> {
         match Self::method_path(family).read(&self.raw) {
-            None | Some(Value::Null) if family == Family::Ipv6 => Ok(Detection::Off),
-            None | Some(Value::Null) => Ok(Detection::Method(Method::FirstFound.to_string())),
+            None | Some(Value::Null) => node.detection(family),
             Some(method) => {
                 Method::from_installation(method).map(|m| Detection::Method(m.to_string()))
             }
@@ -161,6 +160,8 @@ pub struct Install {
     pub datastore: Datastore,
     /// `bird` unless it says otherwise.
     pub backend: Option<String>,
+    /// A variable about addresses that comes from a ConfigMap as a whole, and that ConfigMap.
+    pub elsewhere: Option<(String, String)>,
 }
 
 impl Install {
@@ -178,7 +179,7 @@ impl Install {
     pub fn detection(&self, family: Family) -> Result<Detection, String> {
         match &self.operator {
             None => self.node.detection(family),
-            Some(installation) => installation.detection(family),
+            Some(installation) => installation.detection(family, &self.node),
         }
     }
 

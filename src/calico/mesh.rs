@@ -149,6 +149,8 @@ pub struct SessionFault {
     pub strays: Vec<String>,
     /// Nobody could look: whether the sessions are established is not known.
     pub unread: bool,
+    /// Where it is known to be of one family alone.
+    pub family: Option<Family>,
 }
 
 impl SessionFault {
@@ -182,6 +184,8 @@ pub struct Mesh {
     pub unclear: Vec<String>,
     /// Nodes that should take part, by the DaemonSet's count, and advertise nothing.
     pub absent: Vec<String>,
+    /// Nodes that advertise nothing of a family in which calico-node is to find an address.
+    pub lacking: Vec<(String, Family)>,
     pub readings: BTreeMap<String, Reading>,
 }
 
@@ -201,6 +205,17 @@ impl Mesh {
                 state: "it advertises no address: calico-node does not come up there, or gave its address up".to_owned(),
                 strays: Vec::new(),
                 unread: false,
+                family: None,
+            });
+        }
+        for (name, family) in &self.lacking {
+            faults.insert(SessionFault {
+                from: name.clone(),
+                to: String::new(),
+                state: format!("it advertises no {family} address, although calico-node is to find one: it gave its address up, or found none"),
+                strays: Vec::new(),
+                unread: false,
+                family: Some(*family),
             });
         }
         for node in &self.nodes {
@@ -217,10 +232,11 @@ impl Mesh {
             strays: [Some(node), other]
                 .into_iter()
                 .flatten()
-                .filter(|n| n.strays())
+                .filter(|n| n.strays() && !self.works(n))
                 .map(|n| n.name().to_owned())
                 .collect(),
             unread: false,
+            family: None,
         };
         let unread = |state: String| SessionFault {
             unread: true,
@@ -251,7 +267,10 @@ impl Mesh {
                 || peer.address.to_string(),
                 |n| format!("{} ({})", n.name(), peer.address),
             );
-            faults.insert(fault(&to, format!("{} {}", peer.state, peer.info), other));
+            faults.insert(SessionFault {
+                family: Some(Family::of(peer.address)),
+                ..fault(&to, format!("{} {}", peer.state, peer.info), other)
+            });
         }
         let others = self.nodes.iter().filter(|n| n.name() != node.name());
         if !self.full && status.peers.is_empty() && others.clone().next().is_some() {
@@ -265,7 +284,10 @@ impl Mesh {
                 Daemon::Silent(said) => format!("its BIRD for {family} does not answer: {said}"),
                 Daemon::NotSaid | Daemon::Answers => continue,
             };
-            faults.insert(fault("", why, None));
+            faults.insert(SessionFault {
+                family: Some(family),
+                ..fault("", why, None)
+            });
         }
         self.configured_at(node, status, faults);
         if !self.full || node.reflector {
@@ -279,7 +301,10 @@ impl Mesh {
                     .any(|own| own.is_ipv4() == address.is_ipv4());
                 if spoken && !status.peers.iter().any(|p| p.address == address) {
                     let to = format!("{} ({address})", other.name());
-                    faults.insert(fault(&to, "no such session".to_owned(), Some(other)));
+                    faults.insert(SessionFault {
+                        family: Some(Family::of(address)),
+                        ..fault(&to, "no such session".to_owned(), Some(other))
+                    });
                 }
             }
         }
@@ -308,13 +333,37 @@ impl Mesh {
                     to,
                     state: format!("no such session, and BGPPeer {} configures it", peer.name),
                     strays: strays
-                        .filter(|n| n.strays())
+                        .filter(|n| n.strays() && !self.works(n))
                         .map(|n| n.name().to_owned())
                         .collect(),
                     unread: false,
+                    family: Some(Family::of(address)),
                 });
             }
         }
+    }
+
+    /// Whether some session with what a node advertises is established: then the address is of use, whosever it
+    /// is.
+    pub fn works(&self, node: &MeshNode) -> bool {
+        Family::BOTH.into_iter().any(|f| self.works_in(node, f))
+    }
+
+    pub fn works_in(&self, node: &MeshNode, family: Family) -> bool {
+        let sessions = |name: &str| {
+            let reading = self.readings.get(name)?;
+            reading.sessions.as_ref().ok()
+        };
+        let own = sessions(node.name())
+            .is_some_and(|own| own.peers_of(family).any(super::Peer::is_established));
+        let address = node.address(family).map(|cidr| cidr.ip);
+        own || self.nodes.iter().any(|other| {
+            other.name() != node.name()
+                && sessions(other.name()).is_some_and(|theirs| {
+                    let mut peers = theirs.peers_of(family);
+                    peers.any(|p| Some(p.address) == address && p.is_established())
+                })
+        })
     }
 
     /// The faults in which a node has a part.
@@ -418,6 +467,7 @@ pub(crate) mod tests {
             peers: vec![],
             unclear: vec![],
             absent: vec![],
+            lacking: vec![],
             readings: [
                 (
                     "node01",

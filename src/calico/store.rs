@@ -5,16 +5,13 @@ use super::family::Family;
 use super::mesh::{MeshNode, labels};
 use crate::model::ObjectRef;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Calico's nodes beside those of Kubernetes: what each advertises. One that Kubernetes does not have comes
 /// without a UID.
 pub fn nodes_of_store(json: &str, kubernetes: &[MeshNode]) -> Result<Vec<MeshNode>, String> {
-    let list: Value = serde_json::from_str(json.trim())
-        .map_err(|e| format!("calicoctl printed nodes that cannot be read: {e}"))?;
-    let items = list
-        .get("items")
-        .and_then(Value::as_array)
-        .ok_or("calicoctl printed no list of nodes")?;
+    let items = items_of_store(json)?;
+    let mut named: BTreeMap<&str, &str> = BTreeMap::new();
     let mut nodes: Vec<MeshNode> = kubernetes
         .iter()
         .map(|node| MeshNode {
@@ -24,7 +21,7 @@ pub fn nodes_of_store(json: &str, kubernetes: &[MeshNode]) -> Result<Vec<MeshNod
             ..node.clone()
         })
         .collect();
-    for item in items {
+    for item in &items {
         let name = item
             .pointer("/metadata/name")
             .and_then(Value::as_str)
@@ -34,6 +31,13 @@ pub fn nodes_of_store(json: &str, kubernetes: &[MeshNode]) -> Result<Vec<MeshNod
             (!value.is_empty()).then(|| value.to_owned())
         };
         let kubernetes_name = node_of(item).unwrap_or(name);
+        if let Some(of) = node_of(item)
+            && let Some(other) = named.insert(of, name)
+        {
+            return Err(format!(
+                "two of Calico's nodes say that they are the node {of}: {other} and {name}; which of them is left over, only people can tell"
+            ));
+        }
         let at = nodes.iter().position(|n| n.name() == kubernetes_name);
         let found = match at.and_then(|at| nodes.get_mut(at)) {
             // Two of Calico's nodes for one of Kubernetes: the one that says so itself is it, the other is left over.
@@ -41,12 +45,12 @@ pub fn nodes_of_store(json: &str, kubernetes: &[MeshNode]) -> Result<Vec<MeshNod
                 let before = node.clone();
                 node.calico_name = name.to_owned();
                 if before.takes_part() {
-                    nodes.push(left_over(&before.calico_name, &before));
+                    nodes.push(left_over(&before.calico_name, &before, kubernetes));
                 }
                 nodes.iter_mut().find(|n| n.name() == kubernetes_name)
             }
             _ => {
-                nodes.push(left_over(name, &bare(item)));
+                nodes.push(left_over(name, &bare(item), kubernetes));
                 nodes.last_mut()
             }
         };
@@ -70,10 +74,15 @@ fn node_of(item: &Value) -> Option<&str> {
 }
 
 /// A node of Calico's that is none of Kubernetes'.
-fn left_over(name: &str, like: &MeshNode) -> MeshNode {
+fn left_over(name: &str, like: &MeshNode, kubernetes: &[MeshNode]) -> MeshNode {
+    // Another node may be called so in Kubernetes.
+    let taken = kubernetes.iter().any(|node| node.name() == name);
     MeshNode {
         object: ObjectRef {
-            name: name.to_owned(),
+            name: match taken {
+                true => format!("{name} (Calico's)"),
+                false => name.to_owned(),
+            },
             uid: String::new(),
             ..like.object.clone()
         },
@@ -181,11 +190,22 @@ mod tests {
             let told = told(Value::from(items));
             assert!(told.contains("node01 as cloud01: 10.0.0.1/24"), "{told}");
             assert!(
-                told.contains("node01 as node01: 10.0.0.7/24 (not in Kubernetes)"),
+                told.contains("node01 (Calico's) as node01: 10.0.0.7/24 (not in Kubernetes)"),
                 "{told}"
             );
             assert!(told.contains("node02 as node02: nothing"), "{told}");
         }
+    }
+
+    #[test]
+    fn two_that_claim_to_be_one_are_not_guessed_between() {
+        let items = json!([
+            calico("live", Some("node01"), "10.0.0.1/24"),
+            calico("old", Some("node01"), "10.0.0.7/24"),
+        ]);
+        let list = json!({"items": items}).to_string();
+        let kubernetes = [node("node01", "10.0.0.1", None)];
+        insta::assert_snapshot!(nodes_of_store(&list, &kubernetes).unwrap_err(), @"two of Calico's nodes say that they are the node node01: live and old; which of them is left over, only people can tell");
     }
 
     #[test]

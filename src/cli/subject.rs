@@ -178,7 +178,7 @@ fn open_choice<'a>(runbook: &'a Runbook, plan: &'a Plan) -> Option<OpenChoice<'a
         let name = name.strip_prefix("params.")?;
         let param = runbook.params.iter().find(|param| param.name == name)?;
         Some(OpenChoice {
-            question: format!("{why}. Which {} is it?", param.name),
+            question: format!("Which {} is it? {why}", param.name),
             parameter: param.name.as_str(),
             among: &open.among,
         })
@@ -236,7 +236,7 @@ steps:
         };
         assert_eq!(
             of("'{{ params.where }}'").as_deref(),
-            Some("where node02: there are two. Which where is it?")
+            Some("where Which where is it? node02: there are two")
         );
         assert_eq!(of("internal_ip"), None);
     }

@@ -119,7 +119,7 @@ impl Hosts {
                 .list(endpoints_of(&said));
                 Err(match why.to_lowercase().contains("version mismatch") {
                     true => fault.next(format!(
-                        "put calicoctl of Calico's own version there: runbook plan install-calicoctl --node {}",
+                        "put calicoctl of Calico's own version there: runbook apply install-calicoctl --node {}",
                         of.node
                     )),
                     false => fault.next("look at etcd, and at /etc/calico/calicoctl.cfg there"),
@@ -184,7 +184,7 @@ pub fn no_calicoctl(host: &str, node: &str) -> Fault {
         format!("calicoctl is not on {host}, and without it Calico there cannot be looked at"),
     )
     .next(format!(
-        "put calicoctl of Calico's own version there: runbook plan install-calicoctl --node {node}"
+        "put calicoctl of Calico's own version there: runbook apply install-calicoctl --node {node}"
     ))
 }
 

@@ -1,6 +1,7 @@
 //! Settings of hosts: what they hold beside files. What is put is put by one script that looks,
 //! compares, puts and looks again under the host's lock.
 
+use super::calico::no_calicoctl;
 use super::script::{LOCK_PATIENCE, Said, Script, refusal};
 use super::ssh::Hosts;
 use crate::fault::{Fault, NO_SYSTEMD};
@@ -65,7 +66,12 @@ impl Hosts {
     ) -> Result<SettingState, Fault> {
         let place = of.setting.place();
         let args = [of.setting.kind(), place.as_str()];
-        let said = self.ask(host, &of.host, &Script::new(READ, &args)).await?;
+        let mut script = Script::new(READ, &args);
+        // calicoctl waits for its etcd.
+        if matches!(of.setting, Setting::CalicoNode { .. }) {
+            script.limit += Duration::from_secs(15);
+        }
+        let said = self.ask(host, &of.host, &script).await?;
         state(host, of, &said)
     }
 
@@ -202,7 +208,14 @@ fn state(host: &Destination, of: &SettingRef, said: &Said) -> Result<SettingStat
 }
 
 fn unread(of: &SettingRef, why: &str) -> Fault {
-    Fault::refused("host_read", format!("the {of} cannot be looked at: {why}"))
+    Fault::refused("host_read", format!("the {of} cannot be looked at: {why}")).next(
+        match of.setting {
+            Setting::CalicoNode { .. } => {
+                "look at calicoctl there, at /etc/calico/calicoctl.cfg, and at Calico's etcd"
+            }
+            _ => "look at it there",
+        },
+    )
 }
 
 fn wrong(host: &Destination, of: &SettingRef, said: &Said) -> Fault {
@@ -214,6 +227,7 @@ fn wrong(host: &Destination, of: &SettingRef, said: &Said) -> Fault {
                 host.name, of.setting
             ),
         ),
+        "tools" if said.rest.trim() == "calicoctl" => no_calicoctl(&host.name, &of.host.node),
         "denied" => Fault::refused(
             "setting_denied",
             format!(

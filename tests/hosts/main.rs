@@ -8,6 +8,7 @@
 mod applying;
 mod becoming;
 mod bgp_path;
+mod calico_node;
 mod client;
 mod connections;
 mod facts;
@@ -75,6 +76,7 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         applying::CASES,
         becoming::CASES,
         bgp_path::CASES,
+        calico_node::CASES,
         connections::CASES,
         facts::CASES,
         files::CASES,

@@ -275,7 +275,7 @@ fn one_of_two_nodes(lab: &Lab) -> Result<(), String> {
     make(lab, Variant::TwoNodes, 2, false)?;
     let program = Program::new(lab)?;
     apply(&program, &["node02"], "settle=5s")?.says(&[
-        "then node03 detects 10.77.0.13/24 and no longer 172.18.",
+        "then node03 picks 10.77.0.13/24 on vec0 instead of 172.18.",
         "undo: best effort: the method is put back exactly; node03 then detects its address anew",
         "No longer so: node02 advertises 172.18.",
     ])?;

@@ -197,8 +197,10 @@ fn etcd_refusals(lab: &Lab) -> Result<(), String> {
 }
 
 /// What Calico's operator does when its Installation changes: the variable goes into the DaemonSet.
-fn play_operator(lab: &Lab, field: &str, method: &str) -> Result<(), String> {
-    let wait = format!("--for=jsonpath={{.spec.calicoNetwork.nodeAddressAutodetectionV4.{field}}}");
+fn play_operator(lab: &Lab, (field, value): (&str, &str), method: &str) -> Result<(), String> {
+    let wait = format!(
+        "--for=jsonpath={{.spec.calicoNetwork.nodeAddressAutodetectionV4.{field}}}={value}"
+    );
     lab.kubectl_text(&["wait", &wait, "--timeout=180s", "installation/default"])
         .map_err(text)?;
     let variable = format!("IP_AUTODETECTION_METHOD={method}");
@@ -243,8 +245,13 @@ fn by_operator(lab: &Lab) -> Result<(), String> {
         ])?;
     let apply = [&["apply", "--yes"][..], &args].concat();
     let ran = std::thread::scope(|scope| {
-        let operator = scope
-            .spawn(|| play_operator(lab, "kubernetes=NodeInternalIP", "kubernetes-internal-ip"));
+        let operator = scope.spawn(|| {
+            play_operator(
+                lab,
+                ("kubernetes", "NodeInternalIP"),
+                "kubernetes-internal-ip",
+            )
+        });
         let ran = program.run(&apply)?.exits(0)?;
         operator.join().map_err(|_| "the operator panicked")??;
         Ok::<Ran, String>(ran)
@@ -265,7 +272,7 @@ fn by_operator(lab: &Lab) -> Result<(), String> {
     mesh_is_established(lab)?;
     program.run(&apply)?.exits(0)?.says(&["Nothing to do"])?;
     std::thread::scope(|scope| {
-        let operator = scope.spawn(|| play_operator(lab, "firstFound=true", "first-found"));
+        let operator = scope.spawn(|| play_operator(lab, ("firstFound", "true"), "first-found"));
         program.run(&["undo", &ran.run()?, "--yes"])?.exits(0)?;
         operator.join().map_err(|_| "the operator panicked")?
     })?;
@@ -367,7 +374,7 @@ fn picks(lab: &Lab) -> Result<(), String> {
          ip link add ens7 type dummy; ip addr add 192.168.7.1/24 dev ens7; ip link set ens7 up",
         "ip link add ens8 type dummy; ip addr add 10.88.0.2/24 dev ens8; ip addr add 10.88.0.9/24 dev ens8; \
          ip addr add 10.99.0.1/32 dev ens8; ip link add podman1 type dummy; ip addr add 10.90.0.1/24 dev podman1",
-        "ip link add vlan5 link vec0 type vlan id 5; ip addr add 10.55.0.3/24 dev vlan5; ip link set vlan5 up; \
+        "ip link add vlan5 type dummy; ip addr add 10.55.0.3/24 dev vlan5; ip link set vlan5 up; \
          ip link add veth9 type veth peer name eth9; ip addr add 169.254.9.1/16 dev eth9; ip addr add 10.66.0.3/24 dev veth9",
     ];
     for (node, script) in NODES.iter().zip(links) {

@@ -168,6 +168,7 @@ const READS: &[&str] = &[
     "get configmaps",
     "get namespaces",
     "get bgpconfigurations.crd.projectcalico.org",
+    "list bgppeers.crd.projectcalico.org",
 ];
 
 /// Does something as somebody who may read everything and write nothing.
@@ -241,8 +242,8 @@ fn path_at_fault(lab: &Lab) -> Result<(), String> {
             ran.exits(3)?.says(&[
                 "the path is at fault, not the addresses",
                 "node02",
-                "TCP port 179",
                 "other addresses would not help",
+                "runbook plan check-bgp-path --node node0",
             ])
         });
     on_node(&rules("-D"))?;

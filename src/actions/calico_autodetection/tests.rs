@@ -40,6 +40,7 @@ fn install(image: &str, strategy: &str, env: Value) -> Install {
         operator: None,
         datastore: Datastore::Kubernetes,
         backend: None,
+        elsewhere: None,
     }
 }
 
@@ -152,7 +153,7 @@ fn names_of_links_are_matched_whole() {
 fn where_no_method_is_used_or_it_is_right_nothing_is_done() {
     insta::assert_snapshot!(why(decide(&seen(NODE, "RollingUpdate", auto(Some("kubernetes-internal-ip"))))), @"no change: calico-node detects by `kubernetes-internal-ip` already");
     let kept = seen(NODE, "RollingUpdate", json!([]));
-    insta::assert_snapshot!(why(decide(&kept)), @"no change: calico-node keeps the address it finds (IP is not set): no method is used");
+    insta::assert_snapshot!(why(decide(&kept)), @"no change: calico-node keeps the address that a node has (IP is not set): no method changes it");
     assert!(action().notes(&kept, &decide(&kept)).is_empty());
 }
 
@@ -312,5 +313,21 @@ fn the_operators_installation_gets_the_method_and_loses_the_other() {
       ]
     ]
     "#);
+    let installed = |method: &str| {
+        let mut s = seen(NODE, "RollingUpdate", auto(Some(method)));
+        s.install.operator = Installation::new(json!({
+            "metadata": {"name": "default", "uid": "i"},
+            "spec": {"calicoNetwork": {"nodeAddressAutodetectionV4": {"kubernetes": "NodeInternalIP"}}},
+        }));
+        s
+    };
+    assert!(why(decide(&installed("kubernetes-internal-ip"))).starts_with("no change"));
+    match decide(&installed("first-found")) {
+        Decision::Unknown {
+            why,
+            otherwise: None,
+        } => assert!(why.contains("does not run"), "{why}"),
+        other => panic!("{other:?}"),
+    }
     insta::assert_snapshot!(compiled.follows[0], @"Calico's operator writes it into DaemonSet kube-system/calico-node, whose controller replaces the calico-node pods of all 3 nodes, 1 at a time");
 }

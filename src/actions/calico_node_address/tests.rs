@@ -21,6 +21,10 @@ fn down(to: &str) -> SessionFault {
         state: "start Passive".into(),
         strays: vec!["node02".into()],
         unread: false,
+        family: (!to.is_empty()).then(|| match to.contains(':') {
+            true => Family::Ipv6,
+            false => Family::Ipv4,
+        }),
     }
 }
 
@@ -36,6 +40,10 @@ fn seen(advertised: Option<&str>) -> Seen {
             node("node03", "10.0.0.3", Some("172.18.0.2/16")),
         ],
         docker: None,
+        detection: Some(Detection::Method("first-found".into())),
+        works: false,
+        alone: true,
+        namespace: "kube-system".into(),
     }
 }
 
@@ -177,7 +185,7 @@ fn in_calicos_own_datastore_calicoctl_puts_it() {
 
 #[test]
 fn its_own_address_is_left_alone_whatever_the_sessions() {
-    insta::assert_snapshot!(why(decide(&seen(Some("10.0.0.2/24")))), @"no change: it advertises 10.0.0.2/24, its InternalIP, with the prefix of its link eth0");
+    insta::assert_snapshot!(why(decide(&seen(Some("10.0.0.2/24")))), @"no change: it advertises 10.0.0.2/24, its InternalIP on eth0");
     // Another prefix is no other address.
     assert!(why(decide(&seen(Some("10.0.0.2/32")))).starts_with("no change"));
 }
@@ -212,7 +220,7 @@ fn what_cannot_be_told_is_not_guessed() {
     insta::assert_snapshot!(why(decide(&seen(None))), @"refused: node02 advertises no IPv4 address: calico-node has not come up there, or gave its address up as another node has it (look at its log: kubectl logs -n kube-system -l k8s-app=calico-node --prefix)");
     let mut s = seen(Some("172.18.0.1/16"));
     s.node.internal_ips = vec!["10.0.0.7".parse().unwrap()];
-    insta::assert_snapshot!(why(decide(&s)), @"refused: node02: its InternalIP 10.0.0.7 is on none of its links: kubelet registered an address that the host does not have (name the right one as the parameter `address` (--param address=…): 10.0.0.2/24 on eth0, or 172.18.0.1/16 on ens9 (no other node is in its network (they are in 10.0.0.0/24)))");
+    insta::assert_snapshot!(why(decide(&s)), @"refused: node02: its InternalIP 10.0.0.7 is on none of its links: kubelet registered an address that the host does not have (name the right one (--param address=…): 10.0.0.2/24 on eth0, or 172.18.0.1/16 on ens9 (no other node is in its network (they are in 10.0.0.0/24)))");
     let asked = usual().ask(&s, &decide(&s)).unwrap();
     assert_eq!(asked.argument, "address");
     assert_eq!(
@@ -223,12 +231,66 @@ fn what_cannot_be_told_is_not_guessed() {
     s.links.clear();
     assert!(why(decide(&s)).ends_with("(look at kubelet's --node-ip and at the host's links)"));
     assert_eq!(usual().ask(&s, &decide(&s)), None);
+    // Another has it, and is the one at fault.
     let mut s = seen(Some("172.18.0.1/16"));
     s.others[0] = node("node01", "10.0.0.1", Some("10.0.0.2/24"));
-    assert!(why(decide(&s)).contains("it is node01's"));
+    let refused = why(decide(&s));
+    assert!(refused.contains("it is node01's"), "{refused}");
+    assert!(
+        refused.ends_with("(runbook plan fix-bgp-wrong-ip --node node01)"),
+        "{refused}"
+    );
+    assert_eq!(usual().ask(&s, &decide(&s)), None);
+    let mut s = seen(Some("172.18.0.1/16"));
+    s.node.internal_ips = vec!["10.0.0.7".parse().unwrap()];
+    s.alone = false;
+    assert_eq!(usual().ask(&s, &decide(&s)), None);
     let mut s = seen(Some("172.18.0.1/16"));
     s.others[0] = node("node01", "10.0.0.1", Some("172.18.0.3/16"));
     insta::assert_snapshot!(why(decide(&s)), @"unknown: no node at all advertises its InternalIP: the mesh may have a network of its own, and then 10.0.0.2/24 would be wrong");
+}
+
+#[test]
+fn what_is_its_own_is_left_alone_whatever_speaks_against_it() {
+    // One node in each network: no other is in its own.
+    let mut s = seen(Some("10.0.0.2/24"));
+    s.others[0] = node("node01", "10.1.0.1", Some("10.1.0.1/24"));
+    s.others.pop();
+    assert!(why(decide(&s)).starts_with("no change: it advertises 10.0.0.2/24"));
+}
+
+#[test]
+fn an_address_with_which_sessions_are_established_may_be_right() {
+    let mut s = seen(Some("172.18.0.1/16"));
+    s.works = true;
+    insta::assert_snapshot!(why(decide(&s)), @"unknown: some of its sessions are established with 172.18.0.1/16, and so the address may be the right one: node02 → node01 (10.0.0.1): start Passive");
+}
+
+#[test]
+fn a_family_that_is_not_used_is_no_fault() {
+    let mut s = seen(None);
+    s.detection = Some(Detection::Off);
+    insta::assert_snapshot!(why(decide(&s)), @"no change: it advertises no IPv4 address: Calico uses none there");
+    let mut s = seen(None);
+    s.node.advertised_v6 = Some("fd00::2/64".into());
+    s.node.internal_ips = vec!["fd00::2".parse().unwrap()];
+    assert!(why(decide(&s)).starts_with("no change"));
+    // An IPv6 address that is to be found and is not there has been lost.
+    let mut s = seen(Some("10.0.0.2/24"));
+    s.node.internal_ips.push("fd00::2".parse().unwrap());
+    let six = action("internal_ip", Family::Ipv6);
+    assert!(why(decide_by(&six, &s)).starts_with("refused: node02 advertises no IPv6 address"));
+}
+
+#[test]
+fn what_is_no_address_may_not_come_back() {
+    let Decision::Change(change) = decide(&seen(Some("nonsense"))) else {
+        panic!()
+    };
+    assert!(matches!(
+        usual().compile(change).undo,
+        UndoClass::BestEffort { .. }
+    ));
 }
 
 #[test]
@@ -267,6 +329,7 @@ fn ipv6_is_healed_beside_ipv4() {
     let six = action("internal_ip", Family::Ipv6);
     let decide = |s: &Seen| why(decide_by(&six, s));
     let mut s = seen(Some("10.0.0.2/24"));
+    s.detection = Some(Detection::Kept);
     insta::assert_snapshot!(decide(&s), @"no change: it advertises no IPv6 address: Calico uses none there");
     s.node.advertised_v6 = Some("fd99::1/64".into());
     s.faults = vec![down("node01 (fd00::1)")];
@@ -321,9 +384,9 @@ fn whose_bridge_it_is_is_said_and_nothing_is_done_about_it() {
     .map(|docker| docker_note(&bridge, &docker).unwrap());
     insta::assert_snapshot!(notes.join("\n"), @"
     br-6c1f0b0e3a5d is docker's network shop_default, with the containers web, db. Where nobody needs it: docker network rm shop_default. It is not done here.
-    br-6c1f0b0e3a5d is docker's network old, with no container in it. Where nobody needs it: docker network rm old. It is not done here.
+    br-6c1f0b0e3a5d is docker's network old, with no running container. Where nobody needs it: docker network rm old. It is not done here.
     br-6c1f0b0e3a5d is named as docker names its bridges, and docker knows no such network: it is left over. Where nobody needs it: ip link delete br-6c1f0b0e3a5d. It is not done here.
-    br-6c1f0b0e3a5d is named as docker names its bridges, and docker was not asked: there is no docker program.
+    br-6c1f0b0e3a5d is named as docker names its bridges, and docker does not tell whose it is: there is no docker program.
     ");
 }
 

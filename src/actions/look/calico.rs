@@ -2,8 +2,8 @@
 
 use super::Look;
 use crate::calico::{
-    BgpPeer, CalicoNode, Datastore, EnvValue, Family, Install, Installation, Mesh, MeshNode,
-    NodeStatus, Reading, StatusError, Version, items_of_store, nodes_of_store,
+    BgpPeer, CalicoNode, Datastore, Detection, EnvValue, Family, Install, Installation, Mesh,
+    MeshNode, NodeStatus, Reading, StatusError, Version, items_of_store, nodes_of_store,
     parse_calico_node_status, parse_links, parse_node_status,
 };
 use crate::fault::{Class, Fault};
@@ -61,7 +61,15 @@ impl Look<'_> {
             return Err(Fault::refused(
                 "calico_no_bgp",
                 format!("Calico's networking backend is `{other}` here: there is no BGP mesh"),
-            ));
+            )
+            .next("what is amiss here is no matter of BGP"));
+        }
+        if let Some((variable, map)) = &install.elsewhere {
+            return Err(Fault::refused(
+                "calico_env_from",
+                format!("calico-node has {variable} from ConfigMap {map}, not from the DaemonSet"),
+            )
+            .next("change it there"));
         }
         Ok(install)
     }
@@ -90,7 +98,8 @@ impl Look<'_> {
                     return Err(Fault::refused(
                         "calico_absent",
                         "there is no DaemonSet calico-node, neither in kube-system nor in calico-system",
-                    ));
+                    )
+                    .next("look whether this is the right cluster (--context), and how Calico runs in it"));
                 }
             },
         };
@@ -99,28 +108,23 @@ impl Look<'_> {
                 "calico_foreign",
                 "the DaemonSet calico-node has no container calico-node",
             )
+            .next("look what it is: kubectl get daemonset -A calico-node -o yaml")
         })?;
         let operator = match of_operator {
             true => Some(self.installation().await?),
             false => None,
         };
         let sources = self.env_sources(&node).await?;
-        for variable in Family::BOTH
+        let elsewhere = Family::BOTH
             .into_iter()
             .flat_map(|f| [f.variable(), f.method_variable()])
-        {
-            if let Some((map, _)) = sources.iter().find(|(_, data)| data.contains_key(variable))
-                && node.env(variable) == EnvValue::Absent
-            {
-                return Err(Fault::refused(
-                    "calico_env_from",
-                    format!(
-                        "calico-node has {variable} from ConfigMap {map}, not from the DaemonSet"
-                    ),
-                )
-                .next("change it there"));
-            }
-        }
+            .filter(|variable| node.env(variable) == EnvValue::Absent)
+            .find_map(|variable| {
+                let (map, _) = sources
+                    .iter()
+                    .find(|(_, data)| data.contains_key(variable))?;
+                Some((variable.to_owned(), map.clone()))
+            });
         let env = async |variable: &str| self.env(&node, &sources, variable).await;
         let major = node.version().map(|v: Version| v.major);
         let datastore = Datastore::new(
@@ -134,6 +138,7 @@ impl Look<'_> {
             operator,
             datastore,
             backend,
+            elsewhere,
         })
     }
 
@@ -160,6 +165,7 @@ impl Look<'_> {
                 "calico_env",
                 format!("what calico-node's environment is cannot be told: {why}"),
             )
+            .next("look at it: kubectl get daemonset -A -o yaml, container calico-node")
         })?;
         let mut read = Vec::new();
         for source in sources {
@@ -208,7 +214,18 @@ impl Look<'_> {
                     text("/valueFrom/configMapKeyRef/name"),
                     text("/valueFrom/configMapKeyRef/key"),
                 ) {
-                    (Some(map), Some(key)) => self.config_map(calico, map).await?.remove(key),
+                    (Some(map), Some(key)) => {
+                        let value = self.config_map(calico, map).await?.remove(key);
+                        let optional = "/valueFrom/configMapKeyRef/optional";
+                        if value.is_none() && entry.pointer(optional) != Some(&Value::Bool(true)) {
+                            return Err(untold(variable, &format!("ConfigMap {map} has no {key}")));
+                        }
+                        value
+                    }
+                    _ if entry.get("valueFrom").is_some() => {
+                        let why = "it comes from neither the DaemonSet nor a ConfigMap";
+                        return Err(untold(variable, why));
+                    }
                     _ => text("/value").map(str::to_owned),
                 }
             }
@@ -224,7 +241,7 @@ impl Look<'_> {
             .members
             .get_or_try_init(async || {
                 let nodes = self.nodes().await?;
-                if self.calico().await?.etcd().is_none() {
+                if self.install().await?.etcd().is_none() {
                     return Ok::<_, Fault>(nodes.to_vec());
                 }
                 let store = self.store().await?;
@@ -248,7 +265,7 @@ impl Look<'_> {
         self.calico
             .store
             .get_or_try_init(async || {
-                let endpoints = self.calico().await?.etcd().unwrap_or_default().to_owned();
+                let endpoints = self.install().await?.etcd().unwrap_or_default().to_owned();
                 let mut nodes: Vec<&MeshNode> = self.nodes().await?.iter().collect();
                 nodes.sort_by_key(|node| !node.ready);
                 let mut first: Option<Fault> = None;
@@ -283,7 +300,7 @@ impl Look<'_> {
     /// Calico's BGPConfiguration for all nodes, where there is one.
     pub(super) async fn bgp_configuration(&self) -> Result<Option<&Value>, Fault> {
         let configuration = self.calico.configuration.get_or_try_init(async || {
-            if self.calico().await?.etcd().is_none() {
+            if self.install().await?.etcd().is_none() {
                 let path = "/apis/crd.projectcalico.org/v1/bgpconfigurations/default";
                 return self.world.cluster.get(path).await;
             }
@@ -355,6 +372,21 @@ impl Look<'_> {
         })
     }
 
+    /// Members that advertise nothing of a family in which calico-node is to find an address.
+    async fn lacking(&self, members: &[MeshNode]) -> Result<Vec<(String, Family)>, Fault> {
+        let install = self.calico().await?;
+        let mut lacking = Vec::new();
+        for family in Family::BOTH {
+            if !matches!(install.detection(family), Ok(Detection::Method(_))) {
+                continue;
+            }
+            let without = |n: &&MeshNode| n.in_kubernetes() && n.advertises(family).is_none();
+            let without = members.iter().filter(without);
+            lacking.extend(without.map(|n| (n.name().to_owned(), family)));
+        }
+        Ok(lacking)
+    }
+
     /// What was read on the host of every node that takes part in the mesh, or should.
     async fn readings(&self) -> Result<&BTreeMap<String, Result<Reading, Fault>>, Fault> {
         self.calico
@@ -384,6 +416,7 @@ impl Look<'_> {
         let read = self.world.hosts.read_calico_host(&host, &of).await?;
         let unreadable = |what: String| {
             Fault::refused("host_read", format!("reading from {}: {what}", node.name()))
+                .next("its links are read by `ip -json address show`, of iproute2 4.13 or later")
         };
         Ok(Reading {
             links: parse_links(&read.links).map_err(unreadable)?,
@@ -449,7 +482,7 @@ impl Look<'_> {
         // What takes no part in the mesh is not missed in it.
         unread.retain(|(node, _)| !absent.contains(node));
         let members = self.mesh_nodes().await?.iter();
-        let members = members.filter(|n| n.takes_part()).cloned().collect();
+        let members: Vec<MeshNode> = members.filter(|n| n.takes_part()).cloned().collect();
         let (mut peers, mut unclear) = (Vec::new(), Vec::new());
         for raw in self.bgp_peers().await? {
             match BgpPeer::new(raw) {
@@ -458,6 +491,7 @@ impl Look<'_> {
             }
         }
         let mesh = Mesh {
+            lacking: self.lacking(&members).await?,
             nodes: members,
             full: self.full_mesh().await?,
             peers,
@@ -490,6 +524,15 @@ fn host_of(node: &MeshNode) -> HostRef {
         machine_id: node.machine_id.clone(),
         identity: Identity::root(),
     }
+}
+
+/// What a variable is cannot be told, and so it is not taken for unset.
+fn untold(variable: &str, why: &str) -> Fault {
+    Fault::refused(
+        "calico_env",
+        format!("what calico-node has as {variable} cannot be told: {why}"),
+    )
+    .next("look at it: kubectl get daemonset -A -o yaml, container calico-node")
 }
 
 fn unreadable(what: String) -> Fault {

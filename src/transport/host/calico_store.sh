@@ -2,7 +2,7 @@
 need cat grep head sed timeout
 etcd_by_calicoctl "$1"
 for kind in nodes bgppeers bgpconfigurations; do
-    timeout 30 calicoctl get $kind -o json >"$frame/$kind" 2>"$frame/$kind.said" || echo $? >"$frame/$kind.code" &
+    timeout 15 calicoctl get $kind -o json >"$frame/$kind" 2>"$frame/$kind.said" || echo $? >"$frame/$kind.code" &
 done
 wait
 for kind in nodes bgppeers bgpconfigurations; do
@@ -11,7 +11,6 @@ for kind in nodes bgppeers bgpconfigurations; do
         # Of several endpoints one may be ill: each says itself how it is.
         part said
         calicoctl_said
-        endpoints=${ETCD_ENDPOINTS:-$(sed -n 's/^.*etcdEndpoints"\{0,1\}: *"\{0,1\}\([^", ]*[^"]*\).*$/\1/p' /etc/calico/calicoctl.cfg)}
         for endpoint in $(printf '%s\n' "$endpoints" | sed 's/,/ /g'); do
             part endpoint "$endpoint"
             endpoint_health "$endpoint"

@@ -9,11 +9,21 @@ look_setting "$kind" "$place"
 [ "$after/$is" != loaded/in_use ] || say already
 [ "$is" = "$before" ] || say drift "$is"
 said=$(turn "$kind" "$place" "$before" "$after" 2>&1)
+code=$?
 # What starts and ends again at once does not run.
 [ "$kind/$after" != unit/running ] || sleep 3
-look_setting "$kind" "$place"
+# Where it cannot be looked at any more, nobody may say that nothing was changed.
+rm -f -- "$frame/is"
+(
+    look_setting "$kind" "$place"
+    printf '%s\n' "$is" >"$frame/is"
+) >"$frame/again"
+[ -e "$frame/is" ] || say unverified "other not known" ";" "$said" "$(tail -n 1 "$frame/again" | cut -d ' ' -f 2-)"
+read -r is <"$frame/is"
 # What waited for a module may use it at once.
 [ "$after/$is" != loaded/in_use ] || say written
 [ "$is" != "$after" ] || say written
+# Whoever was ended in the middle may have asked for it already.
+[ "$code" != 124 ] || say unverified "$is" ";" "$said"
 [ "$is" != "$before" ] || say failed "${said:-it stayed as it was}"
 say unverified "$is" ";" "$said"
