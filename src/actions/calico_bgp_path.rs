@@ -3,7 +3,7 @@
 use super::kube_object::Of;
 use super::{Action, Compiled, Decision, Look, Needs, Place};
 use crate::calico::Mesh;
-use crate::calico::path::{HostPath, Hosts, Judgement, NoHost, judge, pairs};
+use crate::calico::path::{HostPath, Hosts, Judgement, NoHost, judge, open, pairs};
 use crate::fault::{Class, Fault};
 use crate::model::Prior;
 use async_trait::async_trait;
@@ -37,6 +37,8 @@ pub struct Seen {
     judgement: Judgement,
     /// Why sessions of nodes are not known.
     unread: Vec<String>,
+    /// Why there may be sessions besides.
+    open: Vec<String>,
     port: u16,
 }
 
@@ -109,6 +111,7 @@ impl Action for BgpPath {
                 .filter(|t| mesh.node(t).is_none())
                 .cloned()
                 .collect(),
+            open: open(&mesh, &targets),
             targets,
             judgement: judge(&mesh, &pairs, &hosts, &pods, port),
             unread: unread
@@ -172,6 +175,11 @@ impl Action for BgpPath {
                 .map_or(String::new(), |why| format!(" ({why})"));
             unknown.push(format!(
                 "whether sessions are established is not known: {sessions}{why}"
+            ));
+        }
+        if let Some(why) = seen.open.first() {
+            unknown.push(format!(
+                "whether all sessions of {of} are known is open: {why}"
             ));
         }
         if let Some(rule) = judgement.protocol_4.first() {
@@ -249,7 +257,12 @@ impl Action for BgpPath {
         if !judgement.unknown.is_empty() {
             notes.push(format!("not known of: {}", listed(&judgement.unknown)));
         }
-        let unread: BTreeSet<&String> = seen.unread.iter().chain(&judgement.unread).collect();
+        let unread: BTreeSet<&String> = seen
+            .unread
+            .iter()
+            .chain(&judgement.unread)
+            .chain(&seen.open)
+            .collect();
         notes.extend(unread.iter().map(|why| format!("not read: {why}")));
         notes
     }

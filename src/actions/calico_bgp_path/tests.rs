@@ -17,6 +17,10 @@ fn seen(down: bool, hosts: &[(&str, &[(&str, &str)])]) -> Seen {
             mesh.readings.insert(node.into(), test_sees(&sessions));
         }
     }
+    seen_of(&mesh, hosts)
+}
+
+fn seen_of(mesh: &Mesh, hosts: &[(&str, &[(&str, &str)])]) -> Seen {
     let targets = vec!["node02".to_owned()];
     let own = |(line, body): &(&str, &str)| ((*line).to_owned(), (*body).to_owned());
     let hosts: Hosts = hosts
@@ -28,13 +32,8 @@ fn seen(down: bool, hosts: &[(&str, &[(&str, &str)])]) -> Seen {
         .collect();
     Seen {
         absent: vec![],
-        judgement: judge(
-            &mesh,
-            &pairs(&mesh, &targets),
-            &hosts,
-            &BTreeMap::new(),
-            179,
-        ),
+        open: open(mesh, &targets),
+        judgement: judge(mesh, &pairs(mesh, &targets), &hosts, &BTreeMap::new(), 179),
         targets,
         unread: vec![],
         port: 179,
@@ -144,5 +143,23 @@ fn sessions_that_nobody_could_read_are_unknown() {
     unknown: whether sessions are established is not known: node01 ↔ node02 (node02: calicoctl is not on node02)
     note: not known of: node01 ↔ node02
     note: not read: node02: calicoctl is not on node02
+    ");
+}
+
+/// Sessions of one's own that nobody read are no reason to say that there are none.
+#[test]
+fn a_node_whose_sessions_are_not_known_is_not_alone() {
+    let mut mesh = test_healthy();
+    mesh.full = false;
+    mesh.readings.clear();
+    insta::assert_snapshot!(decided(&seen_of(&mesh, &[("node02", &[])])), @"
+    unknown: whether all sessions of node02 are known is open: node02: its sessions were not read
+    note: not read: node02: its sessions were not read
+    ");
+    let mut mesh = test_healthy();
+    mesh.unclear = vec!["BGPPeer p: a label is missing before ``".into()];
+    insta::assert_snapshot!(decided(&seen_of(&mesh, &[("node02", &[])])), @"
+    unknown: whether all sessions of node02 are known is open: BGPPeer p: a label is missing before ``
+    note: not read: BGPPeer p: a label is missing before ``
     ");
 }

@@ -3,7 +3,7 @@
 use super::cause::{Cause, Certain, restart};
 use super::judge::{Judge, named, told};
 use super::reading::{PeerPath, Ping, Route, Tcp};
-use super::sessions::{End, Pair, State};
+use super::sessions::{End, Pair};
 use std::collections::BTreeSet;
 
 impl Judge<'_> {
@@ -122,7 +122,7 @@ impl Judge<'_> {
     }
 
     fn not_agreed(&self, pair: &Pair) -> Option<Cause> {
-        let down = |end: &&End| matches!(end.says, State::Down(_));
+        let down = |end: &&End| end.says.is_down();
         let node = &pair.ends.iter().find(down)?.name;
         Some(Cause::new(
             Certain::Perhaps,

@@ -104,16 +104,13 @@ impl Judge<'_> {
         (!unanswered.is_empty()).then(|| Cause::down(&end.name, why, &unanswered, ready))
     }
 
-    /// A node whose BIRD was not told of a peer.
+    /// A node whose BIRD may not have been told of a peer.
     pub(super) fn not_configured(&self, pair: &Pair) -> BTreeSet<Cause> {
-        let causes = pair.ends.iter().filter_map(|end| {
-            let State::Down(says) = &end.says else {
-                return None;
-            };
-            (says == "no such session").then(|| {
-                let what = "its BIRD has no such session, and so was not configured with it";
-                Cause::bird(&end.name, what, Certain::Likely)
-            })
+        let missing = pair.ends.iter().filter(|end| end.says == State::Missing);
+        let causes = missing.map(|end| {
+            let what =
+                "its BIRD shows no such session: not configured, or down with nothing to say";
+            Cause::bird(&end.name, what, Certain::Perhaps)
         });
         causes.collect()
     }

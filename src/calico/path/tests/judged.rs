@@ -401,7 +401,7 @@ fn without_a_pod_no_restart_is_advised() {
     let gone = Host::new().says("sockets", "").says("listens tcp", "");
     let told = said_of(&mesh, &three((all.0, all.1, gone)), &["node03"]);
     insta::assert_snapshot!(told.lines().skip(1).take(2).collect::<Vec<_>>().join("\n"), @"
-    Seen [node02 ↔ node03]: there is no calico-node pod on node03
+    Seen [node01 ↔ node03, node02 ↔ node03]: there is no calico-node pod on node03
       look why: kubectl get node node03, and kubectl -n kube-system describe daemonset calico-node
     ");
 }
@@ -412,12 +412,16 @@ fn a_session_that_bird_was_not_told_of() {
     mesh.readings.insert("node02".into(), test_sees(&[]));
     insta::assert_snapshot!(said(&mesh, &three(tried("connected bash", "connected bash"))), @"
     2: 0 established, 2 down
-    Likely [node01 ↔ node02, node02 ↔ node03]: node02: its BIRD has no such session, and so was not configured with it
+    Perhaps [node01 ↔ node02, node02 ↔ node03]: node02: its BIRD shows no such session: not configured, or down with nothing to say
       runbook plan restart-calico-node --node node02
+    Perhaps [node01 ↔ node02]: the path is free (TCP 179 connects), and BGP itself does not come about
+      compare AS numbers and passwords of both ends, and look at BIRD's log in calico-node; where it is stuck: runbook plan restart-calico-node --node node01
+    Perhaps [node02 ↔ node03]: the path is free (TCP 179 connects), and BGP itself does not come about
+      compare AS numbers and passwords of both ends, and look at BIRD's log in calico-node; where it is stuck: runbook plan restart-calico-node --node node02
     from → to        route                           ping     TCP 179    BIRD here  session
     node01 → node02  eth0 as 10.0.0.9, not 10.0.0.1  answers  connected  listens    start Connect
-    node02 → node01  eth0 as 10.0.0.9, not 10.0.0.2  answers  connected  listens    no such session
-    node02 → node03  eth0 as 10.0.0.9, not 10.0.0.2  answers  connected  listens    no such session
+    node02 → node01  eth0 as 10.0.0.9, not 10.0.0.2  answers  connected  listens    no such session is shown
+    node02 → node03  eth0 as 10.0.0.9, not 10.0.0.2  answers  connected  listens    no such session is shown
     node03 → node02  eth0 as 10.0.0.9, not 10.0.0.3  answers  connected  listens    start Connect
     ");
 }
@@ -554,4 +558,49 @@ fn sessions_of_which_nobody_says_anything_are_unknown() {
     node02 → node04  unknown  unknown  unknown  unknown    unknown
     node04 → node02  unknown  unknown  unknown  unknown    unknown
     ");
+}
+
+#[test]
+fn what_a_bgp_peer_configures_is_a_session_too() {
+    let mut mesh = test_healthy();
+    mesh.full = false;
+    mesh.readings.insert("node02".into(), test_sees(&[]));
+    let raw = serde_json::json!({"metadata": {"name": "tor"}, "spec": {"peerIP": "192.0.2.1", "node": "node02"}});
+    mesh.peers.push(crate::calico::BgpPeer::new(&raw).unwrap());
+    let host = Host::new().peer("192.0.2.1", true, "silent bash");
+    let told = said(&mesh, &hosts([("node02", host.read())]));
+    assert!(told.contains("[node02 ↔ 192.0.2.1]"), "{told}");
+    assert!(told.contains("no such session is shown"), "{told}");
+    // The row that is missing does not hide what the tries tell.
+    assert!(
+        told.contains("Perhaps [node02 ↔ 192.0.2.1]: a ping is answered"),
+        "{told}"
+    );
+}
+
+#[test]
+fn the_other_end_is_not_believed_where_bird_is_dead() {
+    let mut mesh = test_healthy();
+    let sessions = Err(StatusError::NoBird);
+    let links = vec![];
+    mesh.readings
+        .insert("node02".into(), Reading { links, sessions });
+    let told = said(&mesh, &hosts([]));
+    assert!(told.starts_with("2: 0 established, 2 down"), "{told}");
+}
+
+#[test]
+fn a_family_of_which_its_bird_says_nothing_has_no_missing_session() {
+    let with = |daemon: crate::calico::Daemon| {
+        let mut mesh = lost();
+        let mut reading = test_sees(&[]);
+        reading.sessions.as_mut().unwrap().bird = daemon;
+        mesh.readings.insert("node02".into(), reading);
+        said(&mesh, &hosts([]))
+    };
+    use crate::calico::Daemon;
+    assert!(with(Daemon::Answers).contains("no such session"));
+    assert!(!with(Daemon::Silent("x".into())).contains("no such session"));
+    assert!(!with(Daemon::NotSaid).contains("no such session"));
+    assert!(with(Daemon::NotRunning).contains("its BIRD for IPv4 does not run"));
 }
