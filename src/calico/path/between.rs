@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 
 impl Judge<'_> {
     /// What the tries alone tell, where no rule is seen to do it; some may be there and `idle`.
-    pub(super) fn on_the_way(&self, pair: &Pair, idle: bool) -> BTreeSet<Cause> {
+    /// Where a ping is answered, chains that drop by their `policies` are the better reason.
+    pub(super) fn on_the_way(&self, pair: &Pair, idle: bool, policies: bool) -> BTreeSet<Cause> {
         if self.connects(pair) {
             return self.not_agreed(pair).into_iter().collect();
         }
@@ -25,7 +26,9 @@ impl Judge<'_> {
             return causes;
         }
         if tried().any(|(_, _, t)| t.ping == Ping::Answers) {
-            causes.insert(self.dropped(pair, idle));
+            if !policies {
+                causes.insert(self.dropped(pair, idle));
+            }
             return causes;
         }
         for (from, to, tried) in tried().filter(|(_, _, t)| lost(t) && t.ping == Ping::Silent) {

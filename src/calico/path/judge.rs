@@ -142,9 +142,7 @@ impl Judge<'_> {
         causes.extend(self.not_configured(pair));
         if !causes.iter().any(|c| c.certain <= Certain::Likely) {
             let policies = self.policies(pair);
-            if policies.is_empty() {
-                causes.extend(self.on_the_way(pair, idle));
-            }
+            causes.extend(self.on_the_way(pair, idle, !policies.is_empty()));
             causes.extend(policies);
         }
         causes
