@@ -33,10 +33,22 @@ fn seen_of(mesh: &Mesh, hosts: &[(&str, &[(&str, &str)])]) -> Seen {
     Seen {
         absent: vec![],
         open: open(mesh, &targets),
-        judgement: judge(mesh, &pairs(mesh, &targets), &hosts, &BTreeMap::new(), 179),
+        judgement: judge(
+            mesh,
+            &pairs(mesh, &targets),
+            &hosts,
+            &Setup {
+                pods: &BTreeMap::new(),
+                port: 179,
+                own_ports: &BTreeMap::new(),
+                namespace: "calico-system",
+            },
+        ),
         targets,
         unread: vec![],
         port: 179,
+        ipip: Some(true),
+        namespace: "calico-system".into(),
     }
 }
 
@@ -131,7 +143,7 @@ fn where_nothing_is_conclusive_all_that_was_seen_is_said() {
 fn a_node_that_advertises_nothing() {
     let mut seen = seen(false, &[]);
     seen.absent = vec!["node02".into()];
-    insta::assert_snapshot!(decided(&seen), @"refused: node02 takes no part in the mesh: it advertises no address, and so nobody has a session with it [look at calico-node there: kubectl -n kube-system get pods -o wide -l k8s-app=calico-node --field-selector spec.nodeName=node02, and its logs]");
+    insta::assert_snapshot!(decided(&seen), @"refused: node02 takes no part in the mesh: it advertises no address, and so nobody has a session with it [look at calico-node there: kubectl -n calico-system get pods -o wide -l k8s-app=calico-node --field-selector spec.nodeName=node02, and its logs]");
 }
 
 #[test]
@@ -162,4 +174,68 @@ fn a_node_whose_sessions_are_not_known_is_not_alone() {
     unknown: whether all sessions of node02 are known is open: BGPPeer p: a label is missing before ``
     note: not read: BGPPeer p: a label is missing before ``
     ");
+}
+
+#[test]
+fn a_rule_against_protocol_4_is_a_note_where_nothing_is_in_its_way() {
+    let with = |rule: &str, ipip| {
+        let text = format!("*filter\n:INPUT ACCEPT [0:0]\n{rule}\nCOMMIT\n");
+        let parts = [("rules ip iptables-save", text.as_str())];
+        let mut seen = seen(false, &[("node02", &parts)]);
+        seen.ipip = ipip;
+        decided(&seen)
+    };
+    let rule = "[4:9] -A INPUT -p ipencap -j DROP";
+    assert!(with(rule, Some(true)).starts_with("refused: "));
+    for (rule, ipip, said) in [
+        (rule, Some(false), "no pool uses IPIP"),
+        (rule, None, "could not be read"),
+        (
+            "[0:0] -A INPUT -p ipencap -j DROP",
+            Some(true),
+            "a pool uses IPIP",
+        ),
+        (
+            "[4:9] -A INPUT -i eth9 -p ipencap -j DROP",
+            Some(true),
+            "a pool uses IPIP",
+        ),
+    ] {
+        let told = with(rule, ipip);
+        assert!(
+            told.starts_with("no change: all 2 sessions of node02 are established\n"),
+            "{told}"
+        );
+        assert!(
+            told.contains("note: a rule on node02 drops IP protocol 4") && told.contains(said),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn a_host_that_answers_ssh_in_any_way_is_there() {
+    let fault =
+        |code: &'static str, why: &str| Fault::new(Class::Unreachable, code, why.to_owned());
+    for (fault, there) in [
+        (fault("host_login", "Permission denied (publickey)"), true),
+        (
+            fault("host_key_changed", "HOST IDENTIFICATION HAS CHANGED"),
+            true,
+        ),
+        (
+            fault("host_key_unknown", "Host key verification failed"),
+            true,
+        ),
+        (
+            fault("host_unreachable", "connect: Connection refused"),
+            true,
+        ),
+        (
+            fault("host_unreachable", "connect: Connection timed out"),
+            false,
+        ),
+    ] {
+        assert_eq!(no_host(&fault).reached, there, "{fault}");
+    }
 }

@@ -38,7 +38,7 @@ impl Judge<'_> {
     }
 
     fn refused(&self, from: &End, to: &End) -> Cause {
-        let (port, a, b) = (self.port, &from.name, named(to));
+        let (port, a, b) = (self.place.port, &from.name, named(to));
         let listens = self.host(to).and_then(|h| h.listens_at(to.address));
         match listens {
             Some(true) => Cause::new(
@@ -64,7 +64,7 @@ impl Judge<'_> {
 
     /// Pings come through, and TCP does not.
     fn dropped(&self, pair: &Pair, idle: bool) -> Cause {
-        let port = self.port;
+        let port = self.place.port;
         let doubts = self.doubts(pair);
         match doubts.is_empty() {
             true => Cause::new(
@@ -94,7 +94,7 @@ impl Judge<'_> {
 
     /// Nothing comes through.
     fn silent(&self, from: &End, to: &End, tried: &PeerPath) -> Cause {
-        let (port, a, b) = (self.port, &from.name, named(to));
+        let (port, a, b) = (self.place.port, &from.name, named(to));
         let dev = match &tried.route {
             Route::Out { dev, .. } => dev.as_str(),
             _ => "its link",
@@ -131,7 +131,7 @@ impl Judge<'_> {
             Certain::Perhaps,
             format!(
                 "the path is free (TCP {} connects), and BGP itself does not come about",
-                self.port
+                self.place.port
             ),
             format!(
                 "compare AS numbers and passwords of both ends, and look at BIRD's log in calico-node; where it is stuck: {}",
@@ -144,7 +144,7 @@ impl Judge<'_> {
         format!(
             "look at security groups and switches between the two, and see where the packets end: `tcpdump -ni any tcp \
              port {}` on both",
-            self.port
+            self.place.port
         )
     }
 

@@ -29,7 +29,7 @@ impl Judge<'_> {
                 causes.insert(rule(
                     certain.max(tells),
                     &end.name,
-                    &format!("TCP {}", self.port),
+                    &format!("TCP {}", self.place.port),
                     &against,
                 ));
             }
@@ -51,7 +51,7 @@ impl Judge<'_> {
             };
             for policy in host.rules.policies_against(end.address, other.address) {
                 if stopped(policy.way) {
-                    let (name, port, spot) = (&end.name, self.port, &policy.spot);
+                    let (name, port, spot) = (&end.name, self.place.port, &policy.spot);
                     causes.insert(Cause::new(
                         Certain::Perhaps,
                         format!(
@@ -115,7 +115,12 @@ impl Judge<'_> {
                 let against = host.rules.against(Names::Protocol4, own, peer);
                 // Felix accepts it from Calico's nodes before it drops the rest (Calico v3.31, felix/rules/static.go).
                 for against in against.iter().filter(|a| !a.partly) {
-                    causes.insert(rule(Certain::Likely, name, "IP protocol 4", against));
+                    let passes = against.rule.narrowed || against.rule.packets == Some(0);
+                    let certain = match passes {
+                        true => Certain::Perhaps,
+                        false => Certain::Likely,
+                    };
+                    causes.insert(rule(certain, name, "IP protocol 4", against));
                 }
             }
         }

@@ -13,8 +13,8 @@ mod rules;
 mod sessions;
 mod table;
 
-pub use cause::Cause;
-pub use judge::{Found, Hosts, Judgement, NoHost, judge};
+pub use cause::{Cause, Certain};
+pub use judge::{Found, Hosts, Judgement, NoHost, Setup, judge};
 pub use reading::{HostPath, Neighbour, PeerPath, Ping, Route, Tcp};
 pub use sessions::{Pair, State, open, pairs};
 

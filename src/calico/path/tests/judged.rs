@@ -1,6 +1,6 @@
 //! Sessions that are down, and what is said of them.
 
-use crate::calico::path::{HostPath, Hosts, Judgement, NoHost, judge, pairs};
+use crate::calico::path::{HostPath, Hosts, Judgement, NoHost, Setup, judge, pairs};
 use crate::calico::{Mesh, Reading, StatusError, test_healthy, test_node, test_sees, test_stray};
 use std::collections::BTreeMap;
 
@@ -86,7 +86,17 @@ fn said(mesh: &Mesh, hosts: &Hosts) -> String {
 fn said_of(mesh: &Mesh, hosts: &Hosts, targets: &[&str]) -> String {
     let targets: Vec<String> = targets.iter().map(|t| (*t).to_owned()).collect();
     let pods = BTreeMap::from([("node02".to_owned(), true), ("node03".to_owned(), false)]);
-    let found = judge(mesh, &pairs(mesh, &targets), hosts, &pods, 179);
+    let found = judge(
+        mesh,
+        &pairs(mesh, &targets),
+        hosts,
+        &Setup {
+            pods: &pods,
+            port: 179,
+            own_ports: &BTreeMap::from([("node09".to_owned(), 1790)]),
+            namespace: "calico-system",
+        },
+    );
     let Judgement {
         total,
         established,
@@ -402,7 +412,7 @@ fn without_a_pod_no_restart_is_advised() {
     let told = said_of(&mesh, &three((all.0, all.1, gone)), &["node03"]);
     insta::assert_snapshot!(told.lines().skip(1).take(2).collect::<Vec<_>>().join("\n"), @"
     Seen [node01 ↔ node03, node02 ↔ node03]: there is no calico-node pod on node03
-      look why: kubectl get node node03, and kubectl -n kube-system describe daemonset calico-node
+      look why: kubectl get node node03, and kubectl -n calico-system describe daemonset calico-node
     ");
 }
 
@@ -708,6 +718,74 @@ fn a_policy_does_not_hide_a_link_that_is_dead() {
     let told = said_of(&lost(), &all, &["node01"]);
     assert!(
         told.contains("answers node01 neither a ping") && told.contains("by its policy"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_node_that_lives_is_not_said_to_be_off() {
+    let off = NoHost {
+        reached: false,
+        why: "timed out".into(),
+    };
+    let with = |ready: bool, tcp: &str| {
+        let mut mesh = lost();
+        mesh.readings.remove("node02");
+        mesh.nodes[1].ready = ready;
+        let from = Host::new().peer("10.0.0.2", false, tcp).read();
+        said_of(
+            &mesh,
+            &hosts([("node01", from), ("node02", Err(off.clone()))]),
+            &["node01"],
+        )
+    };
+    assert!(
+        with(false, "silent bash")
+            .contains("Seen [node01 ↔ node02]: node02 does not answer at all")
+    );
+    let ready = with(true, "silent bash");
+    assert!(
+        ready.contains("Perhaps [node01 ↔ node02]: node02 answers neither ssh"),
+        "{ready}"
+    );
+    assert!(!ready.contains("it is off or cut off"), "{ready}");
+    for tcp in ["refused bash", "connected bash"] {
+        assert!(
+            !with(false, tcp).contains("does not answer at all"),
+            "{tcp}"
+        );
+    }
+}
+
+#[test]
+fn an_address_of_its_own_that_kubelet_did_not_register() {
+    let mut mesh = lost();
+    mesh.nodes[1].internal_ips = vec!["192.0.2.2".parse().unwrap()];
+    let links = r#"[{"ifindex":2,"ifname":"eth1","operstate":"UP","addr_info":[{"local":"10.0.0.2","prefixlen":24}]}]"#;
+    mesh.readings.get_mut("node02").unwrap().links = crate::calico::parse_links(links).unwrap();
+    let told = said(&mesh, &three(tried("silent bash", "silent bash")));
+    assert!(told.contains("Perhaps [node01 ↔ node02, node02 ↔ node03]: node02 advertises 10.0.0.2, which is on its link eth1 and is not the InternalIP"), "{told}");
+    assert!(told.contains("a ping is answered"), "{told}");
+}
+
+#[test]
+fn a_session_of_another_port_has_no_cause_by_the_usual_one() {
+    let raw =
+        serde_json::json!({"metadata": {"name": "tor"}, "spec": {"peerIP": "192.0.2.1:1790"}});
+    let mut mesh = lost();
+    mesh.nodes
+        .push(test_node("node09", "10.0.0.9", Some("10.0.0.9/24")));
+    mesh.peers.push(crate::calico::BgpPeer::new(&raw).unwrap());
+    let host = Host::new().peer("10.0.0.9", true, "refused bash");
+    let host = host.peer("192.0.2.1", true, "refused bash").read();
+    let told = said(&mesh, &hosts([("node02", host)]));
+    assert!(!told.contains("is refused:"), "{told}");
+    assert!(
+        told.contains("BGPPeer tor names TCP 1790, and TCP 179 was tried"),
+        "{told}"
+    );
+    assert!(
+        told.contains("node09 listens on TCP 1790 by its own BGPConfiguration"),
         "{told}"
     );
 }
