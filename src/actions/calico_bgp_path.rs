@@ -3,7 +3,9 @@
 use super::kube_object::Of;
 use super::{Action, Compiled, Decision, Look, Needs, Place};
 use crate::calico::Mesh;
-use crate::calico::path::{HostPath, Hosts, Judgement, NoHost, judge, pairs};
+use crate::calico::path::{
+    Cause, Certain, HostPath, Hosts, Judgement, NoHost, Setup, judge, open, pairs,
+};
 use crate::fault::{Class, Fault};
 use crate::model::Prior;
 use async_trait::async_trait;
@@ -37,7 +39,13 @@ pub struct Seen {
     judgement: Judgement,
     /// Why sessions of nodes are not known.
     unread: Vec<String>,
+    /// Why there may be sessions besides.
+    open: Vec<String>,
     port: u16,
+    /// Whether a pool uses IPIP; `None`: nobody could read it.
+    ipip: Option<bool>,
+    /// Where calico-node is.
+    namespace: String,
 }
 
 #[async_trait]
@@ -54,8 +62,16 @@ impl Action for BgpPath {
 
     fn needs(_with: &Value) -> Needs {
         let pods = Of::any_of("v1", "Pod", "kube-system");
+        let of_calico = |kind: &str| Of {
+            namespace: None,
+            ..Of::any_of("crd.projectcalico.org/v1", kind, "")
+        };
         Needs::default()
             .mesh()
+            .look("list", &of_calico("BGPConfiguration"))
+            .wide("all of them: nodes may have one of their own")
+            .look("list", &of_calico("IPPool"))
+            .wide("all of them: any may wrap pods' traffic in IPIP")
             .look("list", &pods)
             .wide("not for single objects: a pod gets its name when it is made")
     }
@@ -65,6 +81,9 @@ impl Action for BgpPath {
         let owner = look.calico().await?.node.object.clone();
         let (mesh, unread) = look.mesh().await?;
         let port = look.bgp_port().await?;
+        let own_ports = look.bgp_ports().await?;
+        let ipip = look.has_ipip().await?;
+        let namespace = owner.namespace.clone().unwrap_or_default();
         let targets: Vec<String> = place.targets.iter().map(|t| t.name.clone()).collect();
         let pairs = pairs(&mesh, &targets);
         let mut wanted: BTreeMap<String, BTreeSet<IpAddr>> = BTreeMap::new();
@@ -109,8 +128,21 @@ impl Action for BgpPath {
                 .filter(|t| mesh.node(t).is_none())
                 .cloned()
                 .collect(),
+            open: open(&mesh, &targets),
             targets,
-            judgement: judge(&mesh, &pairs, &hosts, &pods, port),
+            judgement: judge(
+                &mesh,
+                &pairs,
+                &hosts,
+                &Setup {
+                    pods: &pods,
+                    port,
+                    own_ports: &own_ports,
+                    namespace: &namespace,
+                },
+            ),
+            ipip,
+            namespace,
             unread: unread
                 .iter()
                 .map(|(node, fault)| format!("{node}: {fault}"))
@@ -133,8 +165,9 @@ impl Action for BgpPath {
                     "{absent} takes no part in the mesh: it advertises no address, and so nobody has a session with it"
                 ),
                 next: Some(format!(
-                    "look at calico-node there: kubectl -n kube-system get pods -o wide -l k8s-app=calico-node \
-                     --field-selector spec.nodeName={absent}, and its logs"
+                    "look at calico-node there: kubectl -n {} get pods -o wide -l k8s-app=calico-node \
+                     --field-selector spec.nodeName={absent}, and its logs",
+                    seen.namespace
                 )),
             };
         }
@@ -174,7 +207,14 @@ impl Action for BgpPath {
                 "whether sessions are established is not known: {sessions}{why}"
             ));
         }
-        if let Some(rule) = judgement.protocol_4.first() {
+        if let Some(why) = seen.open.first() {
+            unknown.push(format!(
+                "whether all sessions of {of} are known is open: {why}"
+            ));
+        }
+        // Without IPIP it is in nobody's way.
+        let stops = |rule: &&Cause| seen.ipip == Some(true) && rule.certain < Certain::Perhaps;
+        if let Some(rule) = judgement.protocol_4.iter().find(stops) {
             let stand = match unknown.is_empty() {
                 true => format!(
                     "{}, and yet pods may not reach each other: ",
@@ -187,17 +227,22 @@ impl Action for BgpPath {
                 next: Some(rule.next.clone()),
             };
         }
-        if let Some(why) = judgement.unread.first() {
+        if seen.ipip != Some(false)
+            && let Some(why) = judgement.unread.first()
+        {
             unknown.push(format!(
                 "whether a rule drops IP protocol 4, and with it pods' traffic, is not known of {why}"
             ));
         }
         match unknown.is_empty() {
             true => Decision::NoChange {
-                why: format!(
-                    "{}, and no rule there names IP protocol 4 to drop it",
-                    established(seen)
-                ),
+                why: match judgement.protocol_4.is_empty() {
+                    true => format!(
+                        "{}, and no rule there names IP protocol 4 to drop it",
+                        established(seen)
+                    ),
+                    false => established(seen),
+                },
             },
             false => Decision::Unknown {
                 why: unknown.join("; "),
@@ -240,16 +285,27 @@ impl Action for BgpPath {
         let told =
             |cause: &str| matches!(decision, Decision::Refuse { why, .. } if why.ends_with(cause));
         for rule in judgement.protocol_4.iter().filter(|rule| !told(&rule.said)) {
-            notes.push(format!(
-                "{}: sessions may stand, and pods do not reach each other where a pool uses IPIP; {}",
-                rule.said, rule.next
-            ));
+            let pools = match seen.ipip {
+                Some(true) => {
+                    "a pool uses IPIP, and pods may not reach each other although sessions stand"
+                }
+                Some(false) => "no pool uses IPIP, and so it is in nobody's way",
+                None => {
+                    "pods may not reach each other where a pool uses IPIP, which could not be read"
+                }
+            };
+            notes.push(format!("{}: {pools}; {}", rule.said, rule.next));
         }
         notes.extend(judgement.table.iter().cloned());
         if !judgement.unknown.is_empty() {
             notes.push(format!("not known of: {}", listed(&judgement.unknown)));
         }
-        let unread: BTreeSet<&String> = seen.unread.iter().chain(&judgement.unread).collect();
+        let unread: BTreeSet<&String> = seen
+            .unread
+            .iter()
+            .chain(&judgement.unread)
+            .chain(&seen.open)
+            .collect();
         notes.extend(unread.iter().map(|why| format!("not read: {why}")));
         notes
     }
@@ -283,9 +339,17 @@ fn listed(names: &[String]) -> String {
 
 fn no_host(fault: &Fault) -> NoHost {
     NoHost {
-        reached: fault.class != Class::Unreachable,
+        reached: fault.class != Class::Unreachable || answered(fault),
         why: fault.message.clone(),
     }
+}
+
+/// Whether a host that cannot be reached by ssh did answer.
+fn answered(fault: &Fault) -> bool {
+    matches!(
+        fault.code.as_str(),
+        "host_key_changed" | "host_key_unknown" | "host_login"
+    ) || fault.message.contains("Connection refused")
 }
 
 /// Nodes whose BIRD is missed: whether its pod is there tells what heals it.

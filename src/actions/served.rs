@@ -97,6 +97,7 @@ const BUILT_IN: &[(&str, Kinds, Kinds)] = &[
             ("BGPConfiguration", "bgpconfigurations"),
             ("BGPPeer", "bgppeers"),
             ("CalicoNodeStatus", "caliconodestatuses"),
+            ("IPPool", "ippools"),
         ],
     ),
     (

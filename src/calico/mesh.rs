@@ -449,7 +449,8 @@ pub(crate) mod tests {
                         info: (*info).into(),
                     })
                     .collect(),
-                ..NodeStatus::default()
+                bird: Daemon::Answers,
+                bird6: Daemon::Answers,
             }),
         }
     }

@@ -23,7 +23,7 @@ enum Nodes {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum To {
-    Address(IpAddr),
+    Address(IpAddr, Option<u16>),
     Nodes(Selector),
     /// Workloads of the node, which come and go.
     Workloads,
@@ -52,10 +52,20 @@ impl BgpPeer {
             (None, Some(selector)) => To::Nodes(selector.parse().map_err(wrong)?),
             (None, None) => {
                 let ip = text("peerIP").unwrap_or_default();
-                To::Address(address(ip).ok_or_else(|| wrong(format!("its peerIP is `{ip}`")))?)
+                let (ip, port) =
+                    address(ip).ok_or_else(|| wrong(format!("its peerIP is `{ip}`")))?;
+                To::Address(ip, port)
             }
         };
         Ok(Self { name, of, to })
+    }
+
+    /// The address that it names with a port, and that.
+    pub fn at_port(&self) -> Option<(IpAddr, u16)> {
+        match self.to {
+            To::Address(address, port) => Some((address, port?)),
+            To::Nodes(_) | To::Workloads => None,
+        }
     }
 
     /// The addresses with which a node must have a session by it.
@@ -70,7 +80,7 @@ impl BgpPeer {
         }
         let own = node.addresses();
         let addresses = match &self.to {
-            To::Address(address) => vec![*address],
+            To::Address(address, _) => vec![*address],
             To::Workloads => Vec::new(),
             To::Nodes(selector) => {
                 let peers = all.iter().filter(|peer| selector.selects(&peer.labels));
@@ -86,12 +96,12 @@ impl BgpPeer {
 }
 
 /// An address that may have a port: `10.0.0.1:1790`, `[fd00::1]:1790`.
-fn address(text: &str) -> Option<IpAddr> {
+fn address(text: &str) -> Option<(IpAddr, Option<u16>)> {
     if let Ok(ip) = text.parse() {
-        return Some(ip);
+        return Some((ip, None));
     }
-    let (ip, _) = text.rsplit_once(':')?;
-    ip.trim_matches(['[', ']']).parse().ok()
+    let (ip, port) = text.rsplit_once(':')?;
+    Some((ip.trim_matches(['[', ']']).parse().ok()?, port.parse().ok()))
 }
 
 #[cfg(test)]

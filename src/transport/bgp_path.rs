@@ -13,7 +13,7 @@ const READ: &str = concat!(
     include_str!("host/bgp_path.sh")
 );
 /// All tries and all tools together end before that, each having a limit of its own.
-const LIMIT: Duration = Duration::from_secs(90);
+const LIMIT: Duration = Duration::from_secs(180);
 
 /// Parts of what a host says, each with the line that begins it.
 pub type PathParts = Vec<(String, String)>;

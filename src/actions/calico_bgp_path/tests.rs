@@ -17,6 +17,10 @@ fn seen(down: bool, hosts: &[(&str, &[(&str, &str)])]) -> Seen {
             mesh.readings.insert(node.into(), test_sees(&sessions));
         }
     }
+    seen_of(&mesh, hosts)
+}
+
+fn seen_of(mesh: &Mesh, hosts: &[(&str, &[(&str, &str)])]) -> Seen {
     let targets = vec!["node02".to_owned()];
     let own = |(line, body): &(&str, &str)| ((*line).to_owned(), (*body).to_owned());
     let hosts: Hosts = hosts
@@ -28,16 +32,23 @@ fn seen(down: bool, hosts: &[(&str, &[(&str, &str)])]) -> Seen {
         .collect();
     Seen {
         absent: vec![],
+        open: open(mesh, &targets),
         judgement: judge(
-            &mesh,
-            &pairs(&mesh, &targets),
+            mesh,
+            &pairs(mesh, &targets),
             &hosts,
-            &BTreeMap::new(),
-            179,
+            &Setup {
+                pods: &BTreeMap::new(),
+                port: 179,
+                own_ports: &BTreeMap::new(),
+                namespace: "calico-system",
+            },
         ),
         targets,
         unread: vec![],
         port: 179,
+        ipip: Some(true),
+        namespace: "calico-system".into(),
     }
 }
 
@@ -132,7 +143,7 @@ fn where_nothing_is_conclusive_all_that_was_seen_is_said() {
 fn a_node_that_advertises_nothing() {
     let mut seen = seen(false, &[]);
     seen.absent = vec!["node02".into()];
-    insta::assert_snapshot!(decided(&seen), @"refused: node02 takes no part in the mesh: it advertises no address, and so nobody has a session with it [look at calico-node there: kubectl -n kube-system get pods -o wide -l k8s-app=calico-node --field-selector spec.nodeName=node02, and its logs]");
+    insta::assert_snapshot!(decided(&seen), @"refused: node02 takes no part in the mesh: it advertises no address, and so nobody has a session with it [look at calico-node there: kubectl -n calico-system get pods -o wide -l k8s-app=calico-node --field-selector spec.nodeName=node02, and its logs]");
 }
 
 #[test]
@@ -145,4 +156,86 @@ fn sessions_that_nobody_could_read_are_unknown() {
     note: not known of: node01 ↔ node02
     note: not read: node02: calicoctl is not on node02
     ");
+}
+
+/// Sessions of one's own that nobody read are no reason to say that there are none.
+#[test]
+fn a_node_whose_sessions_are_not_known_is_not_alone() {
+    let mut mesh = test_healthy();
+    mesh.full = false;
+    mesh.readings.clear();
+    insta::assert_snapshot!(decided(&seen_of(&mesh, &[("node02", &[])])), @"
+    unknown: whether all sessions of node02 are known is open: node02: its sessions were not read
+    note: not read: node02: its sessions were not read
+    ");
+    let mut mesh = test_healthy();
+    mesh.unclear = vec!["BGPPeer p: a label is missing before ``".into()];
+    insta::assert_snapshot!(decided(&seen_of(&mesh, &[("node02", &[])])), @"
+    unknown: whether all sessions of node02 are known is open: BGPPeer p: a label is missing before ``
+    note: not read: BGPPeer p: a label is missing before ``
+    ");
+}
+
+#[test]
+fn a_rule_against_protocol_4_is_a_note_where_nothing_is_in_its_way() {
+    let with = |rule: &str, ipip| {
+        let text = format!("*filter\n:INPUT ACCEPT [0:0]\n{rule}\nCOMMIT\n");
+        let parts = [("rules ip iptables-save", text.as_str())];
+        let mut seen = seen(false, &[("node02", &parts)]);
+        seen.ipip = ipip;
+        decided(&seen)
+    };
+    let rule = "[4:9] -A INPUT -p ipencap -j DROP";
+    assert!(with(rule, Some(true)).starts_with("refused: "));
+    for (rule, ipip, said) in [
+        (rule, Some(false), "no pool uses IPIP"),
+        (rule, None, "could not be read"),
+        (
+            "[0:0] -A INPUT -p ipencap -j DROP",
+            Some(true),
+            "a pool uses IPIP",
+        ),
+        (
+            "[4:9] -A INPUT -i eth9 -p ipencap -j DROP",
+            Some(true),
+            "a pool uses IPIP",
+        ),
+    ] {
+        let told = with(rule, ipip);
+        assert!(
+            told.starts_with("no change: all 2 sessions of node02 are established\n"),
+            "{told}"
+        );
+        assert!(
+            told.contains("note: a rule on node02 drops IP protocol 4") && told.contains(said),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn a_host_that_answers_ssh_in_any_way_is_there() {
+    let fault =
+        |code: &'static str, why: &str| Fault::new(Class::Unreachable, code, why.to_owned());
+    for (fault, there) in [
+        (fault("host_login", "Permission denied (publickey)"), true),
+        (
+            fault("host_key_changed", "HOST IDENTIFICATION HAS CHANGED"),
+            true,
+        ),
+        (
+            fault("host_key_unknown", "Host key verification failed"),
+            true,
+        ),
+        (
+            fault("host_unreachable", "connect: Connection refused"),
+            true,
+        ),
+        (
+            fault("host_unreachable", "connect: Connection timed out"),
+            false,
+        ),
+    ] {
+        assert_eq!(no_host(&fault).reached, there, "{fault}");
+    }
 }

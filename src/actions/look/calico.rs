@@ -312,6 +312,17 @@ impl Look<'_> {
         Ok(configuration.await?.as_ref())
     }
 
+    /// All BGPConfigurations, those of single nodes too; none where nobody may read them.
+    pub(super) async fn bgp_configurations(&self) -> Result<Vec<Value>, Fault> {
+        if self.calico().await?.etcd().is_some() {
+            return items_of_store(&self.store().await?.configurations).map_err(unreadable);
+        }
+        match self.all_of("bgpconfigurations").await {
+            Err(fault) if fault.code == "api_forbidden" => Ok(Vec::new()),
+            all => all,
+        }
+    }
+
     /// Whether every node peers with every other one, which is so unless it is switched off.
     pub(super) async fn full_mesh(&self) -> Result<bool, Fault> {
         let configuration = self.bgp_configuration().await?;
@@ -347,7 +358,7 @@ impl Look<'_> {
     }
 
     /// All objects of one of Calico's kinds; none where the cluster does not know it.
-    async fn all_of(&self, plural: &str) -> Result<Vec<Value>, Fault> {
+    pub(super) async fn all_of(&self, plural: &str) -> Result<Vec<Value>, Fault> {
         let path = format!("/apis/crd.projectcalico.org/v1/{plural}");
         let list = self.world.cluster.get(&path).await?;
         Ok(list

@@ -3,12 +3,13 @@
 use super::cause::{Cause, Certain, restart};
 use super::judge::{Judge, named, told};
 use super::reading::{PeerPath, Ping, Route, Tcp};
-use super::sessions::{End, Pair, State};
+use super::sessions::{End, Pair};
 use std::collections::BTreeSet;
 
 impl Judge<'_> {
     /// What the tries alone tell, where no rule is seen to do it; some may be there and `idle`.
-    pub(super) fn on_the_way(&self, pair: &Pair, idle: bool) -> BTreeSet<Cause> {
+    /// Where a ping is answered, chains that drop by their `policies` are the better reason.
+    pub(super) fn on_the_way(&self, pair: &Pair, idle: bool, policies: bool) -> BTreeSet<Cause> {
         if self.connects(pair) {
             return self.not_agreed(pair).into_iter().collect();
         }
@@ -25,7 +26,9 @@ impl Judge<'_> {
             return causes;
         }
         if tried().any(|(_, _, t)| t.ping == Ping::Answers) {
-            causes.insert(self.dropped(pair, idle));
+            if !policies {
+                causes.insert(self.dropped(pair, idle));
+            }
             return causes;
         }
         for (from, to, tried) in tried().filter(|(_, _, t)| lost(t) && t.ping == Ping::Silent) {
@@ -35,7 +38,7 @@ impl Judge<'_> {
     }
 
     fn refused(&self, from: &End, to: &End) -> Cause {
-        let (port, a, b) = (self.port, &from.name, named(to));
+        let (port, a, b) = (self.place.port, &from.name, named(to));
         let listens = self.host(to).and_then(|h| h.listens_at(to.address));
         match listens {
             Some(true) => Cause::new(
@@ -61,7 +64,7 @@ impl Judge<'_> {
 
     /// Pings come through, and TCP does not.
     fn dropped(&self, pair: &Pair, idle: bool) -> Cause {
-        let port = self.port;
+        let port = self.place.port;
         let doubts = self.doubts(pair);
         match doubts.is_empty() {
             true => Cause::new(
@@ -91,7 +94,7 @@ impl Judge<'_> {
 
     /// Nothing comes through.
     fn silent(&self, from: &End, to: &End, tried: &PeerPath) -> Cause {
-        let (port, a, b) = (self.port, &from.name, named(to));
+        let (port, a, b) = (self.place.port, &from.name, named(to));
         let dev = match &tried.route {
             Route::Out { dev, .. } => dev.as_str(),
             _ => "its link",
@@ -122,13 +125,13 @@ impl Judge<'_> {
     }
 
     fn not_agreed(&self, pair: &Pair) -> Option<Cause> {
-        let down = |end: &&End| matches!(end.says, State::Down(_));
+        let down = |end: &&End| end.says.is_down();
         let node = &pair.ends.iter().find(down)?.name;
         Some(Cause::new(
             Certain::Perhaps,
             format!(
                 "the path is free (TCP {} connects), and BGP itself does not come about",
-                self.port
+                self.place.port
             ),
             format!(
                 "compare AS numbers and passwords of both ends, and look at BIRD's log in calico-node; where it is stuck: {}",
@@ -141,7 +144,7 @@ impl Judge<'_> {
         format!(
             "look at security groups and switches between the two, and see where the packets end: `tcpdump -ni any tcp \
              port {}` on both",
-            self.port
+            self.place.port
         )
     }
 

@@ -50,6 +50,17 @@ impl Cause {
         Self::new(Certain::Seen, said, next)
     }
 
+    /// An address of its own that kubelet did not register.
+    pub(super) fn not_internal(node: &str, address: IpAddr, link: &str) -> Self {
+        let said = format!(
+            "{node} advertises {address}, which is on its link {link} and is not the InternalIP of its Node"
+        );
+        let next = format!(
+            "see which of the two the others are to reach; where it is the InternalIP: runbook plan fix-bgp-wrong-ip --node {node}"
+        );
+        Self::new(Certain::Perhaps, said, next)
+    }
+
     pub(super) fn no_route(node: &str, to: &str, ip: IpAddr, what: &str, lines: &[String]) -> Self {
         let has = if what == "no route" {
             "has"
@@ -78,12 +89,13 @@ impl Cause {
         )
     }
 
-    pub(super) fn no_pod(node: &str) -> Self {
+    /// `namespace`: where calico-node is.
+    pub(super) fn no_pod(node: &str, namespace: &str) -> Self {
         Self::new(
             Certain::Seen,
             format!("there is no calico-node pod on {node}"),
             format!(
-                "look why: kubectl get node {node}, and kubectl -n kube-system describe daemonset calico-node"
+                "look why: kubectl get node {node}, and kubectl -n {namespace} describe daemonset calico-node"
             ),
         )
     }
@@ -95,19 +107,25 @@ impl Cause {
     }
 
     pub(super) fn down(node: &str, why: &str, unanswered: &[&str], ready: bool) -> Self {
-        let kubelet = match ready {
-            true => "",
-            false => ", and its kubelet is not heard of either",
-        };
-        Self::new(
-            Certain::Seen,
-            format!(
-                "{node} does not answer at all, neither to ssh ({why}) nor to a ping from {}{kubelet}: it is off or cut off, \
-                 and no firewall for one port does that",
-                unanswered.join(", ")
+        let unanswered = unanswered.join(", ");
+        match ready {
+            true => Self::new(
+                Certain::Perhaps,
+                format!(
+                    "{node} answers neither ssh ({why}) nor a ping from {unanswered}, and yet its Node is Ready: its kubelet \
+                     reaches the API server, and something keeps these away from it, or it went off a moment ago"
+                ),
+                format!("look at {node} itself, and at what lies between it and {unanswered}"),
             ),
-            format!("look at {node} itself: power, console, cable, switch"),
-        )
+            false => Self::new(
+                Certain::Seen,
+                format!(
+                    "{node} does not answer at all, neither to ssh ({why}) nor to a ping from {unanswered}, and its kubelet \
+                     is not heard of either: it is off or cut off, and no firewall for one port does that"
+                ),
+                format!("look at {node} itself: power, console, cable, switch"),
+            ),
+        }
     }
 
     pub(super) fn rule(

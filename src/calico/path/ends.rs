@@ -2,7 +2,7 @@
 
 use super::cause::{Cause, Certain};
 use super::judge::{Judge, named};
-use super::reading::{Ping, Route};
+use super::reading::{Ping, Route, Tcp};
 use super::sessions::{End, Pair, State};
 use crate::calico::{Family, MeshNode, StatusError};
 use std::collections::BTreeSet;
@@ -12,10 +12,22 @@ impl Judge<'_> {
         let ends = pair.ends.iter().filter(|end| end.is_node);
         let causes = ends.filter_map(|end| {
             let node = self.mesh.node(&end.name)?;
+            let links = self
+                .mesh
+                .readings
+                .get(&end.name)
+                .map(|r| r.links.as_slice());
+            let links = links.unwrap_or_default();
             if strays(node, end) {
-                return Some(Cause::stray(&end.name, end.address));
+                let mut here = links.iter().filter(|link| {
+                    let mut addresses = link.addresses.iter();
+                    addresses.any(|a| a.cidr.ip == end.address)
+                });
+                return Some(match here.next() {
+                    Some(link) => Cause::not_internal(&end.name, end.address, &link.name),
+                    None => Cause::stray(&end.name, end.address),
+                });
             }
-            let links = &self.mesh.readings.get(&end.name)?.links;
             let mut addresses = links.iter().flat_map(|link| &link.addresses);
             (!links.is_empty() && !addresses.any(|a| a.cidr.ip == end.address)).then(|| {
                 let (name, ip) = (&end.name, end.address);
@@ -44,7 +56,7 @@ impl Judge<'_> {
 
     /// What BIRD fails to do at an end.
     pub(super) fn bird(&self, end: &End) -> Option<Cause> {
-        let port = self.port;
+        let port = self.place.port;
         let sessions = self.mesh.readings.get(&end.name).map(|r| &r.sessions);
         let host = self.host(end);
         let family = Family::of(end.address);
@@ -72,8 +84,8 @@ impl Judge<'_> {
             }
             _ => return None,
         };
-        Some(match self.pods.get(&end.name) {
-            Some(false) => Cause::no_pod(&end.name),
+        Some(match self.place.pods.get(&end.name) {
+            Some(false) => Cause::no_pod(&end.name, self.place.namespace),
             Some(true) => {
                 let what = format!("{what}, while calico-node's pod is there");
                 Cause::bird(&end.name, &what, Certain::Seen)
@@ -93,6 +105,10 @@ impl Judge<'_> {
             let Some(tried) = host.as_ref().ok().and_then(|h| h.peer(end.address)) else {
                 continue;
             };
+            // A port that refuses answers, too.
+            if matches!(tried.tcp, Tcp::Connected | Tcp::Refused) {
+                return None;
+            }
             match (&tried.ping, &tried.route) {
                 (Ping::Answers, _) => return None,
                 // Where no way leads to it, silence is the way's.
@@ -104,16 +120,13 @@ impl Judge<'_> {
         (!unanswered.is_empty()).then(|| Cause::down(&end.name, why, &unanswered, ready))
     }
 
-    /// A node whose BIRD was not told of a peer.
+    /// A node whose BIRD may not have been told of a peer.
     pub(super) fn not_configured(&self, pair: &Pair) -> BTreeSet<Cause> {
-        let causes = pair.ends.iter().filter_map(|end| {
-            let State::Down(says) = &end.says else {
-                return None;
-            };
-            (says == "no such session").then(|| {
-                let what = "its BIRD has no such session, and so was not configured with it";
-                Cause::bird(&end.name, what, Certain::Likely)
-            })
+        let missing = pair.ends.iter().filter(|end| end.says == State::Missing);
+        let causes = missing.map(|end| {
+            let what =
+                "its BIRD shows no such session: not configured, or down with nothing to say";
+            Cause::bird(&end.name, what, Certain::Perhaps)
         });
         causes.collect()
     }

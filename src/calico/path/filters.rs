@@ -2,9 +2,9 @@
 
 use super::cause::{Cause, Certain};
 use super::judge::Judge;
-use super::reading::Tcp;
+use super::reading::{Neighbour, PeerPath, Tcp};
 use super::rules::{Against, Does, Names, Rule, Way};
-use super::sessions::Pair;
+use super::sessions::{End, Pair};
 use crate::calico::MeshNode;
 use std::collections::BTreeSet;
 
@@ -17,6 +17,9 @@ impl Judge<'_> {
         for (end, other) in pair.both() {
             let Some(host) = self.host(end) else { continue };
             for against in host.rules.against(Names::Bgp, end.address, other.address) {
+                let Some(tells) = self.tells(end, other, &against) else {
+                    continue;
+                };
                 let certain = match (against.rule.packets, loose(&against)) {
                     (Some(0), _) => Certain::Hardly,
                     (Some(_), false) => Certain::Seen,
@@ -24,9 +27,9 @@ impl Judge<'_> {
                     (None, true) => Certain::Perhaps,
                 };
                 causes.insert(rule(
-                    certain,
+                    certain.max(tells),
                     &end.name,
-                    &format!("TCP {}", self.port),
+                    &format!("TCP {}", self.place.port),
                     &against,
                 ));
             }
@@ -43,16 +46,17 @@ impl Judge<'_> {
                     Way::In => self.tried(other, end),
                     Way::Out => self.tried(end, other),
                 };
-                tried.is_some_and(|t| matches!(t.tcp, Tcp::Silent))
+                // Who is not there at the link drops nothing.
+                tried.is_some_and(|t| matches!(t.tcp, Tcp::Silent) && !is_missing(t))
             };
             for policy in host.rules.policies_against(end.address, other.address) {
                 if stopped(policy.way) {
-                    let (name, port, spot) = (&end.name, self.port, &policy.spot);
+                    let (name, port, spot) = (&end.name, self.place.port, &policy.spot);
                     causes.insert(Cause::new(
                         Certain::Perhaps,
                         format!(
                             "{name} drops what no rule accepts ({spot}, by its policy, as {} shows it), and no rule is seen \
-                             that accepts TCP {port} by its port",
+                             that accepts TCP {port}",
                             spot.tool
                         ),
                         format!(
@@ -64,6 +68,38 @@ impl Judge<'_> {
             }
         }
         causes
+    }
+
+    /// How certain a rule can be the cause by the tries whose packets come by it; `None`: they get through.
+    fn tells(&self, end: &End, other: &End, against: &Against<'_>) -> Option<Certain> {
+        let port_of = against.rule.port_of;
+        let mut best = None;
+        for way in &against.ways {
+            let (towards, away) = match way {
+                Way::In => ((other, end), (end, other)),
+                Way::Out => ((end, other), (other, end)),
+            };
+            // What has the port as its source answers who tries the other way.
+            let asked = port_of.destination.then_some((towards, false));
+            let answers = port_of.source.then_some((away, true));
+            for ((from, to), answer) in asked.into_iter().chain(answers) {
+                let certain = match self.tried(from, to) {
+                    None => Certain::Likely,
+                    Some(tried) if is_missing(tried) => Certain::Hardly,
+                    Some(tried) => match (against.rule.does, &tried.tcp) {
+                        (_, Tcp::Connected) => continue,
+                        (_, Tcp::Untried) => Certain::Likely,
+                        (Does::Reject, Tcp::Refused | Tcp::NoWay(_))
+                        | (Does::Drop, Tcp::Silent) => Certain::Seen,
+                        (Does::Reject, Tcp::Silent) if answer => Certain::Seen,
+                        (_, Tcp::Silent) => Certain::Perhaps,
+                        _ => Certain::Hardly,
+                    },
+                };
+                best = best.map_or(Some(certain), |b: Certain| Some(b.min(certain)));
+            }
+        }
+        best
     }
 
     pub(super) fn protocol_4(&self) -> Vec<Cause> {
@@ -79,12 +115,21 @@ impl Judge<'_> {
                 let against = host.rules.against(Names::Protocol4, own, peer);
                 // Felix accepts it from Calico's nodes before it drops the rest (Calico v3.31, felix/rules/static.go).
                 for against in against.iter().filter(|a| !a.partly) {
-                    causes.insert(rule(Certain::Likely, name, "IP protocol 4", against));
+                    let passes = against.rule.narrowed || against.rule.packets == Some(0);
+                    let certain = match passes {
+                        true => Certain::Perhaps,
+                        false => Certain::Likely,
+                    };
+                    causes.insert(rule(certain, name, "IP protocol 4", against));
                 }
             }
         }
         causes.into_iter().collect()
     }
+}
+
+fn is_missing(tried: &PeerPath) -> bool {
+    tried.neighbour.as_ref().is_some_and(Neighbour::is_missing)
 }
 
 /// It may pass over the session's packets for a reason that is not looked into.
@@ -93,7 +138,7 @@ fn loose(against: &Against<'_>) -> bool {
 }
 
 fn rule(certain: Certain, node: &str, what: &str, against: &Against<'_>) -> Cause {
-    let Against { rule, partly } = against;
+    let Against { rule, partly, .. } = against;
     let does = if rule.does == Does::Reject {
         "rejects"
     } else {

@@ -1,7 +1,8 @@
 //! What `iptables-save -c` and its like print (iptables 1.8.9).
 
 use super::rules::{
-    Chain, Does, Names, Rule, Rules, Spot, Way, has_port, is_protocol_4, is_tcp, reached,
+    Chain, Does, Names, Networks, PortOf, Rule, Rules, Spot, Way, has_port, is_protocol_4, is_tcp,
+    reached,
 };
 use std::collections::BTreeSet;
 use std::iter::Peekable;
@@ -62,7 +63,10 @@ fn rule(line: &str, chain: &mut Chain, port: u16) {
     }
     let (mut tcp, mut four) = (false, false);
     let (mut hit, mut other_port, mut narrowed, mut of_pods) = (false, false, false, false);
-    let (mut from, mut to, mut target) = (None, None, None);
+    let (mut from, mut to, mut target) = (Networks::default(), Networks::default(), None);
+    let mut port_of = PortOf::default();
+    // Another protocol; or nothing of a new connection that comes from elsewhere.
+    let mut aside = false;
     // -A and the chain.
     words.next();
     words.next();
@@ -77,6 +81,7 @@ fn rule(line: &str, chain: &mut Chain, port: u16) {
                 let protocol = words.next().unwrap_or_default();
                 tcp = !not && is_tcp(&protocol);
                 four = !not && is_protocol_4(&protocol);
+                aside |= not == is_tcp(&protocol);
             }
             "-m" | "--match" => {
                 let name = words.next().unwrap_or_default();
@@ -90,21 +95,36 @@ fn rule(line: &str, chain: &mut Chain, port: u16) {
                 let list = words.next().unwrap_or_default();
                 let has = !not && list.split(',').any(|word| has_port(word, ':', port));
                 hit |= has;
+                let source = option.starts_with("--s");
+                let both = option == "--ports";
+                port_of.source |= has && (source || both);
+                port_of.destination |= has && (!source || both);
                 other_port |= !has;
             }
             "-s" | "--source" | "-d" | "--destination" => {
                 let network = words.next().and_then(|w| w.parse().ok());
-                narrowed |= not || network.is_none();
-                let network = network.filter(|_| !not);
+                narrowed |= network.is_none();
+                let list = network.into_iter().collect();
                 match option.starts_with("-s") || option == "--source" {
-                    true => from = network,
-                    false => to = network,
+                    true => from = Networks { list, not },
+                    false => to = Networks { list, not },
                 }
             }
             "-i" | "--in-interface" => {
                 let link = words.next().unwrap_or_default();
                 narrowed = true;
                 of_pods |= !not && link.starts_with("cali");
+                aside |= !not && link == "lo";
+            }
+            "-o" | "--out-interface" => {
+                aside |= !not && words.next().is_some_and(|link| link == "lo");
+                narrowed = true;
+            }
+            "--ctstate" | "--state" => {
+                let states = words.next().unwrap_or_default();
+                let new = states.split(',').any(|s| matches!(s, "NEW" | "UNTRACKED"));
+                aside |= !not && !new;
+                narrowed = true;
             }
             "-j" | "--jump" | "-g" | "--goto" => target = words.next(),
             _ => {
@@ -113,23 +133,32 @@ fn rule(line: &str, chain: &mut Chain, port: u16) {
             }
         }
     }
+    let mut leads = Vec::new();
     let does = match target.as_deref() {
         Some("DROP") => Does::Drop,
         Some("REJECT") => Does::Reject,
         Some("ACCEPT") => Does::Accept,
         Some(to) => {
             // What Calico leads to its chains of pods' packets is not the host's own.
-            if !of_pods {
-                chain.jumps.push(to.to_owned());
+            if of_pods {
+                return;
             }
-            return;
+            chain.jumps.push(to.to_owned());
+            if aside || four || other_port {
+                return;
+            }
+            leads.push(to.to_owned());
+            Does::Accept
         }
         None => return,
     };
     let names = match (tcp && hit, four) {
         (true, _) => Names::Bgp,
         (_, true) if !hit && !other_port => Names::Protocol4,
-        _ => return,
+        _ if !leads.is_empty() => Names::Chains,
+        _ if does != Does::Accept || aside || hit || other_port || four => return,
+        (false, _) if tcp => Names::Tcp,
+        _ => Names::All,
     };
     chain.rules.push(Rule {
         spot: chain.spot.clone(),
@@ -138,13 +167,21 @@ fn rule(line: &str, chain: &mut Chain, port: u16) {
             .get(line.find("-A ").unwrap_or(0)..)
             .unwrap_or(line)
             .to_owned(),
-        names,
+        names: match leads.is_empty() {
+            true => names,
+            false => Names::Chains,
+        },
         does,
+        port_of: match names {
+            Names::Bgp => port_of,
+            _ => PortOf::BOTH,
+        },
         from,
         to,
-        narrowed: narrowed || other_port,
+        narrowed: narrowed || other_port || !leads.is_empty(),
         packets,
         ways: BTreeSet::new(),
+        leads,
     });
 }
 

@@ -46,28 +46,28 @@ pub struct Judgement {
     pub table: Vec<String>,
 }
 
-pub(super) struct Judge<'s> {
-    pub mesh: &'s Mesh,
-    pub hosts: &'s Hosts,
+/// How Calico is set up, as far as it matters here.
+#[derive(Debug)]
+pub struct Setup<'s> {
     /// Nodes of which it is known whether calico-node's pod is there.
     pub pods: &'s BTreeMap<String, bool>,
     pub port: u16,
+    /// Nodes whose BIRD is told to listen on a port of their own (BGPConfiguration `node.<name>`).
+    pub own_ports: &'s BTreeMap<String, u16>,
+    /// Where calico-node is.
+    pub namespace: &'s str,
+}
+
+pub(super) struct Judge<'s> {
+    pub mesh: &'s Mesh,
+    pub hosts: &'s Hosts,
+    pub place: &'s Setup<'s>,
 }
 
 /// Judges the sessions of some nodes.
-pub fn judge(
-    mesh: &Mesh,
-    pairs: &[Pair],
-    hosts: &Hosts,
-    pods: &BTreeMap<String, bool>,
-    port: u16,
-) -> Judgement {
-    let judge = Judge {
-        mesh,
-        hosts,
-        pods,
-        port,
-    };
+pub fn judge(mesh: &Mesh, pairs: &[Pair], hosts: &Hosts, place: &Setup<'_>) -> Judgement {
+    let port = place.port;
+    let judge = Judge { mesh, hosts, place };
     let mut judgement = Judgement {
         total: pairs.len(),
         ..Judgement::default()
@@ -80,7 +80,13 @@ pub fn judge(
             continue;
         }
         shown.push(pair);
-        let found = judge.causes(pair);
+        let found = match judge.other_port(pair) {
+            None => judge.causes(pair),
+            Some(why) => {
+                judgement.unread.push(why);
+                judge.addresses_and_routes(pair)
+            }
+        };
         match (pair.is_down(), found.is_empty()) {
             (true, empty) => {
                 judgement.down += 1;
@@ -102,7 +108,8 @@ pub fn judge(
         .causes
         .sort_by_key(|found| (found.cause.certain, Reverse(found.sessions.len())));
     judgement.protocol_4 = judge.protocol_4();
-    judgement.unread = judge.unread();
+    judgement.unread.extend(judge.unread());
+    judgement.unread.dedup();
     judgement.table = table::rows(&shown, hosts, port);
     judgement
 }
@@ -120,7 +127,7 @@ impl Judge<'_> {
     fn causes(&self, pair: &Pair) -> BTreeSet<Cause> {
         let mut causes = self.addresses(pair);
         // The way to an address that is nobody's says nothing.
-        if !causes.is_empty() {
+        if causes.iter().any(|c| c.certain == Certain::Seen) {
             return causes;
         }
         for (from, to) in pair.both() {
@@ -142,10 +149,43 @@ impl Judge<'_> {
         causes.extend(self.not_configured(pair));
         if !causes.iter().any(|c| c.certain <= Certain::Likely) {
             let policies = self.policies(pair);
-            if policies.is_empty() {
-                causes.extend(self.on_the_way(pair, idle));
-            }
+            causes.extend(self.on_the_way(pair, idle, !policies.is_empty()));
             causes.extend(policies);
+        }
+        causes
+    }
+
+    /// Why what was tried at BGP's usual port says nothing of a session.
+    fn other_port(&self, pair: &Pair) -> Option<String> {
+        let usual = self.place.port;
+        let of_node = pair.ends.iter().find_map(|end| {
+            let port = self.place.own_ports.get(&end.name)?;
+            (*port != usual).then(|| {
+                format!(
+                    "{}: {} listens on TCP {port} by its own BGPConfiguration, and TCP {usual} was tried",
+                    pair.name(),
+                    end.name
+                )
+            })
+        });
+        of_node.or_else(|| {
+            let peers = self.mesh.peers.iter();
+            let mut named = peers.filter_map(|peer| Some((peer, peer.at_port()?)));
+            let (peer, (_, port)) = named.find(|(_, (address, port))| {
+                *port != usual && pair.ends.iter().any(|end| end.address == *address)
+            })?;
+            Some(format!(
+                "{}: BGPPeer {} names TCP {port}, and TCP {usual} was tried",
+                pair.name(),
+                peer.name
+            ))
+        })
+    }
+
+    fn addresses_and_routes(&self, pair: &Pair) -> BTreeSet<Cause> {
+        let mut causes = self.addresses(pair);
+        for (from, to) in pair.both() {
+            causes.extend(self.route(from, to));
         }
         causes
     }

@@ -13,10 +13,10 @@ mod rules;
 mod sessions;
 mod table;
 
-pub use cause::Cause;
-pub use judge::{Found, Hosts, Judgement, NoHost, judge};
+pub use cause::{Cause, Certain};
+pub use judge::{Found, Hosts, Judgement, NoHost, Setup, judge};
 pub use reading::{HostPath, Neighbour, PeerPath, Ping, Route, Tcp};
-pub use sessions::{Pair, State, pairs};
+pub use sessions::{Pair, State, open, pairs};
 
 /// The port of BGP, where Calico is not told another one.
 pub const BGP: u16 = 179;

@@ -1,7 +1,8 @@
 //! What `nft -a list ruleset` prints (nftables 1.0.6).
 
 use super::rules::{
-    Chain, Does, Names, Rule, Rules, Spot, Way, has_port, is_protocol_4, is_tcp, reached,
+    Chain, Does, Names, Networks, PortOf, Rule, Rules, Spot, Way, has_port, is_protocol_4, is_tcp,
+    reached,
 };
 use std::collections::BTreeSet;
 
@@ -66,15 +67,17 @@ fn base(words: &[String], chain: &mut Chain) {
 /// What a rule asks for, as it is read from left to right.
 #[derive(Default)]
 struct Asks {
-    /// The port that is named is one of TCP, or of any protocol that the rule names.
-    port: Option<bool>,
+    /// The ends whose port is BGP's, of TCP or of any protocol that the rule names.
+    port_of: PortOf,
     /// Of `th`, whose protocol is named elsewhere.
     any_transport: bool,
     other_port: bool,
     tcp: Option<bool>,
     four: bool,
-    from: Option<crate::calico::Cidr>,
-    to: Option<crate::calico::Cidr>,
+    from: Networks,
+    to: Networks,
+    /// Another protocol; or nothing of a new connection that comes from elsewhere.
+    aside: bool,
     narrowed: bool,
     packets: Option<u64>,
     does: Option<Does>,
@@ -106,15 +109,16 @@ fn rule(line: &str, words: &[String], chain: &mut Chain, port: u16) {
                 let (value, used) = value(rest, 2);
                 asks.tcp = Some(value.any(is_tcp));
                 asks.four = value.any(is_protocol_4);
+                asks.aside |= value.affirms() != value.has(is_tcp);
                 2 + used
             }
             ("ip" | "ip6", "saddr" | "daddr") => {
                 let (value, used) = value(rest, 2);
-                let network = value.one().and_then(|w| w.parse().ok());
-                asks.narrowed |= network.is_none();
+                let networks = value.networks();
+                asks.narrowed |= networks.list.is_empty();
                 match second.as_str() {
-                    "saddr" => asks.from = network,
-                    _ => asks.to = network,
+                    "saddr" => asks.from = networks,
+                    _ => asks.to = networks,
                 }
                 2 + used
             }
@@ -125,7 +129,8 @@ fn rule(line: &str, words: &[String], chain: &mut Chain, port: u16) {
                 asks.any_transport |= hit && proto == "th";
                 asks.other_port |= !hit;
                 if hit {
-                    asks.port = Some(true);
+                    asks.port_of.source |= second == "sport";
+                    asks.port_of.destination |= second == "dport";
                     asks.does = verdict.flatten().or(asks.does);
                 }
                 jumps.extend(value.jumps());
@@ -135,7 +140,26 @@ fn rule(line: &str, words: &[String], chain: &mut Chain, port: u16) {
                 let (value, used) = value(rest, 1);
                 asks.narrowed = true;
                 of_pods |= value.one().is_some_and(|w| w.starts_with("\"cali"));
+                asks.aside |= value.one().is_some_and(|w| w.trim_matches('"') == "lo");
                 1 + used
+            }
+            ("oifname" | "oif", _) => {
+                let (value, used) = value(rest, 1);
+                asks.narrowed = true;
+                asks.aside |= value.one().is_some_and(|w| w.trim_matches('"') == "lo");
+                1 + used
+            }
+            ("icmp" | "icmpv6" | "igmp" | "arp" | "ether", _) => {
+                asks.narrowed = true;
+                asks.aside = true;
+                1
+            }
+            ("ct", "state") => {
+                let (value, used) = value(rest, 2);
+                asks.narrowed = true;
+                asks.aside |= value.affirms() && !value.has(|w| matches!(w, "new" | "untracked"));
+                jumps.extend(value.jumps());
+                2 + used
             }
             ("drop", _) => {
                 asks.does = Some(Does::Drop);
@@ -170,15 +194,26 @@ fn rule(line: &str, words: &[String], chain: &mut Chain, port: u16) {
     }
     // What Calico leads to its chains of pods' packets is not the host's own.
     if !of_pods {
-        chain.jumps.extend(jumps);
+        chain.jumps.extend(jumps.iter().cloned());
     }
-    let names = match asks.port {
-        Some(_) if asks.any_transport && asks.tcp == Some(false) => return,
-        Some(_) => Names::Bgp,
-        None if asks.four && !asks.other_port => Names::Protocol4,
-        None => return,
+    let led = asks.does.is_none() && !jumps.is_empty();
+    if led && of_pods {
+        return;
+    }
+    let Some(does) = asks.does.or(led.then_some(Does::Accept)) else {
+        return;
     };
-    let Some(does) = asks.does else { return };
+    let named = asks.port_of.source || asks.port_of.destination;
+    let names = match named {
+        true if asks.any_transport && asks.tcp == Some(false) => return,
+        _ if led && !asks.aside && !asks.four => Names::Chains,
+        _ if led => return,
+        true => Names::Bgp,
+        false if asks.four && !asks.other_port => Names::Protocol4,
+        false if does != Does::Accept || asks.aside || asks.other_port => return,
+        false if asks.tcp == Some(true) => Names::Tcp,
+        false => Names::All,
+    };
     let shown = line.trim();
     chain.rules.push(Rule {
         spot: chain.spot.clone(),
@@ -192,11 +227,16 @@ fn rule(line: &str, words: &[String], chain: &mut Chain, port: u16) {
         handle,
         names,
         does,
+        port_of: match names {
+            Names::Bgp => asks.port_of,
+            _ => PortOf::BOTH,
+        },
         from: asks.from,
         to: asks.to,
-        narrowed: asks.narrowed || asks.other_port,
+        narrowed: asks.narrowed || asks.other_port || led,
         packets: asks.packets,
         ways: BTreeSet::new(),
+        leads: jumps,
     });
 }
 
@@ -273,6 +313,27 @@ impl<'w> Value<'w> {
     fn any(&self, is: fn(&str) -> bool) -> bool {
         let first = |item: &Vec<&str>| item.first().is_some_and(|w| is(w));
         self.affirms() && self.items.iter().any(first)
+    }
+
+    /// Whether it names one of these, be it to exclude it.
+    fn has(&self, is: fn(&str) -> bool) -> bool {
+        self.items
+            .iter()
+            .any(|item| item.first().is_some_and(|w| is(w)))
+    }
+
+    /// The addresses that it asks for; none where it says others than networks, or verdicts.
+    fn networks(&self) -> Networks {
+        let network = |item: &Vec<&str>| match item.as_slice() {
+            [word] => word.parse().ok(),
+            _ => None,
+        };
+        let list: Option<Vec<_>> = self.items.iter().map(network).collect();
+        let known = matches!(self.operator, "" | "==" | "!=");
+        Networks {
+            list: list.filter(|_| known).unwrap_or_default(),
+            not: self.operator == "!=",
+        }
     }
 
     /// The only one that it asks for.

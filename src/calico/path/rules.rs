@@ -27,6 +27,55 @@ pub enum Names {
     Bgp,
     /// IP protocol 4, in which Calico's IPIP wraps pods' traffic.
     Protocol4,
+    /// TCP of any port; only of rules that accept.
+    Tcp,
+    /// Anything; only of rules that accept.
+    All,
+    /// Nothing itself: it leads to other chains.
+    Chains,
+}
+
+impl Names {
+    /// Whether what accepts this accepts that, too.
+    fn accepts(self, that: Self) -> bool {
+        self == that || self == Self::All || self == Self::Tcp && that == Self::Bgp
+    }
+}
+
+/// Of which end of its packets a rule names the port.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PortOf {
+    pub source: bool,
+    pub destination: bool,
+}
+
+impl PortOf {
+    pub const BOTH: Self = Self {
+        source: true,
+        destination: true,
+    };
+
+    fn has(self, other: Self) -> bool {
+        self.source >= other.source && self.destination >= other.destination
+    }
+
+    fn meets(self, other: Self) -> bool {
+        self.source && other.source || self.destination && other.destination
+    }
+}
+
+/// Addresses that a rule asks for; without any, it asks for none, or for some that are not said inline.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Networks {
+    pub list: Vec<Cidr>,
+    /// All but those.
+    pub not: bool,
+}
+
+impl Networks {
+    fn fit(&self, ip: IpAddr) -> bool {
+        self.list.is_empty() || self.list.iter().any(|n| covers(*n, ip)) != self.not
+    }
 }
 
 /// Where a rule or a policy stands.
@@ -72,30 +121,43 @@ pub struct Rule {
     pub text: String,
     pub names: Names,
     pub does: Does,
-    /// The packets' source and destination, where each is one network.
-    pub from: Option<Cidr>,
-    pub to: Option<Cidr>,
+    /// The ends whose port is BGP's; both where it names no port.
+    pub port_of: PortOf,
+    /// The packets' source and destination.
+    pub from: Networks,
+    pub to: Networks,
     /// It asks for more than addresses, protocol and port.
     pub narrowed: bool,
     /// How many packets it has matched, where it counts.
     pub packets: Option<u64>,
     /// Which of a host's own packets come by.
     pub ways: BTreeSet<Way>,
+    /// Chains to which it leads.
+    pub leads: Vec<String>,
 }
 
 impl Rule {
-    /// Whether it may match packets between a host's address and a peer's.
-    fn concerns(&self, own: IpAddr, peer: IpAddr) -> bool {
-        let fits = |network: &Option<Cidr>, ip| network.is_none_or(|n| covers(n, ip));
-        let (sees, ways) = (self.spot.sees(peer), &self.ways);
-        sees && (ways.contains(&Way::In) && fits(&self.from, peer) && fits(&self.to, own)
-            || ways.contains(&Way::Out) && fits(&self.from, own) && fits(&self.to, peer))
+    /// The ways on which it may match packets between a host's address and a peer's.
+    fn ways_of(&self, own: IpAddr, peer: IpAddr) -> Vec<Way> {
+        let fits = |way: &Way| match way {
+            Way::In => self.from.fit(peer) && self.to.fit(own),
+            Way::Out => self.from.fit(own) && self.to.fit(peer),
+        };
+        let ways = self.ways.iter().filter(|way| fits(way));
+        ways.filter(|_| self.spot.sees(peer)).copied().collect()
     }
 
     fn is_like(&self, other: &Self) -> bool {
         self.spot.same_chain(&other.spot)
-            && (self.names, self.does, self.from, self.to)
-                == (other.names, other.does, other.from, other.to)
+            && (self.names, self.does, self.port_of, &self.from, &self.to)
+                == (
+                    other.names,
+                    other.does,
+                    other.port_of,
+                    &other.from,
+                    &other.to,
+                )
+            && self.leads == other.leads
     }
 }
 
@@ -129,42 +191,58 @@ pub struct Rules {
 }
 
 /// A rule against a session.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Against<'r> {
     pub rule: &'r Rule,
-    /// A rule before it accepts some of the same packets.
+    /// The ways on which it may match.
+    pub ways: Vec<Way>,
+    /// A rule before it accepts some of the same packets, or may.
     pub partly: bool,
 }
 
 impl Rules {
     /// Rules that drop or reject what they name, between a host's address and a peer's.
     pub fn against(&self, names: Names, own: IpAddr, peer: IpAddr) -> Vec<Against<'_>> {
-        let of = |r: &&Rule| r.names == names && r.concerns(own, peer);
         let mut against = Vec::new();
         for (at, rule) in self.rules.iter().enumerate() {
-            if rule.does == Does::Accept || !of(&rule) {
+            let mut ways = rule.ways_of(own, peer);
+            if rule.does == Does::Accept || rule.names != names || ways.is_empty() {
                 continue;
             }
-            let before = self.rules.iter().take(at).filter(of);
-            let mut accepts = before
-                .filter(|r| r.does == Does::Accept && r.spot == rule.spot)
-                .peekable();
-            let partly = accepts.peek().is_some();
-            if accepts.all(|r| r.narrowed) {
-                against.push(Against { rule, partly });
+            let mut partly = false;
+            for before in self.rules.iter().take(at) {
+                if before.does != Does::Accept
+                    || before.spot != rule.spot
+                    || !before.names.accepts(names)
+                    || !before.port_of.meets(rule.port_of)
+                {
+                    continue;
+                }
+                let accepts = before.ways_of(own, peer);
+                partly |= ways.iter().any(|way| accepts.contains(way));
+                if !before.narrowed && before.port_of.has(rule.port_of) {
+                    ways.retain(|way| !accepts.contains(way));
+                }
+            }
+            if !ways.is_empty() {
+                against.push(Against { rule, ways, partly });
             }
         }
         against
     }
 
     /// Chains that drop BGP between a host's address and a peer's unless a rule accepts it, where none is
-    /// seen that names its port and does.
+    /// seen that does.
     pub fn policies_against(&self, own: IpAddr, peer: IpAddr) -> Vec<&Policy> {
-        let accepted = self
-            .rules
-            .iter()
-            .any(|r| r.names == Names::Bgp && r.does == Does::Accept && r.concerns(own, peer));
-        let of = |p: &&Policy| !accepted && p.spot.sees(peer);
+        let accepts = |rule: &Rule, way: Way| {
+            rule.does == Does::Accept
+                && rule.names.accepts(Names::Bgp)
+                // One that asks for more is as good as any where it names the port.
+                && (rule.names == Names::Bgp || !rule.narrowed)
+                && rule.port_of.destination
+                && rule.ways_of(own, peer).contains(&way)
+        };
+        let of = |p: &&Policy| p.spot.sees(peer) && !self.rules.iter().any(|r| accepts(r, p.way));
         self.policies.iter().filter(of).collect()
     }
 
@@ -235,19 +313,58 @@ pub(super) fn reached(chains: Vec<Chain>) -> Rules {
             }
         }
     }
+    let accepting = accepting(&chains);
     let mut found = Rules::default();
     for (chain, ways) in chains.into_iter().zip(ways) {
         if let Some(way) = chain.way.filter(|_| chain.drops) {
             let spot = chain.spot;
             found.policies.push(Policy { spot, way });
         }
+        let leads = |rule: &Rule| {
+            let spot = |chain: &String| Spot {
+                chain: chain.clone(),
+                ..rule.spot.clone()
+            };
+            rule.leads.iter().any(|to| accepting.contains(&spot(to)))
+        };
         let rules = chain.rules.into_iter().filter(|_| !ways.is_empty());
+        let rules = rules.filter(|rule| rule.names != Names::Chains || leads(rule));
         found.rules.extend(rules.map(|rule| Rule {
             ways: ways.clone(),
+            // Some of TCP may be accepted there.
+            names: match rule.names {
+                Names::Chains => Names::Tcp,
+                names => names,
+            },
             ..rule
         }));
     }
     found
+}
+
+/// Chains in which TCP may be accepted, or in those to which they lead.
+fn accepting(chains: &[Chain]) -> Vec<Spot> {
+    let accepts = |rule: &Rule| rule.does == Does::Accept && rule.names.accepts(Names::Bgp);
+    let own = chains.iter().filter(|c| c.rules.iter().any(accepts));
+    let mut found: Vec<Spot> = own.map(|c| c.spot.clone()).collect();
+    loop {
+        let leads = |chain: &&Chain| {
+            let to = |spot: &Spot| {
+                (&spot.family, &spot.table) == (&chain.spot.family, &chain.spot.table)
+                    && chain.jumps.contains(&spot.chain)
+            };
+            !found.contains(&chain.spot) && found.iter().any(to)
+        };
+        let more: Vec<Spot> = chains
+            .iter()
+            .filter(leads)
+            .map(|c| c.spot.clone())
+            .collect();
+        if more.is_empty() {
+            return found;
+        }
+        found.extend(more);
+    }
 }
 
 fn covers(network: Cidr, ip: IpAddr) -> bool {

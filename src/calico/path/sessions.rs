@@ -1,6 +1,6 @@
 //! The sessions in which some nodes have a part, each once, with what its two ends say.
 
-use crate::calico::{Family, Mesh, MeshNode};
+use crate::calico::{Daemon, Family, Mesh, MeshNode};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -9,8 +9,16 @@ use std::net::IpAddr;
 pub enum State {
     Established,
     Down(String),
+    /// There should be one, and its BIRD shows none: calicoctl leaves out one that is down with nothing to say.
+    Missing,
     /// Its own sessions are not known, or it is no node.
     Unknown,
+}
+
+impl State {
+    pub fn is_down(&self) -> bool {
+        matches!(self, Self::Down(_) | Self::Missing)
+    }
 }
 
 /// One end of a session.
@@ -49,12 +57,12 @@ impl Pair {
     }
 
     pub fn is_down(&self) -> bool {
-        let down = |end: &End| matches!(end.says, State::Down(_));
-        self.ends.iter().any(down)
+        self.ends.iter().any(|end| end.says.is_down())
     }
 }
 
-/// The sessions in which a target has a part: those that a node has, and those that a full mesh gives it.
+/// The sessions in which a target has a part: those that a node has, and those that a full
+/// mesh or a BGPPeer gives it.
 pub fn pairs(mesh: &Mesh, targets: &[String]) -> Vec<Pair> {
     let mut found: BTreeMap<(String, String, Family), Pair> = BTreeMap::new();
     for node in &mesh.nodes {
@@ -69,21 +77,16 @@ pub fn pairs(mesh: &Mesh, targets: &[String]) -> Vec<Pair> {
                 (peer.address, state)
             }));
         }
-        let missing = match status {
-            Some(Ok(_)) => State::Down("no such session".to_owned()),
-            _ => State::Unknown,
-        };
         let meshed = mesh.full && !node.reflector;
-        for other in mesh.nodes.iter().filter(|n| meshed && !n.reflector) {
-            for address in other
-                .addresses()
-                .into_iter()
-                .filter(|_| other.name() != node.name())
-            {
-                let listed = seen.iter().any(|(peer, _)| *peer == address);
-                if !listed && own(node, Family::of(address)).is_some() {
-                    seen.push((address, missing.clone()));
-                }
+        let others = mesh.nodes.iter().filter(|n| n.name() != node.name());
+        let of_mesh = others.filter(|n| meshed && !n.reflector);
+        let of_mesh = of_mesh.flat_map(MeshNode::addresses);
+        let peers = mesh.peers.iter();
+        let of_peers = peers.flat_map(|peer| peer.sessions_of(node, &mesh.nodes));
+        for address in of_mesh.chain(of_peers) {
+            let listed = seen.iter().any(|(peer, _)| *peer == address);
+            if !listed && own(node, Family::of(address)).is_some() {
+                seen.push((address, unlisted(mesh, node, Family::of(address))));
             }
         }
         for (address, says) in seen {
@@ -92,7 +95,7 @@ pub fn pairs(mesh: &Mesh, targets: &[String]) -> Vec<Pair> {
                 continue;
             };
             let other = owner(mesh, address).filter(|n| n.name() != node.name());
-            let other = other.map(MeshNode::name);
+            let there_name = other.map(MeshNode::name);
             let here = End {
                 name: node.name().to_owned(),
                 is_node: true,
@@ -100,10 +103,14 @@ pub fn pairs(mesh: &Mesh, targets: &[String]) -> Vec<Pair> {
                 says,
             };
             let there = End {
-                name: other.map_or_else(|| address.to_string(), str::to_owned),
+                name: there_name.map_or_else(|| address.to_string(), str::to_owned),
                 is_node: other.is_some(),
                 address,
-                says: State::Unknown,
+                // It may have no such session by its own lights: only a BIRD that is dead tells.
+                says: match other.map(|n| unlisted(mesh, n, family)) {
+                    Some(dead @ State::Down(_)) => dead,
+                    _ => State::Unknown,
+                },
             };
             if !targets.iter().any(|t| *t == here.name || *t == there.name) {
                 continue;
@@ -127,10 +134,45 @@ pub fn pairs(mesh: &Mesh, targets: &[String]) -> Vec<Pair> {
 /// What an end says itself; the worst where it says more than one thing.
 fn take(pair: &mut Pair, said: End) {
     if let Some(end) = pair.ends.iter_mut().find(|end| end.name == said.name)
-        && !matches!(end.says, State::Down(_))
+        && !end.says.is_down()
     {
         end.says = said.says;
     }
+}
+
+/// What a node says of a session that it does not list.
+fn unlisted(mesh: &Mesh, node: &MeshNode, family: Family) -> State {
+    match mesh.readings.get(node.name()).map(|r| &r.sessions) {
+        Some(Ok(status)) => match status.daemon(family) {
+            Daemon::Answers => State::Missing,
+            Daemon::NotRunning => State::Down(format!("its BIRD for {family} does not run")),
+            Daemon::Silent(_) | Daemon::NotSaid => State::Unknown,
+        },
+        Some(Err(e)) if !e.leaves_open() => State::Down(e.to_string()),
+        Some(Err(_)) | None => State::Unknown,
+    }
+}
+
+/// Why there may be sessions of some nodes besides those that are known.
+pub fn open(mesh: &Mesh, targets: &[String]) -> Vec<String> {
+    let nodes = targets.iter().filter_map(|target| mesh.node(target));
+    let unread = nodes.filter_map(|node| {
+        let name = node.name();
+        match mesh.readings.get(name).map(|r| &r.sessions) {
+            Some(Ok(status)) => {
+                let mut spoken = Family::BOTH
+                    .into_iter()
+                    .filter(|f| node.advertises(*f).is_some());
+                let silent = spoken.find(|f| *status.daemon(*f) != Daemon::Answers)?;
+                Some(format!(
+                    "{name}: its BIRD for {silent} says nothing of its sessions"
+                ))
+            }
+            Some(Err(e)) => Some(format!("{name}: {e}")),
+            None => Some(format!("{name}: its sessions were not read")),
+        }
+    });
+    unread.chain(mesh.unclear.iter().cloned()).collect()
 }
 
 fn own(node: &MeshNode, family: Family) -> Option<IpAddr> {

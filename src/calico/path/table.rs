@@ -59,6 +59,7 @@ fn row(from: &End, to: &End, hosts: &Hosts) -> [String; 6] {
         match &from.says {
             State::Established => "established".to_owned(),
             State::Down(says) => says.trim().to_owned(),
+            State::Missing => "no such session is shown".to_owned(),
             State::Unknown => unknown(),
         },
     ]

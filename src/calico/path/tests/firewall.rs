@@ -257,3 +257,132 @@ fn what_is_no_output_of_the_tools_has_no_rules() {
         assert_eq!(legacy(text).rules, [], "{text}");
     }
 }
+
+/// Each the rules of a chain of iptables (synthetic), in their order, and what is against 10.0.0.2.
+#[test]
+fn what_comes_before_a_rule_and_what_it_excludes() {
+    let drop = "-p tcp -m tcp --dport 179 -j DROP";
+    let replies = "-p tcp -m tcp --sport 179 -j DROP";
+    for (rules, found) in [
+        (vec![drop], "all"),
+        (vec!["-s 10.0.0.0/24 -i eth0 -j ACCEPT", drop], "partly"),
+        (vec!["-m mark --mark 0x1/0x1 -j ACCEPT", drop], "partly"),
+        (vec!["-s 10.0.0.0/24 -j ACCEPT", drop], "none"),
+        (vec!["-s 10.0.0.0/24 -p tcp -j ACCEPT", drop], "none"),
+        (vec!["-s 10.9.0.0/24 -j ACCEPT", drop], "all"),
+        (vec!["-s 10.0.0.0/24 -p udp -j ACCEPT", drop], "all"),
+        (vec!["-p tcp -m tcp --dport 22 -j ACCEPT", drop], "all"),
+        (vec!["-j more", drop], "partly"),
+        (vec!["-j none", drop], "all"),
+        // What is usual at the beginning accepts no new connection from elsewhere.
+        (vec!["-i lo -j ACCEPT", drop], "all"),
+        (
+            vec!["-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", drop],
+            "all",
+        ),
+        (vec!["-m conntrack --ctstate NEW -j ACCEPT", drop], "partly"),
+        // An accept of one end's port is none of the other's.
+        (vec!["-p tcp -m tcp --dport 179 -j ACCEPT", replies], "all"),
+        (vec!["-p tcp -m tcp --sport 179 -j ACCEPT", replies], "none"),
+        (
+            vec!["-p tcp -m multiport --ports 179 -j ACCEPT", replies],
+            "none",
+        ),
+        (
+            vec!["! -s 10.0.0.0/24 -p tcp -m tcp --dport 179 -j DROP"],
+            "none",
+        ),
+        (
+            vec!["! -s 10.9.0.0/24 -p tcp -m tcp --dport 179 -j DROP"],
+            "all",
+        ),
+    ] {
+        let rules: String = rules
+            .iter()
+            .map(|r| format!("[5:9] -A INPUT {r}\n"))
+            .collect();
+        let text = format!(
+            "*filter\n:INPUT ACCEPT [0:0]\n:more - [0:0]\n:less - [0:0]\n:none - [0:0]\n{rules}[1:1] -A more -j less\n\
+             [1:1] -A less -m mark --mark 0x1/0x1 -j ACCEPT\n[1:1] -A none -p udp -j ACCEPT\nCOMMIT\n"
+        );
+        assert_eq!(how(&legacy(&text)), found, "{rules}");
+    }
+}
+
+fn how(rules: &Rules) -> &'static str {
+    let (own, peer) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
+    let against = rules.against(Names::Bgp, own, peer);
+    match against.as_slice() {
+        [] => "none",
+        [one] if one.partly => "partly",
+        [one] if one.rule.narrowed => "narrowed",
+        _ => "all",
+    }
+}
+
+/// The same of nft.
+#[test]
+fn what_comes_before_a_rule_of_nft_and_what_it_excludes() {
+    for (rules, found) in [
+        ("tcp dport 179 drop", "all"),
+        (
+            "ip saddr { 10.0.0.2, 10.0.0.3 } accept; tcp dport 179 drop",
+            "none",
+        ),
+        ("iifname \"eth0\" accept; tcp dport 179 drop", "partly"),
+        ("iifname \"lo\" accept; tcp dport 179 drop", "all"),
+        (
+            "ct state established,related accept; tcp dport 179 drop",
+            "all",
+        ),
+        (
+            "ct state vmap { established : accept, related : accept }; tcp dport 179 drop",
+            "all",
+        ),
+        ("icmp type echo-request accept; tcp dport 179 drop", "all"),
+        ("meta l4proto udp accept; tcp dport 179 drop", "all"),
+        ("meta l4proto tcp accept; tcp dport 179 drop", "none"),
+        ("jump more; tcp dport 179 drop", "partly"),
+        ("tcp dport 179 accept; tcp sport 179 drop", "all"),
+        ("ip saddr != 10.0.0.0/24 tcp dport 179 drop", "none"),
+        ("ip saddr != 10.9.0.0/24 tcp dport 179 drop", "all"),
+        (
+            "ip saddr { 10.0.0.3, 10.9.0.0/24 } tcp dport 179 drop",
+            "none",
+        ),
+        (
+            "ip saddr { 10.0.0.2, 10.9.0.0/24 } tcp dport 179 drop",
+            "all",
+        ),
+        (
+            "ip saddr != { 10.0.0.2, 10.9.0.0/24 } tcp dport 179 drop",
+            "none",
+        ),
+        ("ip saddr 10.0.0.3-10.0.0.9 tcp dport 179 drop", "narrowed"),
+        ("ip saddr @known tcp dport 179 drop", "narrowed"),
+    ] {
+        let lines = rules.replace("; ", " # handle 9\n\t\t");
+        let text = format!(
+            "table inet t {{ # handle 1\n\tchain c {{ # handle 1\n\t\ttype filter hook input priority filter; policy accept;\n\
+             \t\t{lines} # handle 9\n\t}}\n\n\tchain more {{ # handle 2\n\t\tmeta mark 0x1 accept # handle 3\n\t}}\n}}\n"
+        );
+        assert_eq!(how(&nft::parse(&text, 179)), found, "{rules}");
+    }
+}
+
+#[test]
+fn a_policy_is_no_cause_where_an_accept_covers_the_peer() {
+    for (rule, against) in [
+        ("-p tcp -m tcp --dport 22 -j ACCEPT", 1),
+        ("-s 10.0.0.0/24 -j ACCEPT", 0),
+        ("-s 10.9.0.0/24 -j ACCEPT", 1),
+        ("-s 10.0.0.0/24 -p tcp -m tcp --dport 179 -j ACCEPT", 0),
+        ("-p tcp -m tcp --sport 179 -j ACCEPT", 1),
+    ] {
+        let rules = legacy(&format!(
+            "*filter\n:INPUT DROP [0:0]\n[0:0] -A INPUT {rule}\nCOMMIT\n"
+        ));
+        let (own, peer) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
+        assert_eq!(rules.policies_against(own, peer).len(), against, "{rule}");
+    }
+}

@@ -1,6 +1,6 @@
 //! Sessions that are down, and what is said of them.
 
-use crate::calico::path::{HostPath, Hosts, Judgement, NoHost, judge, pairs};
+use crate::calico::path::{HostPath, Hosts, Judgement, NoHost, Setup, judge, pairs};
 use crate::calico::{Mesh, Reading, StatusError, test_healthy, test_node, test_sees, test_stray};
 use std::collections::BTreeMap;
 
@@ -86,7 +86,17 @@ fn said(mesh: &Mesh, hosts: &Hosts) -> String {
 fn said_of(mesh: &Mesh, hosts: &Hosts, targets: &[&str]) -> String {
     let targets: Vec<String> = targets.iter().map(|t| (*t).to_owned()).collect();
     let pods = BTreeMap::from([("node02".to_owned(), true), ("node03".to_owned(), false)]);
-    let found = judge(mesh, &pairs(mesh, &targets), hosts, &pods, 179);
+    let found = judge(
+        mesh,
+        &pairs(mesh, &targets),
+        hosts,
+        &Setup {
+            pods: &pods,
+            port: 179,
+            own_ports: &BTreeMap::from([("node09".to_owned(), 1790)]),
+            namespace: "calico-system",
+        },
+    );
     let Judgement {
         total,
         established,
@@ -258,7 +268,7 @@ fn a_policy_that_drops() {
     );
     insta::assert_snapshot!(said(&lost(), &three(all)).lines().take(5).collect::<Vec<_>>().join("\n"), @"
     2: 0 established, 2 down
-    Perhaps [node01 ↔ node02, node02 ↔ node03]: node02 drops what no rule accepts (table ip filter, chain INPUT, by its policy, as iptables-save shows it), and no rule is seen that accepts TCP 179 by its port
+    Perhaps [node01 ↔ node02, node02 ↔ node03]: node02 drops what no rule accepts (table ip filter, chain INPUT, by its policy, as iptables-save shows it), and no rule is seen that accepts TCP 179
       have TCP 179 of the other nodes accepted on node02, where its rules come from
     from → to        route                           ping     TCP 179    BIRD here  session
     node01 → node02  eth0 as 10.0.0.9, not 10.0.0.1  answers  no answer  listens    start Connect
@@ -401,8 +411,8 @@ fn without_a_pod_no_restart_is_advised() {
     let gone = Host::new().says("sockets", "").says("listens tcp", "");
     let told = said_of(&mesh, &three((all.0, all.1, gone)), &["node03"]);
     insta::assert_snapshot!(told.lines().skip(1).take(2).collect::<Vec<_>>().join("\n"), @"
-    Seen [node02 ↔ node03]: there is no calico-node pod on node03
-      look why: kubectl get node node03, and kubectl -n kube-system describe daemonset calico-node
+    Seen [node01 ↔ node03, node02 ↔ node03]: there is no calico-node pod on node03
+      look why: kubectl get node node03, and kubectl -n calico-system describe daemonset calico-node
     ");
 }
 
@@ -412,12 +422,16 @@ fn a_session_that_bird_was_not_told_of() {
     mesh.readings.insert("node02".into(), test_sees(&[]));
     insta::assert_snapshot!(said(&mesh, &three(tried("connected bash", "connected bash"))), @"
     2: 0 established, 2 down
-    Likely [node01 ↔ node02, node02 ↔ node03]: node02: its BIRD has no such session, and so was not configured with it
+    Perhaps [node01 ↔ node02, node02 ↔ node03]: node02: its BIRD shows no such session: not configured, or down with nothing to say
       runbook plan restart-calico-node --node node02
+    Perhaps [node01 ↔ node02]: the path is free (TCP 179 connects), and BGP itself does not come about
+      compare AS numbers and passwords of both ends, and look at BIRD's log in calico-node; where it is stuck: runbook plan restart-calico-node --node node01
+    Perhaps [node02 ↔ node03]: the path is free (TCP 179 connects), and BGP itself does not come about
+      compare AS numbers and passwords of both ends, and look at BIRD's log in calico-node; where it is stuck: runbook plan restart-calico-node --node node02
     from → to        route                           ping     TCP 179    BIRD here  session
     node01 → node02  eth0 as 10.0.0.9, not 10.0.0.1  answers  connected  listens    start Connect
-    node02 → node01  eth0 as 10.0.0.9, not 10.0.0.2  answers  connected  listens    no such session
-    node02 → node03  eth0 as 10.0.0.9, not 10.0.0.2  answers  connected  listens    no such session
+    node02 → node01  eth0 as 10.0.0.9, not 10.0.0.2  answers  connected  listens    no such session is shown
+    node02 → node03  eth0 as 10.0.0.9, not 10.0.0.2  answers  connected  listens    no such session is shown
     node03 → node02  eth0 as 10.0.0.9, not 10.0.0.3  answers  connected  listens    start Connect
     ");
 }
@@ -554,4 +568,224 @@ fn sessions_of_which_nobody_says_anything_are_unknown() {
     node02 → node04  unknown  unknown  unknown  unknown    unknown
     node04 → node02  unknown  unknown  unknown  unknown    unknown
     ");
+}
+
+#[test]
+fn what_a_bgp_peer_configures_is_a_session_too() {
+    let mut mesh = test_healthy();
+    mesh.full = false;
+    mesh.readings.insert("node02".into(), test_sees(&[]));
+    let raw = serde_json::json!({"metadata": {"name": "tor"}, "spec": {"peerIP": "192.0.2.1", "node": "node02"}});
+    mesh.peers.push(crate::calico::BgpPeer::new(&raw).unwrap());
+    let host = Host::new().peer("192.0.2.1", true, "silent bash");
+    let told = said(&mesh, &hosts([("node02", host.read())]));
+    assert!(told.contains("[node02 ↔ 192.0.2.1]"), "{told}");
+    assert!(told.contains("no such session is shown"), "{told}");
+    // The row that is missing does not hide what the tries tell.
+    assert!(
+        told.contains("Perhaps [node02 ↔ 192.0.2.1]: a ping is answered"),
+        "{told}"
+    );
+}
+
+#[test]
+fn the_other_end_is_not_believed_where_bird_is_dead() {
+    let mut mesh = test_healthy();
+    let sessions = Err(StatusError::NoBird);
+    let links = vec![];
+    mesh.readings
+        .insert("node02".into(), Reading { links, sessions });
+    let told = said(&mesh, &hosts([]));
+    assert!(told.starts_with("2: 0 established, 2 down"), "{told}");
+}
+
+#[test]
+fn a_family_of_which_its_bird_says_nothing_has_no_missing_session() {
+    let with = |daemon: crate::calico::Daemon| {
+        let mut mesh = lost();
+        let mut reading = test_sees(&[]);
+        reading.sessions.as_mut().unwrap().bird = daemon;
+        mesh.readings.insert("node02".into(), reading);
+        said(&mesh, &hosts([]))
+    };
+    use crate::calico::Daemon;
+    assert!(with(Daemon::Answers).contains("no such session"));
+    assert!(!with(Daemon::Silent("x".into())).contains("no such session"));
+    assert!(!with(Daemon::NotSaid).contains("no such session"));
+    assert!(with(Daemon::NotRunning).contains("its BIRD for IPv4 does not run"));
+}
+
+/// A rule is measured by the tries whose packets come by it.
+#[test]
+fn a_rule_is_seen_to_be_the_cause_by_the_tries_of_its_own_direction() {
+    let told = |to: &str, from: &str, rule: &str| {
+        let mut all = tried(to, from);
+        all.1 = all.1.says(
+            "rules ip iptables-save",
+            &format!("# Generated by iptables-save v1.8.9\n*filter\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n[7:420] -A {rule}\nCOMMIT\n"),
+        );
+        let said = said_of(&lost(), &three(all), &["node01"]);
+        let line = said.lines().find(|l| l.contains("a rule on node02"));
+        line.map_or("-", |l| l.split(' ').next().unwrap())
+            .to_owned()
+    };
+    let (silent, refused, connected) = ("silent bash", "refused bash", "connected bash");
+    for (to, from, rule, certain) in [
+        (
+            silent,
+            connected,
+            "INPUT -p tcp -m tcp --dport 179 -j DROP",
+            "Seen",
+        ),
+        (
+            connected,
+            silent,
+            "INPUT -p tcp -m tcp --dport 179 -j DROP",
+            "-",
+        ),
+        (
+            refused,
+            silent,
+            "INPUT -p tcp -m tcp --dport 179 -j DROP",
+            "Hardly",
+        ),
+        (
+            refused,
+            connected,
+            "INPUT -p tcp -m tcp --dport 179 -j REJECT",
+            "Seen",
+        ),
+        (
+            silent,
+            connected,
+            "INPUT -p tcp -m tcp --dport 179 -j REJECT",
+            "Perhaps",
+        ),
+        (
+            connected,
+            silent,
+            "OUTPUT -p tcp -m tcp --dport 179 -j DROP",
+            "Seen",
+        ),
+        (
+            silent,
+            connected,
+            "OUTPUT -p tcp -m tcp --dport 179 -j DROP",
+            "-",
+        ),
+        (
+            connected,
+            silent,
+            "INPUT -p tcp -m tcp --sport 179 -j DROP",
+            "Seen",
+        ),
+        (
+            silent,
+            connected,
+            "OUTPUT -p tcp -m tcp --sport 179 -j REJECT",
+            "Seen",
+        ),
+        (
+            "untried",
+            "untried",
+            "INPUT -p tcp -m tcp --dport 179 -j DROP",
+            "Likely",
+        ),
+    ] {
+        assert_eq!(told(to, from, rule), certain, "{to} {from} {rule}");
+    }
+}
+
+#[test]
+fn a_policy_does_not_hide_a_link_that_is_dead() {
+    let silent = |to: &str| Host::new().peer(to, false, "silent bash");
+    let rules = "# Generated by iptables-save v1.8.9\n*filter\n:INPUT DROP [9:540]\nCOMMIT\n";
+    let near = silent("10.0.0.2").says("neighbour 10.0.0.2", "10.0.0.2 dev eth0 FAILED ");
+    let far = silent("10.0.0.1").says("rules ip iptables-save", rules);
+    let all = hosts([("node01", near.read()), ("node02", far.read())]);
+    let told = said_of(&lost(), &all, &["node01"]);
+    assert!(
+        told.contains("Likely [node01 ↔ node02]: nobody answers for 10.0.0.2"),
+        "{told}"
+    );
+    assert!(!told.contains("by its policy"), "{told}");
+    // Where only silence is seen, both are told.
+    let far = silent("10.0.0.1").says("rules ip iptables-save", rules);
+    let all = hosts([
+        ("node01", silent("10.0.0.2").read()),
+        ("node02", far.read()),
+    ]);
+    let told = said_of(&lost(), &all, &["node01"]);
+    assert!(
+        told.contains("answers node01 neither a ping") && told.contains("by its policy"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_node_that_lives_is_not_said_to_be_off() {
+    let off = NoHost {
+        reached: false,
+        why: "timed out".into(),
+    };
+    let with = |ready: bool, tcp: &str| {
+        let mut mesh = lost();
+        mesh.readings.remove("node02");
+        mesh.nodes[1].ready = ready;
+        let from = Host::new().peer("10.0.0.2", false, tcp).read();
+        said_of(
+            &mesh,
+            &hosts([("node01", from), ("node02", Err(off.clone()))]),
+            &["node01"],
+        )
+    };
+    assert!(
+        with(false, "silent bash")
+            .contains("Seen [node01 ↔ node02]: node02 does not answer at all")
+    );
+    let ready = with(true, "silent bash");
+    assert!(
+        ready.contains("Perhaps [node01 ↔ node02]: node02 answers neither ssh"),
+        "{ready}"
+    );
+    assert!(!ready.contains("it is off or cut off"), "{ready}");
+    for tcp in ["refused bash", "connected bash"] {
+        assert!(
+            !with(false, tcp).contains("does not answer at all"),
+            "{tcp}"
+        );
+    }
+}
+
+#[test]
+fn an_address_of_its_own_that_kubelet_did_not_register() {
+    let mut mesh = lost();
+    mesh.nodes[1].internal_ips = vec!["192.0.2.2".parse().unwrap()];
+    let links = r#"[{"ifindex":2,"ifname":"eth1","operstate":"UP","addr_info":[{"local":"10.0.0.2","prefixlen":24}]}]"#;
+    mesh.readings.get_mut("node02").unwrap().links = crate::calico::parse_links(links).unwrap();
+    let told = said(&mesh, &three(tried("silent bash", "silent bash")));
+    assert!(told.contains("Perhaps [node01 ↔ node02, node02 ↔ node03]: node02 advertises 10.0.0.2, which is on its link eth1 and is not the InternalIP"), "{told}");
+    assert!(told.contains("a ping is answered"), "{told}");
+}
+
+#[test]
+fn a_session_of_another_port_has_no_cause_by_the_usual_one() {
+    let raw =
+        serde_json::json!({"metadata": {"name": "tor"}, "spec": {"peerIP": "192.0.2.1:1790"}});
+    let mut mesh = lost();
+    mesh.nodes
+        .push(test_node("node09", "10.0.0.9", Some("10.0.0.9/24")));
+    mesh.peers.push(crate::calico::BgpPeer::new(&raw).unwrap());
+    let host = Host::new().peer("10.0.0.9", true, "refused bash");
+    let host = host.peer("192.0.2.1", true, "refused bash").read();
+    let told = said(&mesh, &hosts([("node02", host)]));
+    assert!(!told.contains("is refused:"), "{told}");
+    assert!(
+        told.contains("BGPPeer tor names TCP 1790, and TCP 179 was tried"),
+        "{told}"
+    );
+    assert!(
+        told.contains("node09 listens on TCP 1790 by its own BGPConfiguration"),
+        "{told}"
+    );
 }
