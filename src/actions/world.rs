@@ -4,7 +4,7 @@ use crate::fault::Fault;
 use crate::inventory::Inventory;
 use crate::journal::Permit;
 use crate::model::{Content, Effect, Exit, Now, ProgramNow, Programs, Ran};
-use crate::transport::{Cluster, Hosts, OwnerNames, check_failed};
+use crate::transport::{Cluster, Hosts, MayMoveOn, OwnerNames, check_failed};
 
 pub struct World {
     pub cluster: Cluster,
@@ -100,13 +100,14 @@ impl World {
     }
 
     /// Carries an effect out, once, and gives what programs printed meanwhile. `now` is its subject as it
-    /// was just read, `content` the bytes that it puts there, `key` what tells this attempt from all
+    /// was just read, `content` the bytes that it puts there, with what is asked while they are on their way,
+    /// `key` what tells this attempt from all
     /// others, `who` what others are told while it is under way.
     pub async fn perform(
         &self,
         permit: Permit,
         now: Option<&Now>,
-        content: &Content,
+        (content, may_move_on): (&Content, &MayMoveOn<'_>),
         key: &str,
         who: &str,
     ) -> (Result<(), Fault>, Vec<Ran>) {
@@ -117,7 +118,8 @@ impl World {
                 let put = match content {
                     Content::Bytes(bytes) => hosts.put_file(&host, permit, bytes, key, who).await,
                     Content::File { path, .. } => {
-                        hosts.put_large(&host, permit, path, key, who).await
+                        let content = (path.as_path(), may_move_on);
+                        hosts.put_large(&host, permit, content, key, who).await
                     }
                 };
                 (put, Vec::new())

@@ -13,6 +13,7 @@ use crate::model::{
 };
 use crate::plan::{Gate, decide_now, found_so_far, question};
 use crate::runbook::Runbook;
+use crate::transport::MayMoveOn;
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 use std::pin::pin;
@@ -137,7 +138,8 @@ async fn drive(
         };
         input = match turn.ask {
             Ask::Look(effect) => {
-                let found = look(world, journal, &effect, observer).await;
+                let may_move_on = || may_move_on(&stop, until);
+                let found = look(world, journal, &effect, &may_move_on, observer).await;
                 seen(&effect, found)
             }
             Ask::Find(id, effect) => {
@@ -175,7 +177,9 @@ async fn drive(
                 let (performed, printed) = match may_write(world, claim, permit.effect()).await {
                     Ok(()) => {
                         let now = now.as_ref();
-                        let performing = world.perform(*permit, now, &content, &key, &who);
+                        let may_move_on = || may_move_on(&stop, until);
+                        let content = (&content, &may_move_on as &MayMoveOn<'_>);
+                        let performing = world.perform(*permit, now, content, &key, &who);
                         telling(performing, waits, observer).await
                     }
                     Err(fault) => (Err(fault), Vec::new()),
@@ -232,14 +236,10 @@ async fn drive(
                         decide(world, runbook, machine, at, limits, observer).await
                     }
                 };
-                Input::Decided(match decided {
-                    Ok((steps, blobs)) => {
-                        patience = Duration::MAX;
-                        journal.keep(&blobs)?;
-                        Ok(steps)
-                    }
-                    Err(fault) => Err(fault),
-                })
+                if decided.is_ok() {
+                    patience = Duration::MAX;
+                }
+                Input::Decided(decided.and_then(|decided| kept(journal, decided)))
             }
             Ask::Confirm(at) => {
                 journal.flush()?;
@@ -273,12 +273,38 @@ async fn drive(
     }
 }
 
+/// Keeps what the steps need that were decided. Where that cannot be had, as a file of this machine is
+/// another by now or there is no room, they are not decided; the journal is well.
+fn kept(
+    journal: &mut Journal,
+    (steps, blobs): (Vec<PlannedStep>, Blobs),
+) -> Result<Vec<PlannedStep>, Fault> {
+    journal.keep(&blobs)?;
+    Ok(steps)
+}
+
+/// Holds that what is large may be moved on: until all of it is there, nothing has changed.
+fn may_move_on(stop: &Stop, until: Option<Until>) -> Result<(), Fault> {
+    if *stop.borrow() {
+        let message =
+            "stopped by the operator while a large file was on its way; nothing was done with it";
+        return Err(Fault::refused("stopped", message).next("`runbook resume` goes on from there"));
+    }
+    match until.filter(|until| Instant::now() >= until.at) {
+        Some(until) => {
+            Err(until.fault("a large file is on its way, and nothing was done with it yet"))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Reads what an effect is yet to be done to. Bytes that it overwrites and that were too many for the plan
 /// are kept now.
 async fn look(
     world: &World,
     journal: &Journal,
     effect: &Effect,
+    may_move_on: &MayMoveOn<'_>,
     observer: &mut dyn Observer,
 ) -> Result<Now, Fault> {
     let now = world.now(effect).await?;
@@ -291,7 +317,10 @@ async fn look(
     }
     let mut keeping = journal.keep_pieces(digest, size)?;
     let waits = world.hosts.waits();
-    let reading = world.old_content(effect, |piece| Ok(keeping.add(piece)?));
+    let reading = world.old_content(effect, |piece| {
+        may_move_on()?;
+        Ok(keeping.add(piece)?)
+    });
     telling(reading, waits, observer).await?;
     if keeping.end()? {
         return Ok(now);

@@ -297,7 +297,7 @@ impl Machine {
                 Ok(Standing::Other { now }) => self.drifted(&now, records),
                 Ok(Standing::Unclear { why }) => self.unclear(&why, records),
                 Ok(Standing::PutBack { fault }) | Err(fault) => {
-                    self.fail(Ending::Failed, fault, records)
+                    self.fail(ending_of(&fault), fault, records)
                 }
             },
             (Doing::Intending, Input::Permitted(permit)) => {
@@ -685,7 +685,7 @@ impl Machine {
                 None => self.lost(),
             };
         }
-        self.fail(Ending::Failed, fault, records)
+        self.fail(ending_of(&fault), fault, records)
     }
 
     /// The effect under way certainly did not happen, or its host has put it back.

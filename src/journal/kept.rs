@@ -2,12 +2,14 @@
 //! comes from there in pieces.
 
 use super::error::JournalError;
-use super::store::{BLOBS, at, private};
+use super::store::{BLOBS, at, private, sync};
 use crate::model::{Content, Digest, LARGE, Sum};
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+/// What a content is called until it is whole, instead of by its digest alone.
+const PART: &str = "part";
 /// How many bytes are copied at a time.
 const PIECE: usize = 256 << 10;
 
@@ -85,7 +87,18 @@ pub(super) fn write_blob(
     }
 }
 
-/// A content on its way to its digest. It is there only once it has come to its end.
+/// Removes what is left of contents that did not become whole, as the run was killed meanwhile.
+pub(super) fn sweep(folder: &Path) {
+    let entries = fs::read_dir(folder.join(BLOBS)).into_iter().flatten();
+    let paths = entries.flatten().map(|entry| entry.path());
+    for part in paths.filter(|path| path.extension().is_some_and(|end| end == PART)) {
+        // It is in nobody's way; the next run that takes this up tries again.
+        let _ = fs::remove_file(part);
+    }
+}
+
+/// A content on its way to its digest. It is there only once it has come to its end; where it does not
+/// come there, nothing of it is kept.
 #[derive(Debug)]
 pub struct Keeping {
     digest: Digest,
@@ -98,7 +111,7 @@ pub struct Keeping {
 impl Keeping {
     pub(super) fn begin(folder: &Path, digest: &Digest) -> Result<Self, JournalError> {
         let path = path(folder, digest);
-        let part = path.with_extension("part");
+        let part = path.with_extension(PART);
         let file = private()
             .create(true)
             .truncate(true)
@@ -118,19 +131,25 @@ impl Keeping {
         self.file.write_all(bytes).map_err(at(&self.part))
     }
 
-    /// Whether it is what its digest names; where it is not, nothing of it is kept.
-    pub fn end(self) -> Result<bool, JournalError> {
-        let (found, _) = self.sum.digest();
+    /// Whether it is what its digest names. Then it is on the disk, under its name.
+    pub fn end(mut self) -> Result<bool, JournalError> {
+        let (found, _) = std::mem::take(&mut self.sum).digest();
         if found != self.digest {
-            // The next one begins anew in its place.
-            let _ = fs::remove_file(&self.part);
             return Ok(false);
         }
         self.file
             .sync_all()
             .and_then(|()| fs::rename(&self.part, &self.path))
             .map_err(at(&self.path))?;
+        self.path.parent().map_or(Ok(()), sync)?;
         Ok(true)
+    }
+}
+
+impl Drop for Keeping {
+    fn drop(&mut self) {
+        // Once it is whole, there is none.
+        let _ = fs::remove_file(&self.part);
     }
 }
 
@@ -204,5 +223,17 @@ mod tests {
         assert!(keeping.end().unwrap());
         assert_eq!(read_blob(folder, &digest).unwrap(), b"one two");
         assert_eq!(names(folder), [digest.as_str()]);
+    }
+
+    #[test]
+    fn what_does_not_become_whole_leaves_nothing() {
+        let folder = folder();
+        let folder = folder.path();
+        let digest = Digest::of(b"one two");
+        let mut keeping = Keeping::begin(folder, &digest).unwrap();
+        keeping.add(b"one").unwrap();
+        assert_eq!(names(folder), [format!("{digest}.part")]);
+        drop(keeping);
+        assert_eq!(names(folder), Vec::<String>::new());
     }
 }

@@ -71,7 +71,7 @@ impl StateDir {
             let event = Box::new(event);
             add(Line::Event { seq, at, event })?;
         }
-        // One after another: they may be large.
+        // The text holds them all, those that are large as well.
         for digest in needed {
             let base64 = STANDARD.encode(self.blob(run, &digest)?);
             add(Line::Blob { digest, base64 })?;

@@ -4,7 +4,7 @@
 use super::error::JournalError;
 use super::event::{Entry, Event};
 use super::fold::RunRecord;
-use super::kept::{Keeping, check_blob, content, read_blob, write_blob};
+use super::kept::{Keeping, check_blob, content, read_blob, sweep, write_blob};
 use super::permit::{ClaimPermit, Permit};
 use super::room;
 use super::state_dir::{Held, StateDir};
@@ -91,6 +91,7 @@ impl Journal {
         db.pragma_update(None, "synchronous", "FULL")
             .map_err(failed)?;
         reserve(&folder)?;
+        sweep(&folder);
         Ok(Self {
             run,
             db,
@@ -108,6 +109,11 @@ impl Journal {
 
     /// Keeps the bytes that effects need which were decided only now.
     pub fn keep(&mut self, blobs: &Blobs) -> Result<(), JournalError> {
+        let lacking = blobs.iter().filter(|(digest, _)| !self.has(digest));
+        let size: u64 = lacking.map(|(_, content)| content.size()).sum();
+        if size > 0 {
+            room::check(&self.folder, RESERVE + size)?;
+        }
         for (digest, content) in blobs.iter() {
             write_blob(&self.folder, digest, content)?;
         }
@@ -125,6 +131,11 @@ impl Journal {
         // Without its content, an effect could be begun and neither ended nor taken back.
         for digest in effect.contents() {
             check_blob(&self.folder, digest)?;
+        }
+        // Nor where a power cut may take its name away: a sitting that was killed may have given it, and
+        // not lived to put that on the disk.
+        if effect.contents().next().is_some() {
+            sync(&self.folder.join(BLOBS))?;
         }
         self.record(Event::Intent {
             id: id.clone(),

@@ -8,7 +8,8 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// Contents with more bytes than this are moved and kept in pieces, and never held in memory as a whole.
+/// Contents with more bytes than this are kept, and moved between this machine and hosts, in pieces: a run
+/// never holds one in memory as a whole. Its export does, as it is one text with all of its contents.
 pub const LARGE: u64 = 1 << 20;
 
 /// SHA-256 of some bytes, in hexadecimal.

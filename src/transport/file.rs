@@ -1,12 +1,12 @@
 //! Files of hosts. What is written is written by one script that looks, compares, writes and looks
 //! again under the host's lock.
 
-use super::script::{LOCK_PATIENCE, Script, refusal};
-use super::ssh::Hosts;
+use super::script::{LOCK_PATIENCE, Said, Script, refusal};
+use super::ssh::{Hosts, TIMEOUT};
 use crate::fault::Fault;
 use crate::inventory::Destination;
 use crate::journal::Permit;
-use crate::model::{Digest, Effect, FileNow, FileRef, LARGE};
+use crate::model::{Digest, Effect, FileNow, FileRef, FileState, LARGE};
 use std::time::Duration;
 
 /// Larger contents are not read for a plan. In bytes.
@@ -32,6 +32,24 @@ const PUT: &str = concat!(
 
 /// How many bytes a slow host looks through, copies and puts on its disk in a second.
 const SLOW: u64 = 2 << 20;
+/// As many bytes are looked through within the time that every script has. Where there are more, a host
+/// says how many, and is asked again with more time: one that hangs over a small file is not waited for
+/// any longer than before.
+const QUICK: u64 = SLOW * TIMEOUT.as_secs() / 2;
+/// No file is looked through for longer.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// How long a slow host looks through so many bytes, at most.
+fn looking_through(bytes: u64) -> Duration {
+    Duration::from_secs(bytes / SLOW).min(LONGEST)
+}
+
+/// How much longer than any script one may take that puts a file in the place of another: the old one is
+/// looked through before, and the new one is copied, and looked through where it is copied to and in its
+/// place.
+fn putting(before: &FileState, after: &FileState) -> Duration {
+    looking_through(before.size().saturating_add(after.size()).saturating_mul(2))
+}
 
 /// Whose a file is to be; names or numbers, empty for as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -72,9 +90,8 @@ impl Hosts {
             owner.user.as_str(),
             owner.group.as_str(),
         ];
-        let said = self
-            .ask(host, &file.host, &Script::new(READ, &args))
-            .await?;
+        let said = self.look_through(host, file, READ, &args, Duration::ZERO);
+        let said = said.await?;
         match said.word.as_str() {
             "is" => {
                 let now = FileNow::parse(&said.rest).ok_or_else(|| unreadable(file))?;
@@ -139,6 +156,31 @@ impl Hosts {
         }
     }
 
+    /// Runs a script that looks through a file, for as long as that takes there, and for `more`. Its last
+    /// argument is how many bytes it may look through.
+    async fn look_through(
+        &self,
+        host: &Destination,
+        file: &FileRef,
+        text: &str,
+        args: &[&str],
+        more: Duration,
+    ) -> Result<Said, Fault> {
+        let mut most = QUICK;
+        loop {
+            let bytes = most.to_string();
+            let args = [args, &[&bytes]].concat();
+            let mut script = Script::new(text, &args);
+            script.limit += more + looking_through(most - QUICK);
+            let said = self.ask(host, &file.host, &script).await?;
+            match said.rest.parse::<u64>() {
+                // It may grow meanwhile.
+                Ok(size) if said.word == "long" && size > most => most = size.saturating_mul(2),
+                _ => return Ok(said),
+            }
+        }
+    }
+
     /// How a file is after everything that was begun on its host has ended. The effect `key` does not
     /// begin any more.
     pub async fn find_file(
@@ -149,9 +191,8 @@ impl Hosts {
     ) -> Result<FileNow, Fault> {
         let patience = LOCK_PATIENCE.as_secs().to_string();
         let args = [file.path.as_str(), key, &patience];
-        let mut script = Script::new(FIND, &args);
-        script.limit += LOCK_PATIENCE;
-        let said = self.ask(host, &file.host, &script).await?;
+        let said = self.look_through(host, file, FIND, &args, LOCK_PATIENCE);
+        let said = said.await?;
         match said.word.as_str() {
             "is" => FileNow::parse(&said.rest).ok_or_else(|| unreadable(file)),
             _ => Err(refusal(host, &file.host, &file.to_string(), &said)),
@@ -188,7 +229,7 @@ impl Hosts {
         else {
             return Err(Fault::internal("this is not done to a file"));
         };
-        let size = after.size();
+        let longer = putting(before, after);
         let (before, after) = (before.to_string(), after.to_string());
         let patience = LOCK_PATIENCE.as_secs().to_string();
         let args = [
@@ -202,8 +243,7 @@ impl Hosts {
         ];
         let mut script = Script::new(PUT, &args);
         script.input = content;
-        // What is large is read and written several times.
-        script.limit += LOCK_PATIENCE + Duration::from_secs(size / SLOW);
+        script.limit += LOCK_PATIENCE + longer;
         let said = match self.tell(host, &file.host, &script).await {
             Ok(said) => said,
             Err(lost) => return Err(lost.of_change(format_args!("writing {file}"))),
@@ -243,4 +283,30 @@ fn unreadable(file: &FileRef) -> Fault {
         "host_read",
         format!("reading {file}: the host's answer cannot be understood"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_large_has_the_time_that_it_takes_on_a_slow_host() {
+        let of = |mebibytes: u64| FileState::Present {
+            mode: 0o755,
+            uid: 0,
+            gid: 0,
+            size: mebibytes << 20,
+            content: Digest::of(b""),
+        };
+        let seconds = |before: &FileState, after: &FileState| putting(before, after).as_secs();
+        let absent = FileState::Absent;
+        assert_eq!(seconds(&absent, &of(0)), 0);
+        assert_eq!(seconds(&absent, &of(200)), 200);
+        // As it is when a new file is taken back.
+        assert_eq!(seconds(&of(200), &absent), 200);
+        assert_eq!(seconds(&of(200), &of(100)), 300);
+        assert_eq!(putting(&of(1 << 40), &of(1 << 40)), LONGEST);
+        // What is not said to be long fits into the time that every script has.
+        assert!(Duration::from_secs(QUICK / SLOW) < TIMEOUT);
+    }
 }

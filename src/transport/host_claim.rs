@@ -22,6 +22,7 @@ const CLAIM: &str = concat!(
 const RELEASE: &str = concat!(
     include_str!("host/guard.sh"),
     include_str!("host/marks.sh"),
+    include_str!("host/staged.sh"),
     include_str!("host/release.sh")
 );
 

@@ -18,8 +18,11 @@ use std::time::Duration;
 const PIECE: u64 = 4 << 20;
 /// How long one may take, also where the way is narrow.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How often a piece may come to nothing.
+/// How many pieces may fail to come whole, one after another.
 const TRIES: u32 = 3;
+
+/// Says why a transfer is given up, where it is: asked before each piece, when nothing has changed yet.
+pub type MayMoveOn<'a> = dyn Fn() -> Result<(), Fault> + Sync + 'a;
 
 const STAGE: &str = concat!(
     include_str!("host/guard.sh"),
@@ -89,12 +92,13 @@ impl Hosts {
         Ok(())
     }
 
-    /// Puts a file into another state, once, like [`Self::put_file`]; `content` has the bytes that it gets.
+    /// Puts a file into another state, once, like [`Self::put_file`]; `content` has the bytes that it gets,
+    /// and goes there as long as it may move on.
     pub async fn put_large(
         &self,
         host: &Destination,
         permit: Permit,
-        content: &Path,
+        content: (&Path, &MayMoveOn<'_>),
         key: &str,
         holder: &str,
     ) -> Result<(), Fault> {
@@ -122,7 +126,7 @@ impl Hosts {
         &self,
         host: &Destination,
         file: &FileRef,
-        content: &Path,
+        (content, may_move_on): (&Path, &MayMoveOn<'_>),
         (digest, size): (&Digest, u64),
     ) -> Result<(), Fault> {
         let unreadable = |e: std::io::Error| {
@@ -139,6 +143,7 @@ impl Hosts {
         // The first one is empty, and only asks how much is there.
         let (mut there, mut piece, mut in_vain) = (0, Vec::new(), 0);
         loop {
+            may_move_on()?;
             self.wait_for(format!("{} of {file} sent", share(there, size)));
             let offset = there.to_string();
             let args = [digest.as_str(), &total, &file.path, &offset];
@@ -165,7 +170,8 @@ impl Hosts {
             if now >= size {
                 return Ok(());
             }
-            match now > there {
+            // A connection that breaks time and again lets a part of a piece through each time.
+            match came_whole(there, piece.len(), now) {
                 true => in_vain = 0,
                 false => in_vain += 1,
             }
@@ -186,6 +192,11 @@ impl Hosts {
             next.read_to_end(&mut piece).map_err(unreadable)?;
         }
     }
+}
+
+/// Whether a piece of `sent` bytes is there, now that there are `now` where there were `before`.
+fn came_whole(before: u64, sent: usize, now: u64) -> bool {
+    now > before && now - before >= sent as u64
 }
 
 /// How much of something there is, in steps of which each is worth a line where lines stay.
@@ -211,6 +222,28 @@ fn no_room(host: &Destination, said: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_of_a_piece_is_none() {
+        // The first one only asks how much is there.
+        for (before, sent, now, whole) in [
+            (0, 0, 0, false),
+            (0, 0, 7, true),
+            (7, 5, 12, true),
+            (7, 5, 13, true),
+            (7, 5, 8, false),
+            (7, 5, 7, false),
+            (7, 5, 0, false),
+            // The file is shorter than it was.
+            (7, 0, 7, false),
+        ] {
+            assert_eq!(
+                came_whole(before, sent, now),
+                whole,
+                "{before} {sent} {now}"
+            );
+        }
+    }
 
     #[test]
     fn what_is_short_is_said_with_numbers() {

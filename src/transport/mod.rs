@@ -28,6 +28,7 @@ pub use host_claim::HostHolder;
 pub use kube::{
     Claimable, Claimed, Cluster, ClusterOptions, Conflict, Rejection, Renewed, Right, Trial, Tried,
 };
+pub use large::MayMoveOn;
 pub use network_manager::{Daemon, Device, NetworkManagerReading, UnmanagedDevices};
 pub use password::{AskPerson, PasswordSource};
 pub use program::check_failed;

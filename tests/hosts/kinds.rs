@@ -10,7 +10,7 @@ use runbook::actions::{Look, Made, Place, World, step};
 use runbook::fault::{API_SILENT, Fault};
 use runbook::inventory::Inventory;
 use runbook::model::{Blobs, Content, Effect, Identity, Prior, Scope, Target, UndoClass, Verdict};
-use runbook::transport::{Cluster, ClusterOptions};
+use runbook::transport::{Cluster, ClusterOptions, MayMoveOn};
 use serde_json::{Value, json};
 
 pub const CASES: &[Case] = &[
@@ -130,6 +130,7 @@ impl Machines {
         content: &Content,
     ) -> Result<(), String> {
         let (permit, key) = permit(effect.clone(), contents)?;
+        let content = (content, &(|| Ok(())) as &MayMoveOn<'_>);
         let put = self.world.perform(permit, None, content, &key, "a test");
         put.await.0.map_err(text)
     }

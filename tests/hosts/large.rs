@@ -6,15 +6,17 @@ use super::client::{Client, block, login, refused, same, su_to, sudo_to};
 use super::files::{At, present};
 use super::kinds::Machines;
 use super::machine::{Kind, Machine, until};
-use super::permit::permit;
+use super::permit::{claim_permit, permit};
 use super::place::{PASSWORD, Place, path, text};
 use super::shells::{APPLETS, over_sh};
 use runbook::fault::{Class, Fault};
-use runbook::model::{Content, Digest, Effect, FileNow, FileState, Identity, Secret, Verdict};
-use runbook::transport::{Hosts, PasswordSource, SshOptions};
+use runbook::model::{
+    Content, Digest, Effect, FileNow, FileState, Holder, Identity, Secret, Verdict,
+};
+use runbook::transport::{Hosts, MayMoveOn, PasswordSource, SshOptions};
 use serde_json::json;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub const CASES: &[Case] = &[
     Case {
@@ -48,6 +50,22 @@ pub const CASES: &[Case] = &[
     Case {
         name: "a_large_file_that_was_changed_since_is_left_alone",
         run: changed_since,
+    },
+    Case {
+        name: "a_file_that_takes_long_to_look_through_is_looked_through",
+        run: long_to_look_through,
+    },
+    Case {
+        name: "what_is_staged_goes_with_the_claim_of_whom_it_is",
+        run: goes_with_its_claim,
+    },
+    Case {
+        name: "what_others_have_staged_is_not_used",
+        run: staged_by_others,
+    },
+    Case {
+        name: "a_large_file_is_given_up_between_two_pieces",
+        run: given_up_on_the_way,
     },
 ];
 
@@ -98,7 +116,17 @@ impl At<'_> {
         &self,
         path: &str,
         (before, old): (&FileState, &[u8]),
+        new: (&FileState, &Source),
+    ) -> Result<(Result<(), Fault>, String), String> {
+        self.put_while(path, (before, old), new, &|| Ok(())).await
+    }
+
+    async fn put_while(
+        &self,
+        path: &str,
+        (before, old): (&FileState, &[u8]),
         (after, new): (&FileState, &Source),
+        may_move_on: &MayMoveOn<'_>,
     ) -> Result<(Result<(), Fault>, String), String> {
         let effect = Effect::PutFile {
             file: self.file(path),
@@ -106,9 +134,9 @@ impl At<'_> {
             after: after.clone(),
         };
         let (permit, key) = permit(effect, &[old, &new.bytes])?;
-        let putting = self
-            .hosts
-            .put_large(&self.host, permit, &new.path, &key, "a test");
+        let putting =
+            self.hosts
+                .put_large(&self.host, permit, (&new.path, may_move_on), &key, "a test");
         Ok((putting.await, key))
     }
 }
@@ -459,6 +487,139 @@ fn changed_since(place: &Place) -> Result<(), String> {
         let put = at.put_large("/srv/program", (&before, b""), (&after, &source));
         refused(put.await?.0, "drift")?;
         same("what it is", at.state("/srv/program").await?, theirs)?;
+        nothing_is_left(&machine)
+    })
+}
+
+/// It has more bytes than any host looks through within a script's time, and none on the disk.
+fn long_to_look_through(place: &Place) -> Result<(), String> {
+    let machine = Machine::start(place)?;
+    let client = Client::of(&[&machine])?;
+    block(async {
+        let hosts = client.hosts();
+        let at = At {
+            hosts: &hosts,
+            host: login(&machine, "ops"),
+            identity: Identity::root(),
+        };
+        let size = 40 << 20;
+        at.shell(&format!("head -c {size} /dev/zero >/srv/program"))
+            .await?;
+        let there = present(0o644, 0, 0, &vec![0; size]);
+        let state = at.state("/srv/program").await?;
+        same("what it is", &state, &there)?;
+        let file = at.file("/srv/program");
+        let found = hosts.find_file(&at.host, &file, "key").await;
+        let found = found.map_err(text)?;
+        same("what is found", found, FileNow::Is(there))
+    })
+}
+
+fn goes_with_its_claim(place: &Place) -> Result<(), String> {
+    let machine = Machine::start(place)?;
+    let client = Client::of(&[&machine])?;
+    block(async {
+        let hosts = client.hosts();
+        let at = At {
+            hosts: &hosts,
+            host: login(&machine, "ops"),
+            identity: Identity::root(),
+        };
+        let of = at.file("/srv/program").host;
+        let (own, plan) = claim_permit()?;
+        let (other, _) = claim_permit()?;
+        let holder = Holder::of(own.run(), own.sitting(), &plan, None);
+        let claimed = hosts.claim(own, &at.host, &of, (&holder, false), &[]).await;
+        same("who has it", claimed.map_err(text)?, None)?;
+        at.shell("echo x >/var/lib/runbook/staged.x").await?;
+        // One that was fenced off lets go: what is there is not its.
+        hosts.release(other, &at.host, &of).await.map_err(text)?;
+        same("how many are staged", staged(&machine).len(), 1)?;
+        hosts.release(own, &at.host, &of).await.map_err(text)?;
+        nothing_is_left(&machine)
+    })
+}
+
+/// Whoever may write where an ordinary user's folder is to be could put one there first.
+fn staged_by_others(place: &Place) -> Result<(), String> {
+    let machine = Machine::start(place)?;
+    let client = Client::of(&[&machine])?;
+    let source = Source::new(10)?;
+    block(async {
+        let hosts = client.hosts();
+        let at = At {
+            hosts: &hosts,
+            host: login(&machine, "nosudo"),
+            identity: Identity::Login,
+        };
+        let own: u32 = at.shell("id -u").await?.trim().parse().map_err(text)?;
+        let chown = |path: &Path, uid| std::os::unix::fs::chown(path, Some(uid), Some(uid));
+        let folder = path("disk").join(&machine.name).join("own");
+        fs::create_dir(&folder).map_err(text)?;
+        chown(&folder, own).map_err(text)?;
+        let theirs = machine.inside("/var/tmp").join(format!("runbook.{own}"));
+        let elsewhere = machine.inside("/var/tmp/elsewhere");
+        fs::create_dir(&elsewhere).map_err(text)?;
+        let digest = Digest::of(&source.bytes);
+        let whole = elsewhere.join(format!("staged.{digest}"));
+        fs::write(&whole, &source.bytes).map_err(text)?;
+        let (absent, after) = (FileState::Absent, source.state(0o755, own));
+        // A folder of this user's own at the end of somebody's link, and one of somebody else.
+        for (owner, linked) in [(own, true), (0, false)] {
+            chown(&elsewhere, owner).map_err(text)?;
+            chown(&whole, owner).map_err(text)?;
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            fs::set_permissions(&elsewhere, mode).map_err(text)?;
+            match linked {
+                true => std::os::unix::fs::symlink("elsewhere", &theirs).map_err(text)?,
+                false => {
+                    fs::remove_file(&theirs).map_err(text)?;
+                    fs::rename(&elsewhere, &theirs).map_err(text)?;
+                }
+            }
+            let put = at.put_large("/srv/own/program", (&absent, b""), (&after, &source));
+            refused(put.await?.0, "host_failed")?;
+            let left = theirs.join(format!("staged.{digest}")).exists();
+            same("whether theirs is left alone", left, true)?;
+            same(
+                "what it is",
+                at.state("/srv/own/program").await?,
+                absent.clone(),
+            )?;
+        }
+        Ok(())
+    })
+}
+
+fn given_up_on_the_way(place: &Place) -> Result<(), String> {
+    let machine = Machine::start(place)?;
+    let client = Client::of(&[&machine])?;
+    let source = Source::new(11)?;
+    block(async {
+        let hosts = client.hosts();
+        let at = At {
+            hosts: &hosts,
+            host: login(&machine, "ops"),
+            identity: Identity::root(),
+        };
+        let (before, after) = (at.state("/srv/program").await?, source.state(0o755, 0));
+        let some_is_there = || match staged(&machine).first().map(fs::metadata) {
+            Some(Ok(found)) if found.len() > 0 => Err(Fault::refused("stopped", "x")),
+            _ => Ok(()),
+        };
+        let new = (&after, &source);
+        let put = at.put_while("/srv/program", (&before, b""), new, &some_is_there);
+        refused(put.await?.0, "stopped")?;
+        same(
+            "what it is",
+            at.state("/srv/program").await?,
+            before.clone(),
+        )?;
+        // The next attempt goes on from there.
+        same("how many are staged", staged(&machine).len(), 1)?;
+        let put = at.put_large("/srv/program", (&before, b""), new);
+        put.await?.0.map_err(text)?;
+        same("what it is", at.state("/srv/program").await?, after)?;
         nothing_is_left(&machine)
     })
 }

@@ -144,6 +144,37 @@ async fn a_stop_ends_the_waiting() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_large_is_moved_on_until_the_run_is_stopped_or_the_step_has_no_time_left() {
+    let code = |moved: Result<(), Fault>| moved.map_err(|fault| fault.code);
+    let (sender, stop) = watch::channel(false);
+    assert_eq!(may_move_on(&stop, None), Ok(()));
+    let until = Some(Until::within(5));
+    assert_eq!(may_move_on(&stop, until), Ok(()));
+    tokio::time::advance(Duration::from_secs(5)).await;
+    assert_eq!(code(may_move_on(&stop, until)), Err(TIMEOUT.to_owned()));
+    sender.send(true).unwrap();
+    assert_eq!(code(may_move_on(&stop, until)), Err("stopped".to_owned()));
+}
+
+/// The step has failed then, and the run ends like after any other that does.
+#[test]
+fn what_cannot_be_kept_is_not_decided() {
+    use crate::journal::{StateDir, test_events::start};
+    use crate::model::{Digest, RunId};
+    let folder = tempfile::tempdir().unwrap();
+    let state = StateDir::new(folder.path().join("state"));
+    let run = RunId::generate();
+    let mut journal = Journal::create(&state, run, start(run), &Blobs::default()).unwrap();
+    let path = folder.path().join("source");
+    std::fs::write(&path, "another").unwrap();
+    let mut blobs = Blobs::default();
+    let content = Content::File { path, size: 7 };
+    blobs.add(Digest::of(b"what it was"), content);
+    let fault = kept(&mut journal, (Vec::new(), blobs)).unwrap_err();
+    assert_eq!(fault.code, "source_changed");
+}
+
 #[test]
 fn what_was_written_must_stay() {
     use crate::model::{FieldChange, FieldPath, ObjectRef};

@@ -500,6 +500,21 @@ fn a_check_can_be_stopped() {
     assert_eq!(end.ending, Ending::Stopped);
 }
 
+/// While what is large comes here, or goes there.
+#[test]
+fn a_transfer_can_be_stopped_and_nothing_is_done_then() {
+    let stopped = || Fault::refused("stopped", "x");
+    let mut reading = Script::new();
+    reading.looks = vec![Err(stopped())];
+    let mut sending = Script::new();
+    sending.writes = vec![Err(stopped())];
+    for mut script in [reading, sending] {
+        let mut machine = machine_with(vec![change(&["a"])], three_times);
+        let end = script.run(&mut machine);
+        assert_eq!((end.ending, end.made), (Ending::Stopped, 0));
+    }
+}
+
 #[test]
 fn an_input_out_of_turn_ends_the_run_as_a_mistake_of_the_program() {
     let mut machine = machine_of(PlanKind::Apply, vec![change(&["a"])], &[]);

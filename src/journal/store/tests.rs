@@ -304,6 +304,37 @@ fn a_failed_beginning_leaves_nothing() {
     assert_eq!(fs::read_dir(state.runs()).unwrap().count(), 1);
 }
 
+/// As it is left by one who is killed while a content comes in.
+#[test]
+fn what_is_left_of_half_a_content_goes_when_its_run_is_taken_up() {
+    let (_dir, state) = state();
+    let (run, mut blobs) = (RunId::generate(), Blobs::default());
+    let kept = blobs.insert(b"x".to_vec());
+    drop(Journal::create(&state, run, start(run), &blobs).unwrap());
+    let left = state.blobs(run).join(kept.as_str()).with_extension("part");
+    fs::write(&left, "half").unwrap();
+    let (journal, _) = Journal::reopen(&state, run).unwrap();
+    assert!(!left.exists());
+    assert_eq!(journal.blob(&kept).unwrap(), b"x");
+}
+
+#[test]
+fn what_was_decided_on_the_way_is_not_kept_without_room() {
+    let (_dir, state) = state();
+    let run = RunId::generate();
+    let mut journal = Journal::create(&state, run, start(run), &Blobs::default()).unwrap();
+    let mut blobs = Blobs::default();
+    let content = Content::File {
+        path: "/dev/null".into(),
+        size: 1 << 60,
+    };
+    blobs.add(Digest::of(b""), content);
+    assert!(matches!(
+        journal.keep(&blobs),
+        Err(JournalError::NoRoom { .. })
+    ));
+}
+
 #[test]
 fn a_content_that_is_whole_is_not_written_again() {
     let (dir, _) = state();

@@ -1,6 +1,7 @@
 # Files, as they are.
 
 # What is at the path $1, in one line: `absent`, `file MODE UID GID BYTES SHA256`, or `other` and words.
+# With $2, a file of more bytes than that is not looked through: `long BYTES`.
 look() {
     if [ -L "$1" ]; then
         echo 'other a symbolic link'
@@ -12,6 +13,10 @@ look() {
         state=$(stat -c '%h %a %u %g %s' -- "$1")
         if [ "${state%% *}" != 1 ]; then
             printf 'other a file with %s hard links\n' "${state%% *}"
+            return
+        fi
+        if [ -n "$2" ] && [ "${state##* }" -gt "$2" ]; then
+            echo "long ${state##* }"
             return
         fi
         sum=$(sha256sum <"$1")

@@ -31,9 +31,6 @@ if [ "$1" = file ]; then
     mode=$2 owner=$3:$4 wanted=$6
     [ -n "$content" ] || say cut
     [ -e "$content" ] || : >"$content"
-    sum=$(sha256sum <"$content")
-    # A connection that broke cuts the input short.
-    [ "${sum%% *}" = "$wanted" ] || say cut
 fi
 now=$(look "$path")
 [ "$now" != "$after" ] || say already
@@ -43,6 +40,9 @@ if [ "$1" = file ]; then
     # or can open it before it is as it is to be: the new content may not be for those who knew the old.
     (set -C && : >"$new") 2>/dev/null || say failed "$new cannot be made"
     cat <"$content" >"$new" || say failed "$new cannot be written"
+    # A connection that broke cuts the input short. What counts is what was copied.
+    sum=$(sha256sum <"$new")
+    [ "${sum%% *}" = "$wanted" ] || say cut
     # shellcheck disable=SC2086
     set -- $before
     if [ "$1" = file ] && keeps_attributes; then

@@ -1,4 +1,5 @@
-# Arguments: path, the most bytes that are printed, user, group. Only reads, and takes no lock. Says
+# Arguments: path, the most bytes that are printed, user, group, and the most bytes that are looked
+# through. Only reads, and takes no lock. Says
 # the numbers of the user and the group that are asked for, and what this host's `cp` keeps.
 path=$1 most=$2 user=$3 group=$4
 need cat chmod chown cp flock head id mkdir mv rm sha256sum sleep stat sync timeout touch
@@ -27,9 +28,10 @@ own_group=0
 [ "$self" = 0 ] || own_group=$(id -g)
 printf '\n%s who %s,%s,%s,%s,%s\n' "$mark" "$self" "$own_group" "$user" "$group" "$attributes"
 
-now=$(look "$path")
+now=$(look "$path" "$5")
 # shellcheck disable=SC2086
 set -- $now
+[ "$1" != long ] || say "$now"
 [ "$1" != file ] || not_immutable "$path"
 if [ "$1" = file ] && [ "$5" -le "$most" ]; then
     printf '\n%s %s\n' "$mark" "is $now"

@@ -9,7 +9,7 @@ or_fenced
 find_staged "$digest"
 if [ -z "$staged" ]; then
     # Those of earlier contents: nobody puts them any more.
-    rm -f -- "$lasting"/staged.* "$home"/staged.*
+    unstage_all
     or_no_room "$path" "$size"
     [ "$place" != "$lasting" ] || marks
     staged=$place/staged.$digest

@@ -2,18 +2,33 @@
 # user's own has them, in a file that is called by their digest, so that a connection that broke goes on
 # where it was.
 
+# Whether the folder $1 is one of this user's own: in its place could be somebody else's.
+is_own() {
+    [ -d "$1" ] && [ ! -L "$1" ] && [ -O "$1" ]
+}
+
 # Sets `staged` to the file for the digest $1; empty where there is none.
 find_staged() {
     staged=
     for place in "$lasting" "$home"; do
-        [ ! -f "$place/staged.$1" ] || [ -L "$place/staged.$1" ] || staged=$place/staged.$1
+        is_own "$place" && [ -f "$place/staged.$1" ] && [ ! -L "$place/staged.$1" ] || continue
+        staged=$place/staged.$1
+    done
+}
+
+# Removes what is staged for all digests.
+unstage_all() {
+    for place in "$lasting" "$home"; do
+        ! is_own "$place" || rm -f -- "$place"/staged.*
     done
 }
 
 # Removes it.
 unstage() {
     [ -n "$1" ] || return 0
-    rm -f -- "$lasting/staged.$1" "$home/staged.$1"
+    for place in "$lasting" "$home"; do
+        ! is_own "$place" || rm -f -- "$place/staged.$1"
+    done
     # Where nothing else is kept there, nothing is left.
     rmdir "$lasting" 2>/dev/null
 }
