@@ -225,22 +225,20 @@ impl Mesh {
     }
 
     fn faults_at(&self, node: &MeshNode, faults: &mut BTreeSet<SessionFault>) {
-        let fault = |to: &str, state: String, other: Option<&MeshNode>| SessionFault {
-            from: node.name().to_owned(),
-            to: to.to_owned(),
-            state,
-            strays: [Some(node), other]
-                .into_iter()
-                .flatten()
-                .filter(|n| n.strays() && !self.works(n))
-                .map(|n| n.name().to_owned())
-                .collect(),
-            unread: false,
-            family: None,
+        let fault = |to: &str, state: String, other: Option<&MeshNode>, family: Option<Family>| {
+            SessionFault {
+                from: node.name().to_owned(),
+                to: to.to_owned(),
+                state,
+                strays: self.astray([Some(node), other], family),
+                unread: false,
+                family,
+            }
         };
+        let of_node = |state: String| fault("", state, None, None);
         let unread = |state: String| SessionFault {
             unread: true,
-            ..fault("", state, None)
+            ..of_node(state)
         };
         let status = match self.readings.get(node.name()).map(|r| &r.sessions) {
             Some(Ok(status)) => status,
@@ -249,7 +247,7 @@ impl Mesh {
                 return;
             }
             Some(Err(e)) => {
-                faults.insert(fault("", e.to_string(), None));
+                faults.insert(of_node(e.to_string()));
                 return;
             }
             None => {
@@ -267,14 +265,12 @@ impl Mesh {
                 || peer.address.to_string(),
                 |n| format!("{} ({})", n.name(), peer.address),
             );
-            faults.insert(SessionFault {
-                family: Some(Family::of(peer.address)),
-                ..fault(&to, format!("{} {}", peer.state, peer.info), other)
-            });
+            let state = format!("{} {}", peer.state, peer.info);
+            faults.insert(fault(&to, state, other, Some(Family::of(peer.address))));
         }
         let others = self.nodes.iter().filter(|n| n.name() != node.name());
         if !self.full && status.peers.is_empty() && others.clone().next().is_some() {
-            faults.insert(fault("", "it has no session at all".to_owned(), None));
+            faults.insert(of_node("it has no session at all".to_owned()));
         }
         for family in Family::BOTH {
             // Where a family is not used, its BIRD need not run.
@@ -284,10 +280,7 @@ impl Mesh {
                 Daemon::Silent(said) => format!("its BIRD for {family} does not answer: {said}"),
                 Daemon::NotSaid | Daemon::Answers => continue,
             };
-            faults.insert(SessionFault {
-                family: Some(family),
-                ..fault("", why, None)
-            });
+            faults.insert(fault("", why, None, Some(family)));
         }
         self.configured_at(node, status, faults);
         if !self.full || node.reflector {
@@ -301,10 +294,8 @@ impl Mesh {
                     .any(|own| own.is_ipv4() == address.is_ipv4());
                 if spoken && !status.peers.iter().any(|p| p.address == address) {
                     let to = format!("{} ({address})", other.name());
-                    faults.insert(SessionFault {
-                        family: Some(Family::of(address)),
-                        ..fault(&to, "no such session".to_owned(), Some(other))
-                    });
+                    let state = "no such session".to_owned();
+                    faults.insert(fault(&to, state, Some(other), Some(Family::of(address))));
                 }
             }
         }
@@ -327,28 +318,33 @@ impl Mesh {
                     || address.to_string(),
                     |n| format!("{} ({address})", n.name()),
                 );
-                let strays = [Some(node), other].into_iter().flatten();
+                let family = Some(Family::of(address));
                 faults.insert(SessionFault {
                     from: node.name().to_owned(),
                     to,
                     state: format!("no such session, and BGPPeer {} configures it", peer.name),
-                    strays: strays
-                        .filter(|n| n.strays() && !self.works(n))
-                        .map(|n| n.name().to_owned())
-                        .collect(),
+                    strays: self.astray([Some(node), other], family),
                     unread: false,
-                    family: Some(Family::of(address)),
+                    family,
                 });
             }
         }
     }
 
-    /// Whether some session with what a node advertises is established: then the address is of use, whosever it
-    /// is.
-    pub fn works(&self, node: &MeshNode) -> bool {
-        Family::BOTH.into_iter().any(|f| self.works_in(node, f))
+    /// Those that advertise an address of a family which is not their own, and of no use either.
+    fn astray(&self, ends: [Option<&MeshNode>; 2], family: Option<Family>) -> Vec<String> {
+        let families = Family::BOTH.into_iter();
+        let families = families.filter(|f| family.is_none_or(|family| family == *f));
+        let strays = |node: &&MeshNode| {
+            let mut families = families.clone();
+            families.any(|f| node.strays_in(f) && !self.works_in(node, f))
+        };
+        let ends = ends.into_iter().flatten().filter(strays);
+        ends.map(|node| node.name().to_owned()).collect()
     }
 
+    /// Whether some session with what a node advertises is established: then the address is of use, whosever it
+    /// is.
     pub fn works_in(&self, node: &MeshNode, family: Family) -> bool {
         let sessions = |name: &str| {
             let reading = self.readings.get(name)?;
@@ -610,6 +606,39 @@ pub(crate) mod tests {
         node02 → node03 (fd00::3): no such session
         node03 → node02 (fd00::2): no such session
         ");
+    }
+
+    #[test]
+    fn each_family_goes_astray_by_itself() {
+        let mut mesh = healthy();
+        for (at, n) in [(0, 1), (1, 2), (2, 3)] {
+            mesh.nodes[at].advertised_v6 = Some(format!("fd00::{n}/64"));
+            mesh.nodes[at]
+                .internal_ips
+                .push(format!("fd00::{n}").parse().unwrap());
+        }
+        mesh.nodes[1].advertised_v6 = Some("fd99::1/64".into());
+        let up = |a| (a, "up", "Established");
+        mesh.readings.insert(
+            "node01".into(),
+            sees(&[
+                up("10.0.0.2"),
+                up("10.0.0.3"),
+                up("fd00::3"),
+                ("fd99::1", "start", "Passive"),
+            ]),
+        );
+        insta::assert_snapshot!(lines(&mesh.faults_of("node01")), @"
+        node01 → node02 (fd99::1): start Passive (stray: node02)
+        node02 → node01 (fd00::1): no such session (stray: node02)
+        node03 → node01 (fd00::1): no such session
+        ");
+        // An address by which sessions are established is of use.
+        mesh.readings.insert(
+            "node03".into(),
+            sees(&[up("10.0.0.1"), up("10.0.0.2"), up("fd00::1"), up("fd99::1")]),
+        );
+        assert!(mesh.faults().iter().all(|fault| fault.strays.is_empty()));
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub fn make(lab: &Lab, variant: Variant, number: usize, persistent: bool) -> Res
 }
 
 /// What everything stands for after a healing, seen by our own eyes.
-fn healed(lab: &Lab) -> Result<(), String> {
+pub fn healed(lab: &Lab) -> Result<(), String> {
     all_advertise_their_own(lab)?;
     expect(
         "the method",
@@ -213,7 +213,7 @@ fn previews_write_nothing(lab: &Lab) -> Result<(), String> {
         .says(&["`soon` is not", "[param_value]"])?;
     apply(&["--yes", "--allow-unknown", "mash"])?
         .exits(2)?
-        .says(&["the steps are address, method, restart, mesh"])?;
+        .says(&["the steps are status, address, address_v6, method, method_v6, restart, mesh, status_gone"])?;
     crate::refusals::missing_rights(&program)?;
     expect("journals", &program.journals(), &0)?;
     before.same_as(&Surroundings::of(lab)?)?;

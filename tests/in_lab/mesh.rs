@@ -1,10 +1,10 @@
 //! Calico's mesh in every shape that it has: over an etcd of its own, by its operator, in IPv6, with a
 //! method that picks wrong links, with a calico-node that is stuck, and on nodes without calicoctl.
 
-use crate::bgp_wrong_ip::{make, reboot};
+use crate::bgp_wrong_ip::{healed, make, reboot};
 use crate::program::{
     NAME, Program, Ran, advertised, all_advertise_their_own, calico_env, expect,
-    mesh_is_established, method, node,
+    mesh_is_established, node,
 };
 use crate::{Case, Dirties, Suite};
 use lab::Lab;
@@ -153,16 +153,6 @@ fn in_etcd(lab: &Lab, variant: Variant, to_the_end: bool) -> Result<(), String> 
         .says(&["is taken back", "The fault that it had healed is back"])?;
     expect("the environment", &calico_env(lab)?, &env)?;
     expect("the addresses", &advertised(lab)?, &broken)
-}
-
-fn healed(lab: &Lab) -> Result<(), String> {
-    all_advertise_their_own(lab)?;
-    expect(
-        "the method",
-        &method(&calico_env(lab)?).as_deref(),
-        &Some("kubernetes-internal-ip"),
-    )?;
-    mesh_is_established(lab)
 }
 
 fn on_each(lab: &Lab, command: &str) -> Result<(), String> {
@@ -360,9 +350,10 @@ fn method_wrong(lab: &Lab) -> Result<(), String> {
     mesh_is_established(lab)?;
     program.run(&["undo", &ran.run()?, "--yes"])?.exits(0)?;
     expect("the environment", &calico_env(lab)?, &env)?;
-    // What they detect then they do by themselves.
-    crate::program::wait_until(180, "the addresses of before", || {
-        Ok(advertised(lab)? == broken)
+    // What they detect then they do by themselves: node03 has its second card still, which node02 lost when it
+    // was started anew.
+    crate::program::wait_until(180, "the address of node03 before", || {
+        Ok(advertised(lab)?.last() == broken.last())
     })
 }
 
@@ -420,14 +411,17 @@ fn compare_picks(lab: &Lab) -> Result<(), String> {
             wanted.insert(node.name(), picked.trim().to_owned());
         }
         for (name, picked) in wanted {
-            let line = match picked.as_str() {
-                "" => format!("{name} finds nothing by it"),
-                own if own.starts_with("10.77.0.") => format!("{name} keeps {own}: it picks {own}"),
-                other => format!("{name} picks {other} on "),
+            // Meanwhile calico-node may have found another address by the method that it has.
+            let lines = match picked.as_str() {
+                "" => vec![format!("{name} finds nothing by it")],
+                picked => vec![
+                    format!("{name} picks {picked} on "),
+                    format!("{name} keeps {picked}: it picks {picked} on "),
+                ],
             };
-            if !said.contains(&line) {
+            if !lines.iter().any(|line| said.contains(line)) {
                 return Err(format!(
-                    "by {method}, Calico picks `{picked}` on {name}, and the plan does not say `{line}`:\n{}",
+                    "by {method}, Calico picks `{picked}` on {name}, and the plan says neither of {lines:?}:\n{}",
                     planned.stdout
                 ));
             }

@@ -275,7 +275,7 @@ impl Lab {
     pub fn restart_calico_node(&self, nodes: &[Node]) -> Result<()> {
         let namespace = self.calico_namespace();
         let pods = self.kubectl_json(&["-n", namespace, "get", "pods", "-l", SELECTOR])?;
-        let mut delete = vec!["-n", namespace, "delete", "pod"];
+        let mut delete = vec!["-n", namespace, "delete", "pod", "--ignore-not-found"];
         let of_them: Vec<&str> = items(&pods)
             .filter(|pod| {
                 let on = pod.pointer("/spec/nodeName").and_then(Value::as_str);
