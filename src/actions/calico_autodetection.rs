@@ -1,5 +1,6 @@
 //! `calico.autodetection`: how calico-node finds a node's address, for the whole fleet.
 
+use super::calico_address_change::address_changes;
 use super::kube_keepers::{keepers, notes as keeper_notes};
 use super::kube_object::Of;
 use super::{Action, Compiled, Decision, Look, Needs, Place};
@@ -8,9 +9,7 @@ use crate::calico::{
     Pick, Rendered, Sight, pick,
 };
 use crate::fault::Fault;
-use crate::model::{
-    Blobs, Detail, Effect, FieldChange, FieldPath, ObjectRef, Prior, Setting, Subject, UndoClass,
-};
+use crate::model::{Blobs, Detail, Effect, FieldChange, FieldPath, ObjectRef, Prior, UndoClass};
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -534,25 +533,9 @@ impl Autodetection {
 
 /// What an earlier step gives a node to advertise.
 fn given(looked: &Looked, family: Family, prior: Prior<'_>) -> Option<Cidr> {
-    let node = &looked.node;
-    let path = FieldPath::annotation(family.annotation());
-    prior
-        .effects()
-        .filter_map(|effect| match (effect, effect.subject()) {
-            (Effect::SetFields { fields, .. }, Subject::Object(object))
-                if *object == node.object =>
-            {
-                let field = fields.iter().find(|field| field.path == path)?;
-                field.after.as_ref()?.as_str()
-            }
-            (Effect::PutSetting { setting, after, .. }, _) => match &setting.setting {
-                Setting::CalicoNode {
-                    node: of, field, ..
-                } if *of == node.calico_name && field == family.field() => after.as_value(),
-                _ => None,
-            },
-            _ => None,
-        })
+    address_changes(prior)
+        .filter(|change| change.node == looked.node.name() && change.family == family)
+        .filter_map(|change| change.after)
         .last()?
         .parse()
         .ok()

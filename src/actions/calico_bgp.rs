@@ -1,10 +1,11 @@
 //! `calico.bgp`: every node sees every peer established, and nothing of a wrong address is left.
 //! It only reads.
 
+use super::calico_address_change::address_changes;
 use super::{Action, Compiled, Decision, Look, Needs, Patience, Place};
 use crate::calico::{Cidr, Family, Mesh, SessionFault, rolls_calico_node};
 use crate::fault::Fault;
-use crate::model::{Effect, Exception, FieldChange, FieldPath, Prior, Setting, Settled, Target};
+use crate::model::{Effect, Exception, Prior, Settled, Target};
 use crate::runbook::{DURATION_FORMAT, parse_duration};
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -324,51 +325,6 @@ fn listed(faults: &[SessionFault]) -> String {
     text
 }
 
-/// A change of an address by an earlier step.
-struct AddressChange<'a> {
-    node: &'a str,
-    family: Family,
-    before: Option<&'a str>,
-    after: Option<&'a str>,
-}
-
-/// The changes of addresses among earlier steps, wherever Calico keeps them.
-fn address_changes<'a>(prior: Prior<'a>) -> impl Iterator<Item = AddressChange<'a>> {
-    prior.effects().flat_map(|effect| match effect {
-        Effect::SetFields { object, fields } => {
-            let change = |field: &'a FieldChange| {
-                let of = |f: &Family| field.path == FieldPath::annotation(f.annotation());
-                Some(AddressChange {
-                    node: object.name.as_str(),
-                    family: Family::BOTH.into_iter().find(of)?,
-                    before: field.before.as_ref().and_then(Value::as_str),
-                    after: field.after.as_ref().and_then(Value::as_str),
-                })
-            };
-            fields.iter().filter_map(change).collect()
-        }
-        Effect::PutSetting {
-            setting,
-            before,
-            after,
-        } => match &setting.setting {
-            Setting::CalicoNode { field, .. } => {
-                let of = |f: &Family| f.field() == field;
-                let family = Family::BOTH.into_iter().find(of);
-                let change = family.map(|family| AddressChange {
-                    node: setting.host.node.as_str(),
-                    family,
-                    before: before.as_value(),
-                    after: after.as_value(),
-                });
-                change.into_iter().collect()
-            }
-            _ => Vec::new(),
-        },
-        _ => Vec::new(),
-    })
-}
-
 /// The addresses that earlier steps take away, and that must appear nowhere any more, unless they
 /// are another node's by right.
 fn gone(mesh: &Mesh, prior: Prior<'_>) -> Vec<IpAddr> {
@@ -428,7 +384,7 @@ mod tests {
     use super::*;
     use crate::calico::{test_healthy, test_node, test_sees, test_stray};
     use crate::journal::test_events::{change, step};
-    use crate::model::{ObjectRef, PlannedStep, Scope, Verdict};
+    use crate::model::{FieldChange, FieldPath, ObjectRef, PlannedStep, Scope, Verdict};
     use std::time::Duration;
 
     fn action() -> MeshEstablished {

@@ -1,5 +1,6 @@
 //! The kinds of steps: one file each, and one line in the table below.
 
+mod calico_address_change;
 mod calico_autodetection;
 mod calico_bgp;
 mod calico_bgp_path;
