@@ -164,13 +164,17 @@ impl Lab {
     }
 
     /// Files, swap, the table of connections, the kubelet and links of each node, over one login.
+    ///
+    /// networkd keeps what it once read: a link of the same name made later would be given what a file said that
+    /// is gone.
     fn restore_hosts(&self) -> Result<Vec<String>> {
         let script = format!(
-            "set -e; for link in {NIC} {BRIDGE}; do \
+            "set -e; read_anew=; for link in {NIC} {BRIDGE}; do \
              if [ -e /sys/class/net/$link ]; then ip link delete $link; echo $link removed; fi; done; \
              if [ -e /run/netns/{CONTAINER} ]; then ip netns delete {CONTAINER}; fi; \
              for file in {BOOT_FILES}.netdev {BOOT_FILES}.network; do \
-             if [ -e $file ]; then rm $file; echo $file removed; fi; done; lab-heal {TRACKED}"
+             if [ -e $file ]; then rm $file; read_anew=yes; echo $file removed; fi; done; \
+             if [ $read_anew ]; then networkctl reload; fi; lab-heal {TRACKED}"
         );
         let restored = self.on_each(&NODES, |node| {
             let said = match self.run_if_let_in(node, &script)? {
