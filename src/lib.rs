@@ -13,6 +13,7 @@
 //! | `journal` | what is durable, and the permit that only it gives |
 //! | `transport` | a host over OpenSSH, a cluster over its API |
 //! | `calico` | what Calico's parts say, and what it means |
+//! | `drain` | which pods leave a node, and which budgets hold them |
 //! | `actions` | the kinds of steps |
 //! | `plan` | observations to decisions |
 //! | `engine` | the run |
@@ -25,6 +26,7 @@
 pub mod actions;
 pub mod calico;
 pub mod cli;
+pub mod drain;
 pub mod engine;
 pub mod fault;
 pub mod inventory;

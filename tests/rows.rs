@@ -13,6 +13,7 @@ mod tests {
         "journal",
         "transport",
         "calico",
+        "drain",
         "actions",
         "plan",
         "engine",

@@ -5,6 +5,7 @@ mod bgp_path;
 mod calico;
 mod calico_facts;
 mod objects;
+mod pods;
 
 use super::world::World;
 use crate::calico::MeshNode;

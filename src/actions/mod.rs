@@ -28,12 +28,16 @@ mod kube_apply;
 mod kube_assert;
 mod kube_cordon;
 mod kube_delete;
+mod kube_drain;
+mod kube_evict;
+mod kube_eviction;
 mod kube_fields;
 mod kube_keepers;
 mod kube_node_metadata;
 mod kube_object;
 mod kube_patch;
 mod kube_proxy_conntrack;
+mod kube_replaced;
 mod kube_rollout;
 mod kube_state;
 mod kube_wait;
@@ -48,17 +52,20 @@ mod world;
 
 pub use kube_object::Of;
 pub use look::{Look, calicoctl_fact};
+use rights::ANY as ANY_NAMESPACE;
 pub use rights::{Need, Needs, Purpose, is_any};
 pub use served::{Served, all_built_in, built_in};
 pub use unit_restart::start_anew;
 pub use world::World;
 
+use crate::drain::Options;
 use crate::fault::{Fault, nearest};
 use crate::model::{
-    Ask, Blobs, Detail, Effect, Exception, Identity, Prior, Scope, SettingRef, SettingState,
+    Ask, Blobs, Detail, Effect, Exception, Identity, Prior, Risk, Scope, SettingRef, SettingState,
     Settled, Target, UndoClass, Verdict,
 };
 use crate::runbook::{Kind, Kinds, Record, Rendering, StepScope, parse_duration};
+use crate::transport::PodsOf;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -260,6 +267,8 @@ pub trait Action: Sized + Send + Sync {
     const CHANGES: &'static [&'static str] = &[];
     /// Whether `source` names a file beside the runbook, whose text it gets as `template`, rendered.
     const BESIDE: bool = false;
+    /// Whether it evicts pods after its other effects.
+    const EVICTS: bool = false;
     /// What authors read about the kind, where several share their arguments' type.
     const ABOUT: Option<&'static str> = None;
     /// Their description, and that of each of them, is the reference that authors read.
@@ -324,6 +333,29 @@ pub trait Action: Sized + Send + Sync {
     fn settling(&self) -> Option<Duration> {
         None
     }
+
+    /// Which pods it evicts, and how.
+    fn eviction(&self, _place: Place<'_>) -> Result<Eviction, Fault> {
+        Err(Fault::internal("this evicts nothing"))
+    }
+
+    /// How it must be confirmed, where that is more than its runbook says.
+    fn risk(&self) -> Option<Risk> {
+        None
+    }
+}
+
+/// Which pods a step evicts, and how.
+#[derive(Debug, Clone)]
+pub struct Eviction {
+    pub pods: PodsOf,
+    /// Where, for people.
+    pub place: String,
+    pub options: Options,
+    /// Whether those that come later go, too.
+    pub newcomers: bool,
+    /// How long it may take; `None`: without end.
+    pub within: Option<Duration>,
 }
 
 /// What a step would do, with all that is needed to do it.
@@ -367,6 +399,10 @@ pub trait Step: Send + Sync {
     fn patience(&self) -> Patience;
 
     fn settling(&self) -> Option<Duration>;
+
+    fn eviction(&self, place: Place<'_>) -> Result<Eviction, Fault>;
+
+    fn risk(&self) -> Option<Risk>;
 }
 
 #[async_trait]
@@ -416,6 +452,14 @@ impl<A: Action> Step for A {
     fn settling(&self) -> Option<Duration> {
         Action::settling(self)
     }
+
+    fn eviction(&self, place: Place<'_>) -> Result<Eviction, Fault> {
+        Action::eviction(self, place)
+    }
+
+    fn risk(&self) -> Option<Risk> {
+        Action::risk(self)
+    }
 }
 
 fn verdict<A: Action>(action: &A, decision: Decision<A::Change>, blobs: &mut Blobs) -> Verdict {
@@ -463,6 +507,7 @@ struct Entry {
     make: Maker,
     rendering: Rendering,
     needs: fn(&Value) -> Needs,
+    evicts: bool,
     kind: fn() -> Kind,
 }
 
@@ -492,9 +537,12 @@ const KINDS: &[Entry] = &[
     entry::<kube_assert::KubeAssert>(),
     at_target::<kube_cordon::Cordon>(),
     entry::<kube_delete::Delete>(),
+    at_target::<kube_drain::Drain>(),
+    once::<kube_evict::Evict>(),
     at_target::<kube_node_metadata::NodeMetadata>(),
     entry::<kube_patch::Patch>(),
     at_target::<kube_proxy_conntrack::ProxyConntrack>(),
+    entry::<kube_replaced::Replaced>(),
     entry::<kube_rollout::Rollout>(),
     entry::<kube_wait::Wait>(),
 ];
@@ -509,6 +557,7 @@ const fn entry<A: Action + 'static>() -> Entry {
             beside: A::BESIDE,
         },
         needs: A::needs,
+        evicts: A::EVICTS,
         kind: kind::<A>,
     }
 }
@@ -576,6 +625,11 @@ pub fn rendering(uses: &str) -> Rendering {
 /// runbook that is included, nobody knows.
 pub fn only_reads(uses: &str, with: &Value) -> bool {
     named(uses).is_some() && !needs(uses, with).writes
+}
+
+/// Whether a kind of step evicts pods.
+pub fn evicts(uses: &str) -> bool {
+    named(uses).is_some_and(|kind| kind.evicts)
 }
 
 /// What a step needs in the cluster; `with` is not rendered.

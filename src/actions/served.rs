@@ -21,6 +21,8 @@ const BUILT_IN: &[(&str, Kinds, Kinds)] = &[
             ("ConfigMap", "configmaps"),
             ("Endpoints", "endpoints"),
             ("Event", "events"),
+            // A part of a pod that is made to evict it.
+            ("Eviction", "pods/eviction"),
             ("LimitRange", "limitranges"),
             ("PersistentVolumeClaim", "persistentvolumeclaims"),
             ("Pod", "pods"),

@@ -18,6 +18,7 @@ impl World {
         match effect {
             Effect::SetFields { object, .. }
             | Effect::ReplacePod { pod: object, .. }
+            | Effect::EvictPod { pod: object, .. }
             | Effect::PutObject { object, .. } => {
                 Ok(Now::Object(self.cluster.object(object).await?))
             }
@@ -63,9 +64,10 @@ impl World {
     /// not begin any more after this. A cluster has no such moment: a request may still be on its way.
     pub async fn at_rest(&self, effect: &Effect, key: &str) -> Result<Now, Fault> {
         match effect {
-            Effect::SetFields { .. } | Effect::ReplacePod { .. } | Effect::PutObject { .. } => {
-                self.now(effect).await
-            }
+            Effect::SetFields { .. }
+            | Effect::ReplacePod { .. }
+            | Effect::EvictPod { .. }
+            | Effect::PutObject { .. } => self.now(effect).await,
             Effect::PutFile { file, .. } => {
                 let host = self.inventory.destination(&file.host.node);
                 Ok(Now::File(self.hosts.find_file(&host, file, key).await?))
@@ -133,7 +135,10 @@ impl World {
                 let host = self.inventory.destination(&programs.host.node);
                 self.hosts.run_program(&host, permit, key, who).await
             }
-            Effect::SetFields { .. } | Effect::ReplacePod { .. } | Effect::PutObject { .. } => {
+            Effect::SetFields { .. }
+            | Effect::ReplacePod { .. }
+            | Effect::EvictPod { .. }
+            | Effect::PutObject { .. } => {
                 let object = match now {
                     Some(Now::Object(object)) => object.as_ref(),
                     Some(Now::File(_) | Now::Setting(_) | Now::Program(_)) | None => None,

@@ -1,6 +1,8 @@
 //! The machine's hands: asks the world what the machine wants to know, carries out what it has a
 //! permit for, and lets the journal know first.
 
+mod draining;
+
 use super::claim::Claim;
 use super::machine::{Ask, End, Input, Machine};
 use crate::actions::{Look, Patience, Place, World, step};
@@ -15,6 +17,7 @@ use crate::plan::{Gate, decide_now, found_so_far, question};
 use crate::runbook::Runbook;
 use crate::transport::MayMoveOn;
 use async_trait::async_trait;
+use draining::{Evictions, drain};
 use serde_json::{Map, Value};
 use std::pin::pin;
 use std::sync::Mutex;
@@ -160,6 +163,7 @@ async fn drive(
                     Effect::PutFile { after, .. } => after.content(),
                     Effect::SetFields { .. }
                     | Effect::ReplacePod { .. }
+                    | Effect::EvictPod { .. }
                     | Effect::PutSetting { .. }
                     | Effect::RunProgram { .. }
                     | Effect::PutObject { .. } => None,
@@ -260,6 +264,19 @@ async fn drive(
                         Input::Answered(answer)
                     }
                 }
+            }
+            Ask::Drain(at, begun, attempts) => {
+                journal.flush()?;
+                let evictions = Evictions {
+                    at,
+                    begun,
+                    attempts,
+                    until,
+                };
+                let plan = machine.plan();
+                let stop = stop.clone();
+                let drained = drain((world, claim), journal, plan, evictions, observer, stop);
+                Input::Drained(drained.await?)
             }
             Ask::Rest(at) => {
                 journal.flush()?;
@@ -528,6 +545,8 @@ async fn settle(
             Effect::PutFile { .. } | Effect::PutSetting { .. } | Effect::RunProgram { .. } => {
                 Ok(Settled::Yes)
             }
+            // Nobody waits for one of many.
+            Effect::EvictPod { .. } => Ok(Settled::Yes),
             Effect::ReplacePod { pod, owner, node } => {
                 let namespace = pod.namespace.as_deref().unwrap_or("default");
                 let pods = world.cluster.pods_on(namespace, node).await?;

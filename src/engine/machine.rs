@@ -10,6 +10,7 @@ use crate::model::{
     Effect, EffectId, OnFailure, Plan, PlanKind, PlannedStep, Scope, Standing, StepId, Verdict,
 };
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 /// How often an effect is tried again when another writer was faster at the same moment.
 const ATTEMPTS: u32 = 5;
@@ -30,6 +31,17 @@ pub enum Input {
     Answered(Result<bool, Fault>),
     /// The time until the next attempt has passed, or there was none left.
     Rested(Result<(), Fault>),
+    Drained(Drained),
+}
+
+/// What became of evictions.
+#[derive(Debug)]
+pub struct Drained {
+    /// Those that were made, or may have been.
+    pub made: Vec<EffectId>,
+    /// The latest attempt of each.
+    pub attempts: BTreeMap<String, u32>,
+    pub result: Result<(), Fault>,
 }
 
 /// What to do next. Each is answered by one input.
@@ -52,6 +64,9 @@ pub enum Ask {
     Confirm(usize),
     /// Let the time pass until the step with this position is tried again.
     Rest(usize),
+    /// Carry out the evictions of the step with this position, side by side, with what earlier sittings began of
+    /// it, and how often each was tried.
+    Drain(usize, Vec<EffectRecord>, BTreeMap<String, u32>),
     /// The run is over.
     End(End),
 }
@@ -114,6 +129,7 @@ enum Doing {
     Deciding,
     Asking,
     Resting,
+    Draining,
     Over,
 }
 
@@ -152,6 +168,8 @@ pub struct Machine {
     ended: Vec<(StepId, Scope, StepResult)>,
     /// Effects that earlier sittings of this run began.
     begun: Vec<EffectRecord>,
+    /// How often each eviction of the step under way was tried.
+    evictions: BTreeMap<String, u32>,
 }
 
 impl Machine {
@@ -177,6 +195,7 @@ impl Machine {
             announced: false,
             ended: Vec::new(),
             begun: Vec::new(),
+            evictions: BTreeMap::new(),
         }
     }
 
@@ -367,6 +386,8 @@ impl Machine {
                 let fault = answer.err().unwrap_or_else(declined);
                 self.end_step(ending_of(&fault), fault, records)
             }
+            (Doing::Draining, Input::Drained(drained)) => self.drained(drained, records),
+            (Doing::Resting, Input::Rested(Ok(()))) if self.evicts_now() => self.drain(),
             (Doing::Resting, Input::Rested(Ok(()))) => match self.plan.steps.get(self.step) {
                 Some(step) if step.verdict.effects().is_empty() => self.next_step(records),
                 _ => match (self.current_effect(), self.effect_id()) {
@@ -497,6 +518,9 @@ impl Machine {
     fn begin_effect(&mut self, records: &mut Vec<Event>) -> Ask {
         self.attempt = 1;
         (self.intended, self.blind) = (false, false);
+        if self.evicts_now() {
+            return self.drain();
+        }
         let (Some(effect), Some(id)) = (self.current_effect(), self.effect_id()) else {
             return self.verified(records);
         };
@@ -518,6 +542,52 @@ impl Machine {
                 self.intended = true;
                 self.doing = Doing::Recalling(known.state);
                 Ask::Find(known.id, effect)
+            }
+        }
+    }
+
+    /// Whether what is left of the step under way are evictions; which ones, it sees when they begin.
+    fn evicts_now(&self) -> bool {
+        let step = self.plan.steps.get(self.step);
+        step.is_some_and(|step| step.evicts && step.verdict.changes())
+            && self.current_effect().is_none_or(|effect| effect.evicts())
+    }
+
+    fn drain(&mut self) -> Ask {
+        let of = self.place();
+        let here = |record: &&EffectRecord| {
+            let (id, scope) = (record.id.step.clone(), record.id.scope.clone());
+            of.as_ref() == Some(&(id, scope)) && record.effect.evicts()
+        };
+        let begun = self.begun.iter().filter(here).cloned().collect();
+        self.doing = Doing::Draining;
+        Ask::Drain(self.step, begun, self.evictions.clone())
+    }
+
+    fn drained(&mut self, drained: Drained, records: &mut Vec<Event>) -> Ask {
+        let Drained {
+            made,
+            attempts,
+            result,
+        } = drained;
+        self.evictions = attempts;
+        for id in made {
+            if !self.made.iter().any(|known| known.same_effect(&id)) {
+                self.made.push(id);
+            }
+        }
+        let of = self.place();
+        let here = |id: &EffectId| of.as_ref() == Some(&(id.step.clone(), id.scope.clone()));
+        self.step_changed |= self.made.iter().any(here);
+        match result {
+            Ok(()) => self.verified(records),
+            Err(fault) => {
+                let ending = match (fault.code.as_str(), fault.class) {
+                    ("drift", _) => Ending::Drifted,
+                    (_, Class::Indeterminate) => Ending::Unknown,
+                    _ => ending_of(&fault),
+                };
+                self.fail(ending, fault, records)
             }
         }
     }
@@ -719,6 +789,7 @@ impl Machine {
         self.step_changed = false;
         self.failures = 0;
         self.announced = false;
+        self.evictions.clear();
     }
 
     /// The step under way has failed: it is tried again, if its runbook says so and nothing of it goes

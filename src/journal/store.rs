@@ -145,6 +145,33 @@ impl Journal {
         Ok(Permit::new(id, effect))
     }
 
+    /// Makes several intents durable in one commit.
+    pub fn intend_all(
+        &mut self,
+        intents: Vec<(EffectId, Effect)>,
+    ) -> Result<Vec<Permit>, JournalError> {
+        for (id, effect) in &intents {
+            for digest in effect.contents() {
+                check_blob(&self.folder, digest)?;
+            }
+            self.record(Event::Intent {
+                id: id.clone(),
+                effect: effect.clone(),
+            });
+        }
+        if intents
+            .iter()
+            .any(|(_, effect)| effect.contents().next().is_some())
+        {
+            sync(&self.folder.join(BLOBS))?;
+        }
+        self.flush()?;
+        let permits = intents.into_iter();
+        Ok(permits
+            .map(|(id, effect)| Permit::new(id, effect))
+            .collect())
+    }
+
     /// Makes it durable that a new sitting claims the run's targets, and those of the runs that it takes
     /// over from.
     pub fn claim(&mut self, over: Vec<RunId>) -> Result<ClaimPermit, JournalError> {

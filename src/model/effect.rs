@@ -117,6 +117,23 @@ pub enum Effect {
         owner: String,
         node: String,
     },
+    /// A pod is evicted from its node, by its UID.
+    EvictPod {
+        pod: ObjectRef,
+        node: String,
+        /// Seconds that it is given to end; `None`: those of its own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        grace: Option<u64>,
+        /// It is deleted, whatever budgets say.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        deletes: bool,
+        /// What may put another in its place.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<Owner>,
+        /// What is lost with it, which somebody allowed.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        loses: Vec<String>,
+    },
     /// A file of a host is put into another state, where it is still in the one it was in.
     PutFile {
         file: FileRef,
@@ -139,6 +156,15 @@ pub enum Effect {
         #[serde(default, skip_serializing_if = "Propagation::is_background")]
         propagation: Propagation,
     },
+}
+
+/// The controller of a pod.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Owner {
+    pub api_version: String,
+    pub kind: String,
+    pub name: String,
+    pub uid: String,
 }
 
 /// What becomes of the objects that belong to a deleted one.
@@ -232,7 +258,7 @@ impl Effect {
     pub fn subject(&self) -> Subject<'_> {
         match self {
             Self::SetFields { object, .. } => Subject::Object(object),
-            Self::ReplacePod { pod, .. } => Subject::Object(pod),
+            Self::ReplacePod { pod, .. } | Self::EvictPod { pod, .. } => Subject::Object(pod),
             Self::PutFile { file, .. } => Subject::File(file),
             Self::PutSetting { setting, .. } => Subject::Setting(setting),
             Self::RunProgram { programs } => Subject::Program(programs),
@@ -247,7 +273,10 @@ impl Effect {
             Self::PutFile { file, .. } => Some(&file.host),
             Self::PutSetting { setting, .. } => Some(&setting.host),
             Self::RunProgram { programs } => Some(&programs.host),
-            Self::SetFields { .. } | Self::ReplacePod { .. } | Self::PutObject { .. } => None,
+            Self::SetFields { .. }
+            | Self::ReplacePod { .. }
+            | Self::EvictPod { .. }
+            | Self::PutObject { .. } => None,
         }
     }
 
@@ -270,6 +299,7 @@ impl Effect {
             }
             Self::SetFields { .. }
             | Self::ReplacePod { .. }
+            | Self::EvictPod { .. }
             | Self::PutFile { .. }
             | Self::PutSetting { .. }
             | Self::PutObject { .. } => true,
@@ -282,6 +312,10 @@ impl Effect {
         match self {
             Self::SetFields { object, .. } => Some((object, "patch")),
             Self::ReplacePod { pod, .. } => Some((pod, "delete")),
+            Self::EvictPod {
+                pod, deletes: true, ..
+            } => Some((pod, "delete")),
+            Self::EvictPod { pod, .. } => Some((pod, "create")),
             Self::PutObject {
                 object,
                 after: Some(_),
@@ -295,6 +329,20 @@ impl Effect {
     /// Whether it deletes an object, which then stays until nothing holds it any more.
     pub fn deletes(&self) -> bool {
         matches!(self, Self::PutObject { after: None, .. })
+    }
+
+    /// Whether it is one of many evictions, which are done side by side.
+    pub fn evicts(&self) -> bool {
+        matches!(self, Self::EvictPod { .. })
+    }
+
+    /// What is lost with an evicted pod.
+    pub fn loses(&self) -> impl Iterator<Item = &str> {
+        let losses = match self {
+            Self::EvictPod { loses, .. } => loses.as_slice(),
+            _ => &[],
+        };
+        losses.iter().map(String::as_str)
     }
 
     /// Whether all that it does is to take finalizers off an object. One that is being deleted then
@@ -317,6 +365,7 @@ impl Effect {
             Self::PutFile { before, after, .. } => (before.content(), after.content()),
             Self::SetFields { .. }
             | Self::ReplacePod { .. }
+            | Self::EvictPod { .. }
             | Self::PutSetting { .. }
             | Self::RunProgram { .. }
             | Self::PutObject { .. } => (None, None),
@@ -345,7 +394,7 @@ impl Effect {
                 object: object.clone(),
                 fields: fields.iter().rev().map(FieldChange::inverse).collect(),
             }),
-            Self::ReplacePod { .. } => None,
+            Self::ReplacePod { .. } | Self::EvictPod { .. } => None,
             Self::PutFile {
                 file,
                 before,
@@ -531,6 +580,7 @@ impl Effect {
                     })
             }
             Self::ReplacePod { .. }
+            | Self::EvictPod { .. }
             | Self::PutFile { .. }
             | Self::PutSetting { .. }
             | Self::RunProgram { .. }
@@ -638,8 +688,8 @@ impl Effect {
                 },
                 now,
             ) => standing_of_whole(object, before.as_ref(), after.as_ref(), now),
-            (Self::ReplacePod { .. }, None) => Standing::After,
-            (Self::ReplacePod { pod, .. }, Some(now)) => {
+            (Self::ReplacePod { .. } | Self::EvictPod { .. }, None) => Standing::After,
+            (Self::ReplacePod { pod, .. } | Self::EvictPod { pod, .. }, Some(now)) => {
                 let ending = now.pointer("/metadata/deletionTimestamp").is_some();
                 if pod.is(now) && !ending {
                     Standing::Before

@@ -301,6 +301,9 @@ pub struct PlannedStep {
     /// What people can choose, where it is refused for want of that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ask: Option<Ask>,
+    /// It evicts pods, side by side, after its other effects; those that come meanwhile too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub evicts: bool,
 }
 
 impl PlannedStep {
@@ -323,6 +326,7 @@ impl PlannedStep {
             rests_on: Vec::new(),
             only_reads: false,
             ask: None,
+            evicts: false,
         }
     }
 

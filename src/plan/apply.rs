@@ -68,6 +68,11 @@ pub async fn plan(world: &World, request: &Request) -> Result<Planned, Fault> {
         planner.plan(entry, &scope).await?;
     }
     let Planner { steps, blobs, .. } = planner;
+    let more = steps.iter().filter_map(|planned| {
+        let made = step(&planned.uses, &planned.with).ok()?;
+        made.risk()
+    });
+    let risk = more.fold(runbook.whole_risk(), std::cmp::max);
     let mut plan = Plan {
         schema: Plan::SCHEMA.to_owned(),
         engine: env!("CARGO_PKG_VERSION").to_owned(),
@@ -76,7 +81,7 @@ pub async fn plan(world: &World, request: &Request) -> Result<Planned, Fault> {
         summary: runbook.summary.clone(),
         runbook_digest: digest_of(runbook).to_string(),
         params: params.clone(),
-        risk: runbook.whole_risk(),
+        risk,
         cluster,
         actor: super::actor(),
         targets,

@@ -220,7 +220,7 @@ impl Grant {
         let known = |part: &str| (!is_any(part)).then(|| part.to_owned());
         let any = || "*".to_owned();
         // Neither can be given for single objects: nobody names what is yet to be made, or a list.
-        let named = !["create", "list"].contains(&verb);
+        let named = !["create", "list", "watch"].contains(&verb);
         let parts = [Some(&of.api_version), Some(&of.kind), of.namespace.as_ref()];
         let parts = parts.into_iter().chain([Some(&of.name).filter(|_| named)]);
         Self {

@@ -1,10 +1,10 @@
 //! A plan in a file: shown later, and applied as it is or not at all.
 
 use crate::fault::Fault;
-use crate::model::{Digest, Plan, PlannedStep, Scope, StepId, Verdict};
+use crate::model::{Digest, Effect, Plan, PlannedStep, Scope, StepId, Verdict};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// A plan with all that is needed to make it anew.
@@ -208,7 +208,18 @@ fn meaning_of(verdict: &Verdict) -> Value {
             undo,
             predicted,
             ..
-        } => json!({"change": effects, "undo": undo, "predicted": predicted.is_some()}),
+        } => {
+            let (evictions, others): (Vec<&Effect>, Vec<&Effect>) =
+                effects.iter().partition(|effect| effect.evicts());
+            let mut meaning =
+                json!({"change": others, "undo": undo, "predicted": predicted.is_some()});
+            // Which pods are on a node changes by itself; what is lost with them must not.
+            let losses: BTreeSet<&str> = evictions.iter().flat_map(|e| e.loses()).collect();
+            if let (Some(map), false) = (meaning.as_object_mut(), losses.is_empty()) {
+                map.insert("loses".to_owned(), json!(losses));
+            }
+            meaning
+        }
     }
 }
 

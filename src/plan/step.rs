@@ -3,7 +3,7 @@
 
 use super::names::{Context, Earlier, HostFacts, Known, Resolved, items, names_facts, steps_named};
 use super::order::Entry;
-use crate::actions::{Look, Made, Place, needs, only_reads, step};
+use crate::actions::{Look, Made, Place, evicts, needs, only_reads, step};
 use crate::fault::Fault;
 use crate::journal::StepResult;
 use crate::model::{
@@ -391,6 +391,7 @@ impl<'a, 'w> Planner<'a, 'w> {
             keep: text.keep.clone(),
             only_reads: only_reads(&text.uses, &text.with),
             ask: None,
+            evicts: evicts(&text.uses),
             rests_on: steps_named(
                 &[&text.with, text.for_each.as_ref().unwrap_or(&Value::Null)],
                 text.when.as_ref(),

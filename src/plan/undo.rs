@@ -60,6 +60,8 @@ pub async fn undo_plan(
     let mut blobs = Blobs::default();
     let mut faults: Vec<String> = Vec::new();
     let mut unanswered = None;
+    // Steps of which it was said that the pods that they evicted do not come back.
+    let mut evicted: Vec<(&StepId, &Scope)> = Vec::new();
     // Units that were started anew start once more after all that they read was put back.
     let mut again: Vec<(&EffectRecord, &HostRef, &Restarts)> = Vec::new();
     let earlier = Earlier::of(state, record);
@@ -77,6 +79,15 @@ pub async fn undo_plan(
             continue;
         }
         let Some(inverse) = done.effect.inverse() else {
+            if done.effect.evicts() {
+                // One word for all of a step.
+                let of = (&done.id.step, &done.id.scope);
+                if !evicted.contains(&of) {
+                    evicted.push(of);
+                    steps.push(staying(&steps, record, done, stay_away(record, of)));
+                }
+                continue;
+            }
             if let Effect::RunProgram { programs } = &done.effect {
                 if let (Some(_), Some(Verdict::NoChange { why })) =
                     (&programs.own, planned.and_then(lasting))
@@ -216,6 +227,19 @@ pub async fn undo_plan(
         faults,
         unanswered,
     })
+}
+
+/// What of a step's evictions stays, whatever is taken back.
+fn stay_away(record: &RunRecord, of: (&StepId, &Scope)) -> String {
+    let here = |e: &&EffectRecord| (&e.id.step, &e.id.scope) == of && e.effect.evicts();
+    let count = record.to_take_back().filter(here).count();
+    match count {
+        1 => "the pod that was evicted does not come back: its controller, if it has one, has made another"
+            .to_owned(),
+        n => format!(
+            "the {n} pods that were evicted do not come back: their controllers, where they have one, have made others"
+        ),
+    }
 }
 
 /// The step that takes one effect back.
@@ -486,7 +510,7 @@ fn details(effect: &Effect, before_is: &str) -> Vec<Detail> {
                 ..detail(object.to_string(), words(before), words(after))
             }]
         }
-        Effect::ReplacePod { .. } => Vec::new(),
+        Effect::ReplacePod { .. } | Effect::EvictPod { .. } => Vec::new(),
     }
 }
 

@@ -38,6 +38,15 @@ const SHIPPED: &[Shipped] = &[
         include_str!("../../runbooks/check-bgp-path.yaml"),
     ),
     alone(
+        "cordon-node",
+        include_str!("../../runbooks/cordon-node.yaml"),
+    ),
+    alone(
+        "delete-pods",
+        include_str!("../../runbooks/delete-pods.yaml"),
+    ),
+    alone("drain-node", include_str!("../../runbooks/drain-node.yaml")),
+    alone(
         "fix-bgp-wrong-ip",
         include_str!("../../runbooks/fix-bgp-wrong-ip.yaml"),
     ),
@@ -61,6 +70,10 @@ const SHIPPED: &[Shipped] = &[
     alone(
         "sysctl-conntrack",
         include_str!("../../runbooks/sysctl-conntrack.yaml"),
+    ),
+    alone(
+        "uncordon-node",
+        include_str!("../../runbooks/uncordon-node.yaml"),
     ),
 ];
 

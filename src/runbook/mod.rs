@@ -38,7 +38,7 @@ pub use library::{Entry, Folder, Library, Located, Origin, untrusted};
 pub use model::{Become, CONFIRM, INCLUDE, Runbook, Step, StepScope, TargetKind};
 pub use param::{
     Binding, Bound, Given, Limit, Param, ParamFile, ParamProblem, ParamText, ParamTexts, ParamType,
-    bind, bind_values, check_names, parse_duration, secret_refs,
+    bind, bind_values, check_names, parse_duration, parse_time, secret_refs,
 };
 pub use problem::{Problem, Problems};
 pub use read::{read, read_beside};

@@ -1,9 +1,13 @@
 //! A cluster, over its API server.
 
 mod claim;
+mod eviction;
+mod pods;
 mod trial;
 
 pub use claim::{Claimable, Claimed, Renewed};
+pub use eviction::Evicted;
+pub use pods::{Following, PodNews, PodsOf};
 pub use trial::{Conflict, Rejection, Trial, Tried};
 
 use crate::fault::{API_SILENT, Fault};
@@ -44,23 +48,46 @@ impl Right {
     /// What carrying out `effect` needs in the cluster.
     pub fn of(effect: &Effect) -> Option<Self> {
         let (object, verb) = effect.on_object()?;
-        Some(Self {
+        let right = Self {
             verb: verb.to_owned(),
             group: object.group().to_owned(),
             resource: object.resource.clone(),
             namespace: object.namespace.clone(),
             // What is yet to be made has no name for the API server's judgement.
             name: (verb != "create").then(|| object.name.clone()),
+        };
+        Some(match effect {
+            // Whoever evicts one pod of a namespace evicts others there.
+            Effect::EvictPod { deletes, .. } => Self {
+                resource: match deletes {
+                    true => right.resource,
+                    false => format!("{}/eviction", right.resource),
+                },
+                name: None,
+                ..right
+            },
+            _ => right,
         })
     }
 
     /// What looking at the subject of `effect` needs in the cluster.
     pub fn to_look(effect: &Effect) -> Option<Self> {
         let (object, _) = effect.on_object()?;
-        Some(Self {
+        let right = Self {
             verb: "get".to_owned(),
+            resource: object.resource.clone(),
             name: Some(object.name.clone()),
             ..Self::of(effect)?
+        };
+        Some(match effect {
+            // Nobody looks at each: all of a node are followed at once.
+            Effect::EvictPod { .. } => Self {
+                verb: "watch".to_owned(),
+                namespace: None,
+                name: None,
+                ..right
+            },
+            _ => right,
         })
     }
 
@@ -221,13 +248,18 @@ impl Cluster {
 
     /// Whether this identity has a right, as the API server judges it.
     pub async fn may(&self, right: &Right) -> Result<bool, Fault> {
+        let (resource, part) = match right.resource.split_once('/') {
+            Some((resource, part)) => (resource, Some(part)),
+            None => (right.resource.as_str(), None),
+        };
         let review = json!({
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": {
                 "verb": right.verb,
                 "group": right.group,
-                "resource": right.resource,
+                "resource": resource,
+                "subresource": part,
                 "namespace": right.namespace,
                 "name": right.name,
             }},
@@ -259,6 +291,9 @@ impl Cluster {
                 return Err(Fault::internal(
                     "this is not done to an object of a cluster",
                 ));
+            }
+            Effect::EvictPod { .. } => {
+                return Err(Fault::internal("a pod is evicted together with others"));
             }
             Effect::SetFields { fields, .. } => {
                 let Some(now) = now else {
@@ -370,29 +405,7 @@ impl Cluster {
             .map_err(|e| Answer::NotSent(e.to_string()))?;
         match self.client.request::<Value>(request).await {
             Ok(value) => Ok(value),
-            Err(kube::Error::Api(status)) => Err(Answer::Status {
-                code: StatusCode::from_u16(status.code)
-                    .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-                message: status.message.clone(),
-                conflicts: trial::conflicts(&status),
-            }),
-            Err(e) => {
-                let text = chain(&e);
-                // Nothing left this machine if not even the connection came to be.
-                let not_sent = ["(Connect)", "connect error", "tcp connect", "dns error"]
-                    .iter()
-                    .any(|sign| text.contains(sign))
-                    || text.contains("deadline has elapsed") && text.contains("connect");
-                Err(match e {
-                    // Nothing was sent without credentials, or over a connection that is not trusted.
-                    kube::Error::Auth(_) => Answer::Unusable(text),
-                    _ if text.contains("certificate") => Answer::Unusable(text),
-                    // Something else answered; a write may have been done behind it.
-                    kube::Error::SerdeError(_) if reads => Answer::Unusable(text),
-                    _ if not_sent => Answer::NotSent(text),
-                    _ => Answer::Lost(text),
-                })
-            }
+            Err(e) => Err(Answer::of(&e, reads)),
         }
     }
 
@@ -505,6 +518,10 @@ enum Answer {
         message: String,
         /// Who else keeps what was to be applied.
         conflicts: Vec<Conflict>,
+        /// What it comes from: each the reason for programs, and the message for people.
+        causes: Vec<(String, String)>,
+        /// Seconds after which it may be asked again; 0 where it does not say.
+        retry_after: u64,
     },
     /// It certainly did not reach the API server.
     NotSent(String),
@@ -512,6 +529,50 @@ enum Answer {
     Lost(String),
     /// It was not sent, or not answered by an API server, and will not be.
     Unusable(String),
+}
+
+impl Answer {
+    /// What a failed request means; `reads`: it was to change nothing.
+    fn of(e: &kube::Error, reads: bool) -> Self {
+        if let kube::Error::Api(status) = e {
+            return Self::status(status);
+        }
+        let text = chain(e);
+        // Nothing left this machine if not even the connection came to be.
+        let not_sent = ["(Connect)", "connect error", "tcp connect", "dns error"]
+            .iter()
+            .any(|sign| text.contains(sign))
+            || text.contains("deadline has elapsed") && text.contains("connect");
+        match e {
+            // Nothing was sent without credentials, or over a connection that is not trusted.
+            kube::Error::Auth(_) => Self::Unusable(text),
+            _ if text.contains("certificate") => Self::Unusable(text),
+            // Something else answered; a write may have been done behind it.
+            kube::Error::SerdeError(_) if reads => Self::Unusable(text),
+            _ if not_sent => Self::NotSent(text),
+            _ => Self::Lost(text),
+        }
+    }
+
+    fn status(status: &kube::core::Status) -> Self {
+        Self::Status {
+            code: StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            message: status.message.clone(),
+            conflicts: trial::conflicts(status),
+            causes: causes(status),
+            retry_after: status
+                .details
+                .as_ref()
+                .map_or(0, |details| details.retry_after_seconds.into()),
+        }
+    }
+}
+
+fn causes(status: &kube::core::Status) -> Vec<(String, String)> {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes
+        .map(|cause| (cause.reason.clone(), cause.message.clone()))
+        .collect()
 }
 
 fn chain(e: &dyn std::error::Error) -> String {

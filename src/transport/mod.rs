@@ -26,7 +26,8 @@ pub use docker::DockerNetwork;
 pub use file::{FileReading, MAX_FILE, OwnerNames};
 pub use host_claim::HostHolder;
 pub use kube::{
-    Claimable, Claimed, Cluster, ClusterOptions, Conflict, Rejection, Renewed, Right, Trial, Tried,
+    Claimable, Claimed, Cluster, ClusterOptions, Conflict, Evicted, Following, PodNews, PodsOf,
+    Rejection, Renewed, Right, Trial, Tried,
 };
 pub use large::MayMoveOn;
 pub use network_manager::{Daemon, Device, NetworkManagerReading, UnmanagedDevices};

@@ -128,7 +128,7 @@ fn command(effect: &Effect, now: Option<&Now>, blobs: &Path) -> Option<String> {
                 propagation.as_str().to_lowercase()
             ))
         }
-        Effect::ReplacePod { pod, .. } => Some(format!(
+        Effect::ReplacePod { pod, .. } | Effect::EvictPod { pod, .. } => Some(format!(
             "kubectl -n {} delete pod {}",
             pod.namespace.as_deref().unwrap_or("default"),
             pod.name

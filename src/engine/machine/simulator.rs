@@ -5,6 +5,7 @@
 //! A run is repeated by its seed: `RUNBOOK_SIMULATOR_SEED=n cargo test simulator`. More of them:
 //! `RUNBOOK_SIMULATOR_RUNS=n`.
 
+use super::super::dice::Dice;
 use super::*;
 use crate::journal::Entry;
 use crate::journal::test_events::{change, host, plan, programs, start_of, step};
@@ -16,27 +17,6 @@ use crate::plan::{after, take_back};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-
-/// xorshift64*: varied and repeatable is all that it has to be.
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        usize::try_from(self.next() >> 33).unwrap() % n
-    }
-
-    /// True once in `n` times; never for 0.
-    fn once_in(&mut self, n: usize) -> bool {
-        n > 0 && self.below(n) == 0
-    }
-}
 
 /// What goes wrong how often: once in so many times, 0 for never.
 #[derive(Clone, Copy)]
@@ -177,6 +157,8 @@ impl World {
             Effect::RunProgram { programs } => Now::Program(ProgramNow::Is {
                 done: self.programs[name_of(programs)],
             }),
+            // These have a simulator of their own.
+            Effect::EvictPod { .. } => Now::Object(None),
             Effect::ReplacePod { pod, .. } => Now::Object(
                 self.pods
                     .get(&pod.name)
@@ -241,6 +223,7 @@ impl World {
                 self.programs
                     .insert(name_of(programs).to_owned(), !programs.back);
             }
+            Effect::EvictPod { .. } => {}
             Effect::ReplacePod { pod, .. } => {
                 self.pods.insert(pod.name.clone(), format!("{}'", pod.uid));
             }
@@ -425,6 +408,7 @@ fn sit(
             return None;
         }
         input = match turn.ask {
+            Ask::Drain(..) => panic!("no step of these evicts"),
             Ask::Look(_) | Ask::Find(..) if dice.once_in(weather.unreachable) => {
                 Input::Looked(Err(Fault::unreachable("api_unreachable", "x")))
             }

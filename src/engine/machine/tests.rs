@@ -59,6 +59,7 @@ struct Script {
     rests: Vec<Result<(), Fault>>,
     decided: Vec<Result<Vec<PlannedStep>, Fault>>,
     answers: Vec<Result<bool, Fault>>,
+    drains: Vec<Result<(), Fault>>,
     log: Vec<String>,
 }
 
@@ -71,6 +72,7 @@ impl Script {
             rests: vec![],
             decided: vec![],
             answers: vec![],
+            drains: vec![],
             log: vec![],
         }
     }
@@ -143,6 +145,17 @@ impl Script {
                 Ask::Watch(at) => {
                     self.log.push(format!("watch {at}"));
                     Input::Settled(take(&mut self.settles))
+                }
+                Ask::Drain(at, begun, attempts) => {
+                    let tries: Vec<u32> = attempts.values().copied().collect();
+                    self.log
+                        .push(format!("drain {at} begun={} tries={tries:?}", begun.len()));
+                    let tried = attempts.get("shop/a a").copied().unwrap_or_default() + 1;
+                    Input::Drained(Drained {
+                        made: vec![id(&format!("s{at}"), "shop/a a", tried)],
+                        attempts: [("shop/a a".to_owned(), tried)].into(),
+                        result: take(&mut self.drains),
+                    })
                 }
                 Ask::Decide(at) => {
                     self.log.push(format!("decide {at}"));
@@ -1376,4 +1389,139 @@ fn what_was_put_back_is_tried_again_where_its_runbook_says_so() {
     script.looks = vec![Ok(Standing::Before), Ok(was_put_back())];
     let end = script.run(&mut machine_with(vec![on_host()], three_times));
     assert_eq!((end.ending, end.made), (Ending::Done, 1));
+}
+
+fn evict(name: &str) -> Effect {
+    Effect::EvictPod {
+        pod: ObjectRef::for_test("v1", "Pod", "shop", name),
+        node: "n".into(),
+        grace: None,
+        deletes: false,
+        owner: None,
+        loses: vec![],
+    }
+}
+
+/// A step that cordons, and evicts two pods.
+fn draining() -> Verdict {
+    test_events::change(vec![effect("node"), evict("a"), evict("b")])
+}
+
+#[test]
+fn evictions_begin_together_after_the_other_effects_of_their_step() {
+    let mut machine = machine_with(vec![draining(), change(&["after"])], |step| {
+        step.evicts = step.id.as_str() == "s0";
+    });
+    let mut script = Script::new();
+    let end = script.run(&mut machine);
+    assert_eq!((end.ending, end.made), (Ending::Done, 3));
+    insta::assert_snapshot!(script.log.join("\n"), @r"
+    start s0
+    look
+    intend s0@run[Node node]#1
+    write s0@run[Node node]#1
+    outcome s0@run[Node node]#1 done
+    settle
+    drain 0 begun=0 tries=[]
+    end s0 verified changed=true
+    start s1
+    look
+    intend s1@run#1
+    write s1@run#1
+    outcome s1@run#1 done
+    settle
+    end s1 verified changed=true
+    over Done
+    ");
+}
+
+#[test]
+fn a_step_evicts_though_its_plan_has_no_pod() {
+    let cordon = test_events::change(vec![effect("node")]);
+    let mut machine = machine_with(vec![cordon], |step| step.evicts = true);
+    let mut script = Script::new();
+    script.run(&mut machine);
+    assert!(
+        script.log.iter().any(|line| line.starts_with("drain 0")),
+        "{:?}",
+        script.log
+    );
+}
+
+#[test]
+fn a_drain_that_fails_ends_as_its_fault_says() {
+    for (fault, ending) in [
+        (Fault::refused("drift", "x"), Ending::Drifted),
+        (Fault::refused("stopped", "x"), Ending::Stopped),
+        (Fault::indeterminate("api_lost", "x"), Ending::Unknown),
+        (Fault::definite("timeout", "x"), Ending::Failed),
+    ] {
+        let mut machine = machine_with(vec![draining()], |step| step.evicts = true);
+        let mut script = Script {
+            drains: vec![Err(fault)],
+            ..Script::new()
+        };
+        let end = script.run(&mut machine);
+        assert_eq!((end.ending, end.made), (ending, 2));
+    }
+}
+
+#[test]
+fn a_drain_that_is_tried_again_counts_its_attempts_on() {
+    let mut machine = machine_with(vec![draining()], |step| {
+        step.evicts = true;
+        three_times(step);
+    });
+    let mut script = Script {
+        drains: vec![Err(rejected()), Ok(())],
+        ..Script::new()
+    };
+    assert_eq!(script.run(&mut machine).ending, Ending::Done);
+    let drains: Vec<&String> = script
+        .log
+        .iter()
+        .filter(|l| l.starts_with("drain"))
+        .collect();
+    assert_eq!(
+        drains,
+        ["drain 0 begun=0 tries=[]", "drain 0 begun=0 tries=[1]"]
+    );
+    // Its other effects are not done again.
+    assert_eq!(
+        script.log.iter().filter(|l| l.starts_with("write")).count(),
+        1
+    );
+}
+
+#[test]
+fn a_resumed_drain_knows_what_was_begun_of_it() {
+    let mut plan = two_steps();
+    plan.steps = vec![step("s0", Scope::Run, draining())];
+    plan.steps[0].evicts = true;
+    let cordon = id("s0", &effect("node").subject().to_string(), 1);
+    let first = id("s0", "shop/a a", 1);
+    let events = vec![
+        Event::StepStarted {
+            step: StepId::new("s0").unwrap(),
+            scope: Scope::Run,
+        },
+        intent(&cordon, "node"),
+        outcome(&cordon, Outcome::Done),
+        Event::Intent {
+            id: first,
+            effect: evict("a"),
+        },
+    ];
+    let mut machine = Machine::resume(&sitting(plan, events));
+    let mut script = Script {
+        looks: vec![Ok(Standing::After)],
+        ..Script::new()
+    };
+    let end = script.run(&mut machine);
+    assert_eq!((end.ending, end.made), (Ending::Done, 2));
+    assert!(
+        script.log.contains(&"drain 0 begun=1 tries=[]".to_owned()),
+        "{:?}",
+        script.log
+    );
 }

@@ -32,7 +32,11 @@ fn kinds() -> Kinds {
         "host.swap",
         "host.sysctl",
         "host.unmanaged_devices",
+        "kube.cordon",
+        "kube.drain",
+        "kube.evict",
         "kube.proxy_conntrack",
+        "kube.replaced",
         "kube.wait",
     ])
 }

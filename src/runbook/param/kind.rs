@@ -115,9 +115,13 @@ impl ParamType {
 
 /// A duration of more than nothing, as people write it.
 pub fn parse_duration(text: &str) -> Option<std::time::Duration> {
+    parse_time(text).filter(|duration| !duration.is_zero())
+}
+
+/// A duration such as `90s`, or none, as `0s`.
+pub fn parse_time(text: &str) -> Option<std::time::Duration> {
     let duration: jiff::SignedDuration = text.parse().ok()?;
-    let duration = std::time::Duration::try_from(duration).ok()?;
-    (!duration.is_zero()).then_some(duration)
+    std::time::Duration::try_from(duration).ok()
 }
 
 fn is_cidr(text: &str) -> bool {

@@ -9,7 +9,7 @@ mod text;
 pub use bind::{Binding, Bound, Given, bind, check_names};
 pub use file::ParamFile;
 pub use include::{bind_values, secret_refs};
-pub use kind::{ParamType, parse_duration};
+pub use kind::{ParamType, parse_duration, parse_time};
 pub use text::{Limit, ParamProblem, ParamText, ParamTexts};
 
 use super::kind::Type;

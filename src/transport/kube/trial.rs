@@ -88,6 +88,7 @@ impl Cluster {
                 code,
                 message,
                 conflicts,
+                ..
             }) if code.is_client_error()
                 && ![
                     StatusCode::UNAUTHORIZED,

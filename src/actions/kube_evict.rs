@@ -1,0 +1,220 @@
+//! `kube.evict`: pods of a namespace are evicted, so that their controllers make others.
+
+use super::kube_eviction::{bound, evictions, grace, held_up, lost, needs, notes, refusal, risk};
+use super::{Action, Compiled, Decision, Eviction, Look, Needs, Patience, Place};
+use crate::drain::{OnBlocked, Options, Preview};
+use crate::fault::Fault;
+use crate::model::{Exception, Prior, Risk, Settled, UndoClass};
+use crate::transport::PodsOf;
+use async_trait::async_trait;
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+use std::time::Duration;
+
+/// How long it may take, where nobody says.
+const WITHIN: Duration = Duration::from_secs(30 * 60);
+
+/// Evicts pods of a namespace, many at a time and within their budgets: exactly those that the plan shows. Their
+/// controllers make others; pods of DaemonSets go too.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Args {
+    /// The namespace.
+    namespace: String,
+    /// Only pods with these labels, such as `app=web`.
+    selector: String,
+    /// How long each pod is given to end: `own`, as it says itself, or a duration; `own` if left out.
+    grace_period: Option<String>,
+    /// How long all of it may take, and 0s for without end; 30m if left out.
+    within: Option<String>,
+    /// Evict pods with emptyDir volumes, whose data is lost; without it, they are in the way.
+    #[serde(default)]
+    delete_emptydir_data: bool,
+    /// Evict pods that nothing makes again; without it, they are in the way.
+    #[serde(default)]
+    force: bool,
+    /// Do not wait for pods that are being deleted for longer than this, and 0s for waiting; 0s if left out.
+    skip_terminating_longer_than: Option<String>,
+    /// Pods of lower priority first; those of higher ones once they are gone.
+    #[serde(default)]
+    by_priority: bool,
+    /// What becomes of pods that a PodDisruptionBudget holds; `wait` if left out.
+    #[serde(default)]
+    on_blocked: OnBlocked,
+}
+
+pub struct Evict {
+    namespace: String,
+    selector: String,
+    options: Options,
+    within: Option<Duration>,
+}
+
+pub struct Seen {
+    preview: Preview,
+}
+
+#[async_trait]
+impl Action for Evict {
+    const USES: &'static str = "kube.evict";
+    const EVICTS: bool = true;
+    type Args = Args;
+    type Seen = Seen;
+    type Change = Preview;
+
+    fn new(args: Args) -> Result<Self, String> {
+        let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        let namespace = args.namespace;
+        if namespace.is_empty() || namespace.len() > 63 || !namespace.bytes().all(fits) {
+            return Err(format!("`namespace`: `{namespace}` is not one"));
+        }
+        let selector: crate::drain::LabelSelector = args
+            .selector
+            .parse()
+            .map_err(|e| format!("`selector`: {e}"))?;
+        if selector.is_empty() {
+            return Err(
+                "`selector` is empty, and would select every pod of the namespace".to_owned(),
+            );
+        }
+        let skip = args.skip_terminating_longer_than.as_deref();
+        Ok(Self {
+            namespace,
+            selector: args.selector,
+            options: Options {
+                grace: grace(args.grace_period.as_deref())?,
+                ignore_daemonsets: false,
+                of_daemonsets_too: true,
+                delete_emptydir_data: args.delete_emptydir_data,
+                force: args.force,
+                skip_terminating_longer_than: bound(
+                    "skip_terminating_longer_than",
+                    skip,
+                    Duration::ZERO,
+                )?,
+                selector,
+                by_priority: args.by_priority,
+                on_blocked: args.on_blocked,
+            },
+            within: bound("within", args.within.as_deref(), WITHIN)?,
+        })
+    }
+
+    fn lost(_with: &Value) -> Option<&'static str> {
+        Some("evicted pods do not come back: their controllers have made others by then")
+    }
+
+    fn needs(with: &Value) -> Needs {
+        let namespace = with.get("namespace").and_then(Value::as_str);
+        needs(with, namespace.unwrap_or(super::ANY_NAMESPACE))
+    }
+
+    async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
+        place.run()?;
+        let of = PodsOf::Namespace(self.namespace.clone());
+        let mut seen = look.pods(&of).await?;
+        // Nobody wants to read of all the others.
+        let selector = &self.options.selector;
+        seen.pods.retain(|pod| selector.selects(&pod.labels));
+        let protects = (&seen.daemons, seen.budgets.as_slice());
+        let preview = Preview::of(seen.pods, &self.options, protects, Timestamp::now());
+        Ok(Seen { preview })
+    }
+
+    fn decide(&self, seen: &Seen, _: Place<'_>, _: Prior<'_>) -> Decision<Preview> {
+        let preview = &seen.preview;
+        if let Some((why, next)) = refusal(preview).or_else(|| held_up(preview, &self.options)) {
+            return Decision::Refuse {
+                why,
+                next: Some(next),
+            };
+        }
+        match (preview.to_evict().count(), preview.goes.len()) {
+            (0, 0) => Decision::NoChange {
+                why: format!(
+                    "no pod of {} that could go has the labels `{}`",
+                    self.namespace, self.selector
+                ),
+            },
+            (0, _) => Decision::Check {
+                expects: "the pods that are being deleted are gone".to_owned(),
+                except: Vec::new(),
+            },
+            _ => Decision::Change(preview.clone()),
+        }
+    }
+
+    fn compile(&self, preview: Preview) -> Compiled {
+        let mut compiled = Compiled::nothing();
+        let subject = format!("Pods of {} with `{}`", self.namespace, self.selector);
+        evictions(&mut compiled, &preview, &self.options, subject);
+        compiled.follows.push(
+            "it waits until they are gone; pods that come meanwhile, as those that take their places, stay".to_owned(),
+        );
+        if let Some(why) = lost(&preview) {
+            compiled.undo = UndoClass::None { why };
+        }
+        compiled
+    }
+
+    fn notes(&self, seen: &Seen, _: &Decision<Preview>) -> Vec<String> {
+        notes(&seen.preview, &self.options)
+    }
+
+    fn verify(&self, seen: &Seen, _: Prior<'_>, _: &[Exception]) -> Settled {
+        let ending = seen.preview.goes.iter().filter(|(pod, _)| pod.is_going());
+        let left: Vec<String> = ending.map(|(pod, _)| pod.name()).collect();
+        match left.is_empty() {
+            true => Settled::Yes,
+            false => Settled::NotYet(format!("still there: {}", left.join(", "))),
+        }
+    }
+
+    fn patience(&self) -> Patience {
+        Patience {
+            within: self.within.unwrap_or(Duration::MAX),
+            settle: Duration::ZERO,
+        }
+    }
+
+    fn eviction(&self, place: Place<'_>) -> Result<Eviction, Fault> {
+        place.run()?;
+        Ok(Eviction {
+            pods: PodsOf::Namespace(self.namespace.clone()),
+            place: self.namespace.clone(),
+            options: self.options.clone(),
+            newcomers: false,
+            within: self.within,
+        })
+    }
+
+    fn risk(&self) -> Option<Risk> {
+        risk(&self.options)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_it_is_about_must_be_named() {
+        let new = |namespace: &str, selector: &str| {
+            let args = json!({"namespace": namespace, "selector": selector});
+            Evict::new(serde_json::from_value(args).unwrap()).map(drop)
+        };
+        assert!(new("shop", "app=web").is_ok());
+        for (namespace, selector) in [
+            ("", "a"),
+            ("a/b", "a"),
+            ("shop", ""),
+            ("shop", " "),
+            ("shop", "a b"),
+        ] {
+            assert!(new(namespace, selector).is_err(), "{namespace} {selector}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Pods, and what protects them.
+
+use super::super::kube_object::Of;
+use super::Look;
+use crate::drain::{Budget, Daemons, DrainNode, Pod};
+use crate::fault::Fault;
+use crate::transport::PodsOf;
+use serde_json::Value;
+
+/// Pods, and what decides what becomes of them.
+#[derive(Debug, Clone)]
+pub struct PodsSeen {
+    pub pods: Vec<Pod>,
+    pub daemons: Daemons,
+    pub budgets: Vec<Budget>,
+}
+
+impl Look<'_> {
+    /// The pods of a node or a namespace, with the DaemonSets and budgets that there are.
+    pub async fn pods(&self, of: &PodsOf) -> Result<PodsSeen, Fault> {
+        let budgets = Of {
+            api_version: "policy/v1".to_owned(),
+            kind: "PodDisruptionBudget".to_owned(),
+            namespace: Some("default".to_owned()),
+            name: "any".to_owned(),
+        };
+        self.served(&budgets)
+            .await
+            .map_err(|fault| match fault.code.as_str() {
+                "no_such_version" => Fault {
+                    next: Some("pods are evicted by Kubernetes 1.22 or newer".to_owned()),
+                    ..fault
+                },
+                _ => fault,
+            })?;
+        let cluster = &self.world.cluster;
+        let (pods, daemons, budgets) = futures::join!(
+            cluster.pods(of),
+            cluster.list("/apis/apps/v1/daemonsets"),
+            cluster.list("/apis/policy/v1/poddisruptionbudgets"),
+        );
+        let name = |raw: &Value| {
+            let text = |at: &str| raw.pointer(at)?.as_str().map(str::to_owned);
+            Some(format!(
+                "{}/{}",
+                text("/metadata/namespace")?,
+                text("/metadata/name")?
+            ))
+        };
+        Ok(PodsSeen {
+            pods: pods?.iter().filter_map(Pod::new).collect(),
+            daemons: Daemons(daemons?.iter().filter_map(name).collect()),
+            budgets: budgets?.iter().filter_map(Budget::new).collect(),
+        })
+    }
+
+    /// All nodes, as draining sees them.
+    pub async fn drain_nodes(&self) -> Result<Vec<DrainNode>, Fault> {
+        let raw = self.world.cluster.list("/api/v1/nodes").await?;
+        Ok(raw.iter().filter_map(DrainNode::new).collect())
+    }
+
+    /// The controllers whose pods are made again elsewhere.
+    pub async fn controllers(&self) -> Result<Vec<Value>, Fault> {
+        let cluster = &self.world.cluster;
+        let (sets, stateful) = futures::join!(
+            cluster.list("/apis/apps/v1/replicasets"),
+            cluster.list("/apis/apps/v1/statefulsets"),
+        );
+        let mut all = sets?;
+        all.extend(stateful?);
+        Ok(all)
+    }
+}

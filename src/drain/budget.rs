@@ -1,0 +1,318 @@
+//! PodDisruptionBudgets, and what becomes of evictions under them. A dry run of an eviction does not use a
+//! budget up, so the API server cannot be asked: it is reckoned here, by the API server's own rules
+//! (kubernetes v1.34, pkg/registry/core/pod/storage/eviction.go).
+
+use super::label_selector::LabelSelector;
+use super::pod::Pod;
+use serde_json::Value;
+use std::fmt;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Budget {
+    pub namespace: String,
+    pub name: String,
+    selector: LabelSelector,
+    pub allowed: i64,
+    pub healthy: i64,
+    pub desired: i64,
+    pub expected: i64,
+    /// Pods that are not ready may always go.
+    always_unready: bool,
+    /// Its controller has not looked at it since it was changed.
+    pub stale: bool,
+    none_may_be_away: bool,
+}
+
+/// Why a budget never lets a pod go, for as long as it is as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Never {
+    /// Its `maxUnavailable` is 0.
+    NoneMayBeAway,
+    /// It needs as many pods as there are.
+    AllAreNeeded { desired: i64, expected: i64 },
+    /// What it lets go is not made again, so that no more may follow.
+    NotReplaced,
+}
+
+impl fmt::Display for Never {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoneMayBeAway => f.write_str("its `maxUnavailable` is 0"),
+            Self::AllAreNeeded { desired, expected } => {
+                write!(
+                    f,
+                    "it needs {desired} healthy pods and there are to be {expected}"
+                )
+            }
+            Self::NotReplaced => {
+                f.write_str("nothing makes the pods again that it lets go, so no more may follow")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PodDisruptionBudget {}/{}", self.namespace, self.name)
+    }
+}
+
+impl Budget {
+    /// `None`: it is none, or selects in a way that is not known.
+    pub fn new(raw: &Value) -> Option<Self> {
+        let text = |at: &str| raw.pointer(at).and_then(Value::as_str).map(str::to_owned);
+        let number = |at: &str| raw.pointer(at).and_then(Value::as_i64).unwrap_or_default();
+        let most = raw.pointer("/spec/maxUnavailable");
+        let none = |most: &Value| most.as_i64() == Some(0) || most.as_str() == Some("0%");
+        Some(Self {
+            namespace: text("/metadata/namespace")?,
+            name: text("/metadata/name")?,
+            selector: LabelSelector::of(raw.pointer("/spec/selector")?)?,
+            allowed: number("/status/disruptionsAllowed"),
+            healthy: number("/status/currentHealthy"),
+            desired: number("/status/desiredHealthy"),
+            expected: number("/status/expectedPods"),
+            always_unready: text("/spec/unhealthyPodEvictionPolicy").as_deref()
+                == Some("AlwaysAllow"),
+            stale: number("/status/observedGeneration") < number("/metadata/generation"),
+            none_may_be_away: most.is_some_and(none),
+        })
+    }
+
+    /// `namespace/name`.
+    pub fn key(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+
+    pub fn protects(&self, pod: &Pod) -> bool {
+        self.namespace == pod.namespace() && self.selector.selects(&pod.labels)
+    }
+
+    /// Why it never lets a pod go.
+    pub fn never(&self) -> Option<Never> {
+        if self.none_may_be_away {
+            return Some(Never::NoneMayBeAway);
+        }
+        let all = !self.stale && self.expected > 0 && self.desired >= self.expected;
+        all.then_some(Never::AllAreNeeded {
+            desired: self.desired,
+            expected: self.expected,
+        })
+    }
+
+    /// A pod that is not ready goes where nothing is disrupted by that.
+    fn lets_unready_go(&self) -> bool {
+        self.always_unready || self.healthy >= self.desired && self.desired > 0
+    }
+}
+
+/// Which budgets protect a pod: where there is more than one, it cannot be evicted at all.
+pub struct Claims<'b>(Vec<&'b Budget>);
+
+impl<'b> Claims<'b> {
+    pub fn of(pod: &Pod, budgets: &'b [Budget]) -> Self {
+        Self(budgets.iter().filter(|b| b.protects(pod)).collect())
+    }
+
+    /// The one that its eviction must ask.
+    pub fn one(&self) -> Option<&'b Budget> {
+        match self.0.as_slice() {
+            [one] => Some(one),
+            _ => None,
+        }
+    }
+
+    pub fn several(&self) -> Option<&[&'b Budget]> {
+        (self.0.len() > 1).then_some(&self.0)
+    }
+}
+
+/// Pods that wait for one budget.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    pub budget: Budget,
+    /// How many of its pods go at once.
+    pub first: usize,
+    /// Those that wait, as `namespace/name`.
+    pub pods: Vec<String>,
+    pub never: Option<Never>,
+}
+
+/// What becomes of evictions, one after another.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Simulated {
+    /// How many pods go at once.
+    pub at_once: usize,
+    pub held: Vec<Held>,
+    /// Pods with more than one budget, each with their names.
+    pub several: Vec<(String, Vec<String>)>,
+}
+
+/// Evicts in the order given.
+pub fn simulate(pods: &[&Pod], budgets: &[Budget]) -> Simulated {
+    let mut found = Simulated::default();
+    let mut left: Vec<i64> = budgets.iter().map(|budget| budget.allowed).collect();
+    let mut replaced: Vec<bool> = vec![true; budgets.len()];
+    let mut first: Vec<usize> = vec![0; budgets.len()];
+    for pod in pods {
+        let mut own = budgets.iter().enumerate().filter(|(_, b)| b.protects(pod));
+        let (one, more) = (own.next(), own.count());
+        let Some((at, budget)) = one.filter(|_| !pod.needs_no_budget()) else {
+            found.at_once += 1;
+            continue;
+        };
+        if more > 0 {
+            let names = budgets.iter().filter(|b| b.protects(pod)).map(Budget::key);
+            found.several.push((pod.name(), names.collect()));
+            continue;
+        }
+        if !pod.ready && budget.lets_unready_go() {
+            found.at_once += 1;
+            continue;
+        }
+        let (Some(left), Some(first), Some(replaced)) =
+            (left.get_mut(at), first.get_mut(at), replaced.get_mut(at))
+        else {
+            continue;
+        };
+        if *left > 0 && !budget.stale {
+            *left -= 1;
+            *first += 1;
+            *replaced &= pod.controller.is_some();
+            found.at_once += 1;
+            continue;
+        }
+        match found.held.iter_mut().find(|held| held.budget == *budget) {
+            Some(held) => held.pods.push(pod.name()),
+            None => found.held.push(Held {
+                budget: budget.clone(),
+                first: *first,
+                pods: vec![pod.name()],
+                never: budget
+                    .never()
+                    .or_else(|| (*first > 0 && !*replaced).then_some(Never::NotReplaced)),
+            }),
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::super::pod::tests::pod;
+    use super::*;
+    use serde_json::json;
+
+    /// A budget over `app: web` in `shop`: how many may go now, of how many.
+    pub(crate) fn budget(name: &str, allowed: i64, desired: i64, expected: i64) -> Budget {
+        Budget::new(&json!({
+            "metadata": {"namespace": "shop", "name": name, "generation": 1},
+            "spec": {"minAvailable": desired, "selector": {"matchLabels": {"app": "web"}}},
+            "status": {"disruptionsAllowed": allowed, "currentHealthy": desired + allowed,
+                "desiredHealthy": desired, "expectedPods": expected, "observedGeneration": 1},
+        }))
+        .unwrap()
+    }
+
+    fn run(pods: &[Pod], budgets: &[Budget]) -> Simulated {
+        simulate(&pods.iter().collect::<Vec<_>>(), budgets)
+    }
+
+    fn held(found: &Simulated) -> Vec<(String, usize, usize, Option<Never>)> {
+        let held = found.held.iter();
+        held.map(|h| (h.budget.key(), h.first, h.pods.len(), h.never.clone()))
+            .collect()
+    }
+
+    #[test]
+    fn each_eviction_uses_the_budget_up() {
+        let pods = ["a", "b", "c"].map(|name| pod(name, json!({})));
+        assert_eq!(run(&pods, &[]).at_once, 3);
+        let one = run(&pods, &[budget("web", 1, 2, 3)]);
+        assert_eq!(one.at_once, 1);
+        assert_eq!(held(&one), [("shop/web".to_owned(), 1, 2, None)]);
+        assert_eq!(one.held[0].pods, ["shop/b", "shop/c"]);
+        assert_eq!(run(&pods, &[budget("web", 3, 0, 3)]).held, []);
+    }
+
+    #[test]
+    fn a_budget_that_needs_all_of_its_pods_is_named() {
+        let pods = ["a", "b"].map(|name| pod(name, json!({})));
+        let all = Never::AllAreNeeded {
+            desired: 2,
+            expected: 2,
+        };
+        let found = run(&pods, &[budget("web", 0, 2, 2)]);
+        assert_eq!(held(&found), [("shop/web".to_owned(), 0, 2, Some(all))]);
+        let mut none = budget("web", 0, 2, 3);
+        none.none_may_be_away = true;
+        assert_eq!(none.never(), Some(Never::NoneMayBeAway));
+        let of = |most: Value| {
+            let raw = json!({"metadata": {"namespace": "n", "name": "b"}, "spec": {"selector": {}, "maxUnavailable": most}});
+            Budget::new(&raw).unwrap().never()
+        };
+        assert_eq!(of(json!(0)), Some(Never::NoneMayBeAway));
+        assert_eq!(of(json!("0%")), Some(Never::NoneMayBeAway));
+        assert_eq!(of(json!(1)), None);
+        // Of a budget that nobody has reckoned yet, nothing is known.
+        let mut stale = budget("web", 0, 2, 2);
+        stale.stale = true;
+        assert_eq!(stale.never(), None);
+        // It lets nobody go meanwhile, whatever its status says.
+        let mut stale = budget("web", 1, 1, 2);
+        stale.stale = true;
+        assert_eq!(run(&pods, &[stale]).at_once, 0);
+    }
+
+    #[test]
+    fn pods_that_nothing_replaces_keep_their_budget_used_up() {
+        let alone = |name| pod(name, json!({"metadata": {"ownerReferences": []}}));
+        let found = run(&[alone("a"), alone("b")], &[budget("web", 1, 1, 2)]);
+        assert_eq!(
+            held(&found),
+            [("shop/web".to_owned(), 1, 1, Some(Never::NotReplaced))]
+        );
+    }
+
+    #[test]
+    fn two_budgets_on_a_pod_let_it_never_go() {
+        let budgets = [budget("one", 1, 1, 2), budget("two", 1, 1, 2)];
+        let found = run(&[pod("a", json!({}))], &budgets);
+        let names = vec!["shop/one".to_owned(), "shop/two".to_owned()];
+        assert_eq!(found.several, [("shop/a".to_owned(), names)]);
+        assert_eq!((found.at_once, found.held.len()), (0, 0));
+        // Others go by the one that they have.
+        let other = pod("b", json!({"metadata": {"labels": {"app": "db"}}}));
+        assert_eq!(run(&[other], &budgets).at_once, 1);
+    }
+
+    #[test]
+    fn whom_no_budget_holds() {
+        let nothing = budget("web", 0, 2, 2);
+        for more in [
+            json!({"status": {"phase": "Pending"}}),
+            json!({"status": {"phase": "Succeeded"}}),
+            json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}),
+            json!({"metadata": {"namespace": "other"}}),
+            json!({"metadata": {"labels": {"app": "db"}}}),
+        ] {
+            let found = run(&[pod("a", more.clone())], std::slice::from_ref(&nothing));
+            assert_eq!(found.at_once, 1, "{more}");
+        }
+        // Its budget is met without it.
+        let unready = || pod("a", json!({"status": {"conditions": []}}));
+        let mut met = budget("web", 0, 2, 3);
+        assert_eq!(run(&[unready()], std::slice::from_ref(&met)).at_once, 1);
+        met.healthy = 1;
+        assert_eq!(run(&[unready()], std::slice::from_ref(&met)).at_once, 0);
+        met.always_unready = true;
+        assert_eq!(run(&[unready()], &[met]).at_once, 1);
+    }
+
+    #[test]
+    fn a_selector_that_is_left_out_selects_nothing() {
+        let raw =
+            json!({"metadata": {"namespace": "n", "name": "b"}, "spec": {"maxUnavailable": 0}});
+        assert_eq!(Budget::new(&raw), None);
+    }
+}

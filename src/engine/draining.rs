@@ -1,0 +1,595 @@
+//! The evictions of one step, side by side, as a state machine without input or output: it is told what is seen
+//! and answered, and says what to make durable and what to send. Nothing is sent whose intent is not durable.
+
+mod entry;
+mod words;
+
+use crate::drain::{Budget, Claims, Daemons, DrainNode, Judged, OnBlocked, Options, Pod, PodUid};
+use crate::fault::{Class, Fault, TIMEOUT};
+use crate::journal::{EffectRecord, EffectState, Event, Outcome, Permit};
+use crate::model::{Effect, EffectId, Scope, StepId};
+use crate::transport::Evicted;
+use entry::{Entry, State};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// How many evictions are under way at a time.
+pub const AT_ONCE: usize = 32;
+/// How often one is tried of which nobody knows what becomes.
+const ATTEMPTS: u32 = 5;
+/// How often one that a budget holds is tried, and one whose namespace is being deleted.
+const AGAIN: Duration = Duration::from_secs(1);
+const NAMESPACE_AGAIN: Duration = Duration::from_secs(5);
+/// How long an API server that does not answer is waited for.
+const SILENCE: Duration = Duration::from_secs(120);
+/// So many times as many pods may come onto a node as it had of the same controller.
+const COMING_BACK: usize = 3;
+
+/// When something happens: since the step began, and by the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    pub since: Duration,
+    pub at: Timestamp,
+}
+
+/// What is evicted, and how.
+#[derive(Debug, Clone)]
+pub struct Evicting {
+    pub step: StepId,
+    pub scope: Scope,
+    /// Where, for people.
+    pub place: String,
+    pub options: Options,
+    /// No other pods than these; `None`: whoever is there.
+    pub only: Option<BTreeSet<PodUid>>,
+    pub daemons: Daemons,
+    pub budgets: Vec<Budget>,
+    /// Losses that were seen in the plan.
+    pub seen: BTreeSet<String>,
+    /// How long it may take; `None`: without end.
+    pub within: Option<Duration>,
+}
+
+/// What to do next.
+#[derive(Debug, Default)]
+pub struct Turn {
+    /// To be written down.
+    pub records: Vec<Event>,
+    /// To be made durable together, and answered with [`Draining::permitted`].
+    pub intend: Vec<(EffectId, Effect)>,
+    /// To be sent, and answered with [`Draining::answered`].
+    pub send: Vec<(PodUid, Permit)>,
+    /// When to take the next turn at the latest.
+    pub wake: Option<Duration>,
+    /// It is over.
+    pub end: Option<Result<(), Fault>>,
+}
+
+/// Requests that one budget has let through or held.
+#[derive(Debug, Default)]
+struct Gate {
+    shut_until: Option<Duration>,
+    /// How many may be under way after it was shut: it lets few through at a time.
+    window: usize,
+}
+
+#[derive(Debug)]
+pub struct Draining {
+    of: Evicting,
+    pods: BTreeMap<PodUid, Entry>,
+    gates: BTreeMap<String, Gate>,
+    /// Latest attempt of each effect.
+    attempts: BTreeMap<String, u32>,
+    /// Effects of earlier sittings of which nobody knows what became.
+    open: BTreeMap<PodUid, EffectRecord>,
+    /// How many pods of each controller were there first, and how many came later.
+    owners: BTreeMap<String, (usize, usize)>,
+    listed: bool,
+    /// Why nothing more is begun.
+    fatal: Option<Fault>,
+    /// What came later, and is in the way.
+    objections: Vec<String>,
+    busy_until: Duration,
+    silent: Option<(Duration, Fault)>,
+    stopping: bool,
+    made: Vec<EffectId>,
+    nodes: BTreeMap<String, DrainNode>,
+    records: Vec<Event>,
+}
+
+impl Draining {
+    /// `begun` is what earlier sittings began of this step, `attempts` how often this one tried what.
+    pub fn new(of: Evicting, begun: &[EffectRecord], mut attempts: BTreeMap<String, u32>) -> Self {
+        let mut open = BTreeMap::new();
+        let own = |record: &&EffectRecord| {
+            record.effect.evicts() && (&record.id.step, &record.id.scope) == (&of.step, &of.scope)
+        };
+        for record in begun.iter().filter(own) {
+            let latest = attempts.entry(record.id.item.clone()).or_default();
+            *latest = record.id.attempt.max(*latest);
+            if let (EffectState::Open, Effect::EvictPod { pod, .. }) =
+                (record.state, &record.effect)
+            {
+                open.insert(pod.uid.clone(), record.clone());
+            }
+        }
+        Self {
+            of,
+            pods: BTreeMap::new(),
+            gates: BTreeMap::new(),
+            attempts,
+            open,
+            owners: BTreeMap::new(),
+            listed: false,
+            fatal: None,
+            objections: Vec::new(),
+            busy_until: Duration::ZERO,
+            silent: None,
+            stopping: false,
+            made: Vec::new(),
+            nodes: BTreeMap::new(),
+            records: Vec::new(),
+        }
+    }
+
+    /// The effects that it made, or may have made; and the latest attempt of each.
+    pub fn into_made(self) -> (Vec<EffectId>, BTreeMap<String, u32>) {
+        (self.made, self.attempts)
+    }
+
+    /// All pods that there are.
+    pub fn listed(&mut self, now: Moment, pods: Vec<Pod>) {
+        self.silent = None;
+        let there: BTreeSet<PodUid> = pods.iter().map(|pod| pod.uid().to_owned()).collect();
+        for pod in pods {
+            self.is(now, pod);
+        }
+        let gone: Vec<PodUid> = self
+            .pods
+            .keys()
+            .filter(|uid| !there.contains(*uid))
+            .cloned()
+            .collect();
+        for uid in gone {
+            self.gone(&uid);
+        }
+        if self.listed {
+            return;
+        }
+        self.listed = true;
+        // Those that went while nobody looked.
+        for (_, record) in std::mem::take(&mut self.open) {
+            self.outcome(record.id.clone(), Outcome::Done);
+            self.made.push(record.id);
+        }
+        if !self.objections.is_empty() {
+            let what = self.objections.join("\n");
+            let fault = Fault::refused(
+                "drift",
+                format!(
+                    "nothing is evicted from {}, as it is not as it was when this was planned: {what}",
+                    self.of.place
+                ),
+            );
+            self.fatal = Some(fault.next("make a new plan, and look what changed"));
+        }
+    }
+
+    /// A pod came or changed.
+    pub fn is(&mut self, now: Moment, pod: Pod) {
+        self.silent = None;
+        if let Some(entry) = self.pods.get_mut(pod.uid()) {
+            let records = entry.seen(pod);
+            self.note(records);
+            return;
+        }
+        let only = self.of.only.as_ref();
+        if only.is_some_and(|only| !only.contains(pod.uid())) {
+            return;
+        }
+        let losses = match self.judge(&pod, now.at) {
+            Ok(Some(losses)) => losses,
+            Ok(None) => return,
+            Err(objection) => return self.objections.push(objection),
+        };
+        let owner = pod
+            .controller
+            .as_ref()
+            .map_or("", |owner| owner.uid.as_str());
+        let (first, later) = self.owners.entry(owner.to_owned()).or_default();
+        if self.listed {
+            *later += 1;
+            if !owner.is_empty() && *later > COMING_BACK * (*first).max(1) {
+                let of = pod.controller_name();
+                let fault = Fault::definite(
+                    "comes_back",
+                    format!(
+                        "{of} puts pods onto {} again and again, although it is cordoned: {} is the latest",
+                        self.of.place,
+                        pod.name()
+                    ),
+                );
+                let next = "look at its nodeName and its tolerations";
+                self.fatal.get_or_insert(fault.next(next));
+            }
+        } else {
+            *first += 1;
+        }
+        let uid = pod.uid().to_owned();
+        let mut entry = Entry::new(pod, losses);
+        if let Some(record) = self.open.remove(&uid) {
+            let records = entry.recall(record);
+            self.note(records);
+        }
+        self.pods.insert(uid, entry);
+    }
+
+    /// What is lost with a pod that goes; `None`: it stays; or why it is in the way.
+    fn judge(&self, pod: &Pod, at: Timestamp) -> Result<Option<Vec<String>>, String> {
+        let mut daemons = &self.of.daemons;
+        let known;
+        // Whoever made it meanwhile is there.
+        if let Some(owner) = pod.controller.as_ref().filter(|_| self.listed) {
+            let mut more = daemons.clone();
+            more.0.insert(format!("{}/{}", pod.namespace(), owner.name));
+            known = more;
+            daemons = &known;
+        }
+        match self.of.options.judge(pod, daemons, at) {
+            Judged::Stays(_) => Ok(None),
+            Judged::InTheWay(why) => {
+                let why: Vec<String> = why.iter().map(ToString::to_string).collect();
+                Err(format!("{}: {}", pod.name(), why.join("; ")))
+            }
+            Judged::Goes(losses) => {
+                let new = losses
+                    .iter()
+                    .find(|loss| !self.of.seen.contains(loss.as_str()));
+                match new {
+                    Some(loss) => Err(format!("{}: {loss}", pod.name())),
+                    None => Ok(Some(losses.iter().map(|l| l.as_str().to_owned()).collect())),
+                }
+            }
+        }
+    }
+
+    /// A pod is there no more.
+    pub fn gone(&mut self, uid: &str) {
+        self.silent = None;
+        if let Some(entry) = self.pods.get_mut(uid) {
+            let records = entry.gone();
+            self.note(records);
+        }
+    }
+
+    /// Nothing can be seen just now.
+    pub fn silent(&mut self, now: Moment, fault: Fault) {
+        if fault.class != Class::Unreachable {
+            self.fatal.get_or_insert(fault);
+            return;
+        }
+        let since = self.silent.as_ref().map_or(now.since, |(since, _)| *since);
+        self.silent = Some((since, fault));
+    }
+
+    /// How nodes stand whose pods take longer than they were given.
+    pub fn nodes(&mut self, nodes: Vec<DrainNode>) {
+        self.nodes = nodes
+            .into_iter()
+            .map(|node| (node.name.clone(), node))
+            .collect();
+    }
+
+    /// Whether it would help to know how nodes stand: pods should be gone by now.
+    pub fn asks_for_nodes(&self, now: Moment) -> bool {
+        self.pods.values().any(|entry| entry.is_overdue(now.at))
+    }
+
+    /// Intents are durable.
+    pub fn permitted(&mut self, permits: Vec<Permit>) {
+        for permit in permits {
+            let Effect::EvictPod { pod, .. } = permit.effect() else {
+                continue;
+            };
+            if let Some(entry) = self.pods.get_mut(&pod.uid) {
+                let records = entry.permitted(permit);
+                self.note(records);
+            }
+        }
+    }
+
+    /// An intent was not made durable, as nothing may be done any more.
+    pub fn not_intended(&mut self, id: &EffectId) {
+        let of = self.pods.values_mut().find(|entry| entry.is_of(id));
+        if let Some(entry) = of {
+            entry.not_intended();
+        }
+    }
+
+    /// The operator wants it to end.
+    pub fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    /// Nothing more may be begun.
+    pub fn break_off(&mut self, fault: Fault) {
+        self.fatal.get_or_insert(fault);
+    }
+
+    /// An eviction was answered.
+    pub fn answered(&mut self, now: Moment, uid: &str, permit: Permit, answer: Evicted) {
+        let force = self.of.options.on_blocked == OnBlocked::Force;
+        let gate = self.pods.get(uid).and_then(|entry| self.gate_of(entry));
+        match &answer {
+            Evicted::Silent(fault) => self.silent(now, fault.clone()),
+            _ => self.silent = None,
+        }
+        match (&answer, &gate) {
+            (Evicted::Held { .. }, Some(gate)) => {
+                let gate = self.gates.entry(gate.clone()).or_default();
+                gate.shut_until = Some(now.since + AGAIN);
+                gate.window = 1;
+            }
+            (Evicted::Begun, Some(gate)) => {
+                if let Some(gate) = self.gates.get_mut(gate) {
+                    gate.window *= 2;
+                }
+            }
+            (Evicted::Busy { seconds }, _) => {
+                self.busy_until = now.since + Duration::from_secs(*seconds);
+            }
+            _ => {}
+        }
+        if let Some(entry) = self.pods.get_mut(uid) {
+            let records = entry.answered(now, permit, answer, force);
+            self.note(records);
+        }
+    }
+
+    /// The budget that its eviction asks.
+    fn gate_of(&self, entry: &Entry) -> Option<String> {
+        if entry.deletes || entry.pod.needs_no_budget() {
+            return None;
+        }
+        Claims::of(&entry.pod, &self.of.budgets)
+            .one()
+            .map(Budget::key)
+    }
+
+    fn note(&mut self, records: Vec<(EffectId, Outcome)>) {
+        for (id, outcome) in records {
+            if matches!(outcome, Outcome::Done | Outcome::Unknown { .. })
+                && !self.made.iter().any(|made| made.same_effect(&id))
+            {
+                self.made.push(id.clone());
+            }
+            self.outcome(id, outcome);
+        }
+    }
+
+    fn outcome(&mut self, id: EffectId, outcome: Outcome) {
+        self.records.push(Event::Outcome { id, outcome });
+    }
+
+    /// What to do now.
+    pub fn turn(&mut self, now: Moment) -> Turn {
+        let mut turn = Turn::default();
+        if self.listed && !self.ends_now(now) {
+            self.choose(now, &mut turn);
+        }
+        turn.end = self.end(now);
+        turn.records = std::mem::take(&mut self.records);
+        turn.wake = self.wake(now);
+        turn
+    }
+
+    fn ends_now(&self, now: Moment) -> bool {
+        self.stopping || self.fatal.is_some() || self.is_late(now)
+    }
+
+    fn is_late(&self, now: Moment) -> bool {
+        self.of.within.is_some_and(|within| now.since >= within)
+    }
+
+    fn choose(&mut self, now: Moment, turn: &mut Turn) {
+        let mut flying = self
+            .pods
+            .values()
+            .filter(|e| e.state == State::Sent)
+            .count();
+        // What is held may be so for long: it is in nobody's way.
+        let mut prepared = self
+            .pods
+            .values()
+            .filter(|e| e.is_prepared() && e.held.is_none())
+            .count();
+        // Commits are shared: many intents at a time, or none.
+        let intends = prepared <= AT_ONCE;
+        let mut per_gate: BTreeMap<String, usize> = BTreeMap::new();
+        for entry in self.pods.values().filter(|e| e.state == State::Sent) {
+            if let Some(gate) = self.gate_of(entry) {
+                *per_gate.entry(gate).or_default() += 1;
+            }
+        }
+        let open = |e: &&Entry| !e.state.is_over();
+        let lowest = match self.of.options.by_priority {
+            true => self
+                .pods
+                .values()
+                .filter(open)
+                .map(|e| e.pod.priority)
+                .min(),
+            false => None,
+        };
+        let mut order: Vec<(i64, String, PodUid)> = Vec::new();
+        for (uid, entry) in &self.pods {
+            let later = lowest.is_some_and(|lowest| entry.pod.priority > lowest);
+            if !later && entry.may_be_sent(now.since) {
+                let (priority, name) = self.of.options.rank(&entry.pod);
+                order.push((priority, name, uid.clone()));
+            }
+        }
+        order.sort_unstable();
+        let busy = now.since < self.busy_until || self.silent.is_some();
+        for (.., uid) in order {
+            let Some(gate) = self.pods.get(&uid).map(|entry| self.gate_of(entry)) else {
+                continue;
+            };
+            if let Some(key) = &gate
+                && let Some(gate) = self.gates.get(key)
+            {
+                let shut = gate.shut_until.is_some_and(|until| now.since < until);
+                if shut || per_gate.get(key).copied().unwrap_or_default() >= gate.window {
+                    continue;
+                }
+            }
+            let Some(entry) = self.pods.get_mut(&uid) else {
+                continue;
+            };
+            if entry.permit.is_some() {
+                if busy || flying >= AT_ONCE {
+                    continue;
+                }
+                if let Some(permit) = entry.permit.take() {
+                    entry.state = State::Sent;
+                    flying += 1;
+                    turn.send.push((uid, permit));
+                }
+            } else if intends && prepared < 2 * AT_ONCE {
+                let (id, effect) = entry.intent(&self.of, &mut self.attempts);
+                prepared += 1;
+                turn.intend.push((id, effect));
+            } else {
+                continue;
+            }
+            if let Some(key) = gate {
+                *per_gate.entry(key).or_default() += 1;
+            }
+        }
+    }
+
+    /// Whether it is over, and how.
+    fn end(&mut self, now: Moment) -> Option<Result<(), Fault>> {
+        let flying = |entry: &Entry| matches!(entry.state, State::Sent | State::Intending);
+        if self.pods.values().any(flying) {
+            return None;
+        }
+        if let Some((since, fault)) = &self.silent
+            && now.since.saturating_sub(*since) >= SILENCE
+        {
+            let fault = fault.clone();
+            return Some(Err(self.give_up(fault)));
+        }
+        if let Some(fault) = self.fatal.clone() {
+            return Some(Err(self.give_up(fault)));
+        }
+        if self.stopping {
+            let message = format!("stopped by the operator: {}", self.said(now));
+            let fault = Fault::refused("stopped", message);
+            let next = "what was begun goes on by itself; `runbook resume` evicts the rest";
+            return Some(Err(self.give_up(fault.next(next))));
+        }
+        if !self.listed {
+            return self.is_late(now).then(|| Err(self.too_late(now)));
+        }
+        let over = self.pods.values().all(|entry| entry.state.is_over());
+        if over {
+            return Some(match self.failure() {
+                None => Ok(()),
+                Some(fault) => Err(self.give_up(fault)),
+            });
+        }
+        if self.is_late(now) {
+            let fault = self.too_late(now);
+            return Some(Err(self.give_up(fault)));
+        }
+        self.is_held(now).map(|fault| Err(self.give_up(fault)))
+    }
+
+    /// What of it failed.
+    fn failure(&self) -> Option<Fault> {
+        let failed = |entry: &Entry| match &entry.state {
+            State::Failed(fault) => Some(fault.clone()),
+            _ => None,
+        };
+        let mut faults: Vec<Fault> = self.pods.values().filter_map(failed).collect();
+        // What nobody knows outweighs what is certain.
+        faults.sort_by_key(|fault| fault.class != Class::Indeterminate);
+        let all: Vec<String> = faults
+            .iter()
+            .map(|fault| fault.message.clone())
+            .chain(self.objections.iter().cloned())
+            .collect();
+        let message = match all.as_slice() {
+            [] => return None,
+            [one] => one.clone(),
+            several => format!("{} pods did not go: {}", several.len(), several.join("; ")),
+        };
+        Some(match faults.into_iter().next() {
+            Some(first) => Fault { message, ..first },
+            None => Fault::definite("in_the_way", message)
+                .next("it came while the others were evicted; a new plan shows how it stands"),
+        })
+    }
+
+    /// Where nobody waits for budgets: whether nothing is left but what they hold.
+    fn is_held(&self, now: Moment) -> Option<Fault> {
+        if self.of.options.on_blocked != OnBlocked::Fail {
+            return None;
+        }
+        let mut open = self.pods.values().filter(|entry| !entry.state.is_over());
+        let held = |entry: &Entry| entry.held.is_some() && entry.state != State::Going;
+        let lowest = self.of.options.by_priority;
+        let all = match lowest {
+            false => open.all(held),
+            true => {
+                let open: Vec<&Entry> = open.collect();
+                let least = open.iter().map(|e| e.pod.priority).min();
+                open.iter()
+                    .filter(|e| Some(e.pod.priority) == least)
+                    .all(|e| held(e))
+            }
+        };
+        all.then(|| {
+            Fault::definite("held_by_budget", self.said(now))
+                .next("`on_blocked: wait` waits for the budget; a new plan shows how it stands")
+        })
+    }
+
+    fn too_late(&self, now: Moment) -> Fault {
+        let within = self.of.within.unwrap_or_default().as_secs();
+        let message = format!(
+            "it did not come about within {within} s: {}",
+            self.said(now)
+        );
+        Fault::definite(TIMEOUT, message)
+            .next("look what holds it up; `runbook resume` goes on with the rest")
+    }
+
+    /// What was made durable and has not happened is closed.
+    fn give_up(&mut self, fault: Fault) -> Fault {
+        let mut records = Vec::new();
+        for entry in self.pods.values_mut() {
+            records.extend(entry.closed(&fault));
+        }
+        self.note(records);
+        fault
+    }
+
+    fn wake(&self, now: Moment) -> Option<Duration> {
+        let pauses = self.pods.values().filter_map(Entry::pauses_until);
+        let gates = self.gates.values().filter_map(|gate| gate.shut_until);
+        let silent = self.silent.as_ref().map(|(since, _)| *since + SILENCE);
+        pauses
+            .chain(gates)
+            .chain([self.busy_until])
+            .chain(self.of.within)
+            .chain(silent)
+            .filter(|at| *at > now.since)
+            .min()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,373 @@
+//! One pod that goes.
+
+use super::{AGAIN, ATTEMPTS, Evicting, Moment, NAMESPACE_AGAIN};
+use crate::drain::Pod;
+use crate::fault::Fault;
+use crate::journal::{EffectRecord, Outcome, Permit};
+use crate::model::{Effect, EffectId};
+use crate::transport::Evicted;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Whether budgets alone keep a pod.
+fn is_of_budgets(answer: &Evicted) -> bool {
+    match answer {
+        Evicted::Held { .. } => true,
+        Evicted::Refused(fault) => fault.code == "several_budgets",
+        _ => false,
+    }
+}
+
+/// How far it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// To be evicted.
+    Ready,
+    /// Its intent is being made durable.
+    Intending,
+    Sent,
+    /// To be tried again, not before.
+    Pausing(Duration),
+    /// It is being deleted.
+    Going,
+    Gone,
+    Failed(Fault),
+}
+
+impl State {
+    pub fn is_over(&self) -> bool {
+        matches!(self, Self::Gone | Self::Failed(_))
+    }
+}
+
+/// Since when what holds a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    pub since: Timestamp,
+    /// The budget's name, or what else holds it.
+    pub by: String,
+}
+
+/// What becomes of effects.
+pub type Outcomes = Vec<(EffectId, Outcome)>;
+
+#[derive(Debug)]
+pub struct Entry {
+    pub pod: Pod,
+    losses: Vec<String>,
+    pub state: State,
+    /// The intent that is durable, and of which it is not written down yet what became.
+    id: Option<EffectId>,
+    pub permit: Option<Permit>,
+    /// A request whose answer was lost.
+    unsure: Option<Fault>,
+    tries: u32,
+    pub held: Option<Held>,
+    /// It is deleted, whatever its budget says.
+    pub deletes: bool,
+    /// It was seen to be gone while its answer was on the way.
+    seen_gone: bool,
+}
+
+impl Entry {
+    pub fn new(pod: Pod, losses: Vec<String>) -> Self {
+        let state = match pod.is_going() {
+            true => State::Going,
+            false => State::Ready,
+        };
+        Self {
+            pod,
+            losses,
+            state,
+            id: None,
+            permit: None,
+            unsure: None,
+            tries: 0,
+            held: None,
+            deletes: false,
+            seen_gone: false,
+        }
+    }
+
+    /// An earlier sitting began its eviction.
+    pub fn recall(&mut self, record: EffectRecord) -> Outcomes {
+        if let Effect::EvictPod { deletes, .. } = record.effect {
+            self.deletes = deletes;
+        }
+        self.id = Some(record.id);
+        self.unsure = Some(Fault::indeterminate(
+            "cut_short",
+            "an earlier sitting of the run was cut short",
+        ));
+        match self.state {
+            State::Going => self.happened(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Its intent and what it would do; it is being made durable.
+    pub fn intent(
+        &mut self,
+        of: &Evicting,
+        attempts: &mut BTreeMap<String, u32>,
+    ) -> (EffectId, Effect) {
+        let item = format!("{} {}", self.pod.name(), self.pod.uid());
+        let attempt = attempts.entry(item.clone()).or_default();
+        *attempt += 1;
+        let id = EffectId {
+            step: of.step.clone(),
+            scope: of.scope.clone(),
+            item,
+            attempt: *attempt,
+        };
+        self.state = State::Intending;
+        self.id = Some(id.clone());
+        (id, self.effect(of))
+    }
+
+    fn effect(&self, of: &Evicting) -> Effect {
+        Effect::EvictPod {
+            pod: self.pod.object.clone(),
+            node: self.pod.node.clone().unwrap_or_default(),
+            grace: of.options.grace.seconds(),
+            deletes: self.deletes,
+            owner: self.pod.controller.clone(),
+            loses: self.losses.clone(),
+        }
+    }
+
+    pub fn permitted(&mut self, permit: Permit) -> Outcomes {
+        self.permit = Some(permit);
+        match self.state {
+            State::Intending if self.seen_gone => self.ends_by_others(State::Gone),
+            State::Intending if self.pod.is_going() => self.ends_by_others(State::Going),
+            State::Intending => {
+                self.state = State::Ready;
+                Vec::new()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    pub fn is_of(&self, id: &EffectId) -> bool {
+        self.id.as_ref() == Some(id)
+    }
+
+    pub fn not_intended(&mut self) {
+        self.id = None;
+        self.state = match self.seen_gone {
+            true => State::Gone,
+            false => State::Ready,
+        };
+    }
+
+    /// Whether its intent is durable, or about to be, and it has not been answered.
+    pub fn is_prepared(&self) -> bool {
+        self.permit.is_some() || matches!(self.state, State::Intending | State::Sent)
+    }
+
+    pub fn may_be_sent(&self, now: Duration) -> bool {
+        match self.state {
+            State::Ready => true,
+            State::Pausing(until) => now >= until,
+            _ => false,
+        }
+    }
+
+    pub fn pauses_until(&self) -> Option<Duration> {
+        match self.state {
+            State::Pausing(until) => Some(until),
+            _ => None,
+        }
+    }
+
+    /// Whether it should be gone by now.
+    pub fn is_overdue(&self, now: Timestamp) -> bool {
+        let late = |ends: Timestamp| now.duration_since(ends).as_secs() >= 5;
+        self.state == State::Going && self.pod.ends.is_some_and(late)
+    }
+
+    /// It was seen.
+    pub fn seen(&mut self, pod: Pod) -> Outcomes {
+        self.pod = pod;
+        match self.state {
+            State::Ready | State::Pausing(_) if self.pod.is_going() => {
+                self.ends_by_others(State::Going)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// It was seen to be gone.
+    pub fn gone(&mut self) -> Outcomes {
+        self.seen_gone = true;
+        match self.state {
+            State::Ready | State::Pausing(_) => self.ends_by_others(State::Gone),
+            State::Going => {
+                self.state = State::Gone;
+                Vec::new()
+            }
+            State::Failed(_) => {
+                self.state = State::Gone;
+                Vec::new()
+            }
+            State::Intending | State::Sent | State::Gone => Vec::new(),
+        }
+    }
+
+    /// It goes, by a request whose answer was lost, or by somebody else.
+    fn ends_by_others(&mut self, state: State) -> Outcomes {
+        self.state = state;
+        self.permit = None;
+        self.held = None;
+        match (self.id.take(), self.unsure.take()) {
+            (Some(id), Some(_)) => vec![(id, Outcome::Done)],
+            (Some(id), None) => vec![(id, Outcome::AlreadySo)],
+            (None, _) => Vec::new(),
+        }
+    }
+
+    /// It goes by our doing.
+    fn happened(&mut self) -> Outcomes {
+        self.state = match self.seen_gone {
+            true => State::Gone,
+            false => State::Going,
+        };
+        self.permit = None;
+        self.held = None;
+        self.unsure = None;
+        self.id
+            .take()
+            .map(|id| (id, Outcome::Done))
+            .into_iter()
+            .collect()
+    }
+
+    pub fn answered(
+        &mut self,
+        now: Moment,
+        permit: Permit,
+        answer: Evicted,
+        force: bool,
+    ) -> Outcomes {
+        self.permit = Some(permit);
+        let pause = |by: Duration| State::Pausing(now.since + by);
+        match answer {
+            Evicted::Begun => self.happened(),
+            Evicted::Gone => {
+                self.seen_gone = true;
+                self.ends_by_others(State::Gone)
+            }
+            // It was deleted before its answer came.
+            _ if self.seen_gone => self.ends_by_others(State::Gone),
+            _ if self.pod.is_going() => self.ends_by_others(State::Going),
+            Evicted::Conflict => {
+                self.tries += 1;
+                let fault = Fault::definite(
+                    "api_conflict",
+                    format!("{} is changed by others again and again", self.pod.object),
+                );
+                self.again(pause(AGAIN), fault)
+            }
+            Evicted::Held { .. } | Evicted::Refused(Fault { .. })
+                if force && !self.deletes && is_of_budgets(&answer) =>
+            {
+                self.deletes = true;
+                self.state = State::Ready;
+                self.permit = None;
+                let fault = Fault::definite(
+                    "held_by_budget",
+                    format!("{}: its budget holds it, so it is deleted", self.pod.name()),
+                );
+                let id = self.id.take();
+                id.map(|id| (id, Outcome::NotDone { fault }))
+                    .into_iter()
+                    .collect()
+            }
+            Evicted::Held { budget, .. } => {
+                let by = match budget {
+                    Some(name) => {
+                        format!("PodDisruptionBudget {}/{name}", self.pod.namespace())
+                    }
+                    None => "a PodDisruptionBudget".to_owned(),
+                };
+                self.hold(now.at, by);
+                self.state = pause(AGAIN);
+                Vec::new()
+            }
+            Evicted::NamespaceEnds => {
+                let by = format!("the end of namespace {}", self.pod.namespace());
+                self.hold(now.at, by);
+                self.state = pause(NAMESPACE_AGAIN);
+                Vec::new()
+            }
+            Evicted::Busy { .. } | Evicted::Silent(_) => {
+                self.state = State::Ready;
+                Vec::new()
+            }
+            Evicted::Refused(fault) => {
+                self.permit = None;
+                self.state = State::Failed(fault.clone());
+                let id = self.id.take();
+                id.map(|id| (id, Outcome::NotDone { fault }))
+                    .into_iter()
+                    .collect()
+            }
+            Evicted::Unclear(fault) => {
+                self.tries += 1;
+                self.unsure = Some(fault.clone());
+                let pause = pause(AGAIN * 2u32.pow(self.tries.min(ATTEMPTS) - 1));
+                self.again(pause, fault)
+            }
+        }
+    }
+
+    /// It is tried once more, or has failed.
+    fn again(&mut self, pause: State, fault: Fault) -> Outcomes {
+        if self.tries < ATTEMPTS {
+            self.state = pause;
+            return Vec::new();
+        }
+        self.permit = None;
+        self.state = State::Failed(fault.clone());
+        let outcome = match self.unsure.take() {
+            Some(fault) => Outcome::Unknown { fault },
+            None => Outcome::NotDone { fault },
+        };
+        self.id.take().map(|id| (id, outcome)).into_iter().collect()
+    }
+
+    fn hold(&mut self, since: Timestamp, by: String) {
+        match &mut self.held {
+            Some(held) => held.by = by,
+            None => self.held = Some(Held { since, by }),
+        }
+    }
+
+    /// Nothing more is done: what was made durable and not sent did not happen.
+    pub fn closed(&mut self, fault: &Fault) -> Outcomes {
+        self.permit = None;
+        let outcome = match (self.unsure.take(), &self.held) {
+            (Some(fault), _) => Outcome::Unknown { fault },
+            (None, Some(held)) => Outcome::NotDone {
+                fault: Fault::definite(
+                    "held_by_budget",
+                    format!(
+                        "{} was not evicted: {} holds it since {}",
+                        self.pod.name(),
+                        held.by,
+                        super::words::clock(held.since)
+                    ),
+                ),
+            },
+            (None, None) => Outcome::NotDone {
+                fault: Fault::definite(
+                    "not_begun",
+                    format!("{} was not evicted: {}", self.pod.name(), fault.message),
+                ),
+            },
+        };
+        self.id.take().map(|id| (id, outcome)).into_iter().collect()
+    }
+}

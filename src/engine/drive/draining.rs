@@ -1,0 +1,263 @@
+//! The hands of a drain: one watch, many requests, shared commits.
+
+use super::super::claim::Claim;
+use super::super::draining::{Draining, Evicting, Moment};
+use super::super::machine::Drained;
+use super::{Observer, Stop, Until, Waiting, may_write, take_down};
+use crate::actions::{Eviction, Place, World, step};
+use crate::drain::{Budget, Daemons, DrainNode, OnBlocked, Pod, PodUid};
+use crate::fault::Fault;
+use crate::journal::{EffectRecord, Event, Journal, JournalError, Permit};
+use crate::model::{Effect, Plan, PlannedStep, Risk};
+use crate::transport::{Evicted, PodNews};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How often it is said how it stands.
+const SAY: Duration = Duration::from_secs(1);
+/// How often it is looked whether the kubelets of pods that do not end are there.
+const NODES: Duration = Duration::from_secs(10);
+
+/// What is evicted.
+pub struct Evictions {
+    /// The position of the step.
+    pub at: usize,
+    pub begun: Vec<EffectRecord>,
+    pub attempts: BTreeMap<String, u32>,
+    pub until: Option<Until>,
+}
+
+/// # Errors
+/// Only where the journal fails.
+pub async fn drain(
+    (world, claim): (&World, Option<&Claim>),
+    journal: &mut Journal,
+    plan: &Plan,
+    evictions: Evictions,
+    observer: &mut dyn Observer,
+    stop: Stop,
+) -> Result<Drained, JournalError> {
+    let Evictions {
+        at,
+        begun,
+        attempts,
+        until,
+    } = evictions;
+    let prepared = match plan.steps.get(at) {
+        None => Err(Fault::internal("the plan has no such step")),
+        Some(planned) => prepare(world, plan, planned, until).await,
+    };
+    let (eviction, evicting) = match prepared {
+        Ok(prepared) => prepared,
+        Err(fault) => {
+            return Ok(Drained {
+                made: Vec::new(),
+                attempts,
+                result: Err(fault),
+            });
+        }
+    };
+    let mut draining = Draining::new(evicting, &begun, attempts);
+    let work = Work {
+        world,
+        claim,
+        observer,
+        stop,
+        begun: Instant::now(),
+    };
+    let result = work.run(&mut draining, eviction, journal).await?;
+    let (made, attempts) = draining.into_made();
+    Ok(Drained {
+        made,
+        attempts,
+        result,
+    })
+}
+
+/// What is to be known before the first eviction.
+async fn prepare(
+    world: &World,
+    plan: &Plan,
+    planned: &PlannedStep,
+    until: Option<Until>,
+) -> Result<(Eviction, Evicting), Fault> {
+    let made = step(&planned.uses, &planned.with).map_err(Fault::internal)?;
+    let eviction = made.eviction(Place {
+        scope: &planned.scope,
+        targets: &plan.targets,
+        identity: &planned.identity,
+        untrusted: None,
+    })?;
+    // What is forced was confirmed as such.
+    if eviction.options.on_blocked == OnBlocked::Force && plan.risk != Risk::High {
+        let why = "pods are deleted over their budgets, and this was not confirmed as a high risk";
+        return Err(Fault::refused("not_confirmed", why).next("make a new plan, and confirm that"));
+    }
+    let (daemons, budgets) = futures::join!(
+        world.cluster.list("/apis/apps/v1/daemonsets"),
+        world.cluster.list("/apis/policy/v1/poddisruptionbudgets"),
+    );
+    let name = |raw: &serde_json::Value| {
+        let text = |at: &str| raw.pointer(at)?.as_str().map(str::to_owned);
+        Some(format!(
+            "{}/{}",
+            text("/metadata/namespace")?,
+            text("/metadata/name")?
+        ))
+    };
+    let only = || -> BTreeSet<PodUid> {
+        let effects = planned.verdict.effects().iter();
+        effects
+            .filter_map(|effect| match effect {
+                Effect::EvictPod { pod, .. } => Some(pod.uid.clone()),
+                _ => None,
+            })
+            .collect()
+    };
+    let left = until.map(|until| until.at.saturating_duration_since(Instant::now()));
+    let evicting = Evicting {
+        step: planned.id.clone(),
+        scope: planned.scope.clone(),
+        place: eviction.place.clone(),
+        options: eviction.options.clone(),
+        only: (!eviction.newcomers).then(only),
+        daemons: Daemons(daemons?.iter().filter_map(name).collect()),
+        budgets: budgets?.iter().filter_map(Budget::new).collect(),
+        seen: plan
+            .effects()
+            .flat_map(Effect::loses)
+            .map(str::to_owned)
+            .collect(),
+        within: [left, eviction.within].into_iter().flatten().min(),
+    };
+    Ok((eviction, evicting))
+}
+
+struct Work<'w> {
+    world: &'w World,
+    claim: Option<&'w Claim>,
+    observer: &'w mut dyn Observer,
+    stop: Stop,
+    begun: Instant,
+}
+
+impl Work<'_> {
+    fn now(&self) -> Moment {
+        Moment {
+            since: self.begun.elapsed(),
+            at: Timestamp::now(),
+        }
+    }
+
+    async fn run(
+        self,
+        draining: &mut Draining,
+        eviction: Eviction,
+        journal: &mut Journal,
+    ) -> Result<Result<(), Fault>, JournalError> {
+        let world = self.world;
+        let mut following = world.cluster.follow(eviction.pods);
+        let mut flying = FuturesUnordered::new();
+        let send = |uid: PodUid, permit: Permit| async move {
+            let answer = world.cluster.evict(&permit).await;
+            (uid, permit, answer)
+        };
+        let mut said = self.begun;
+        let mut looked = self.begun;
+        let mut stop = self.stop.clone();
+        loop {
+            if *stop.borrow() {
+                draining.stop();
+            }
+            let turn = draining.turn(self.now());
+            for event in turn.records {
+                take_down(event, self.observer, journal);
+            }
+            if let Some(end) = turn.end {
+                journal.flush()?;
+                return Ok(end);
+            }
+            // Long after its intent, others may have taken what it is about.
+            let first = turn.intend.first().map(|(_, effect)| effect);
+            let first = first.or_else(|| turn.send.first().map(|(_, permit)| permit.effect()));
+            if let Some(effect) = first
+                && let Err(fault) = may_write(world, self.claim, effect).await
+            {
+                draining.break_off(fault.clone());
+                for (uid, permit) in turn.send {
+                    let now = self.now();
+                    draining.answered(now, &uid, permit, Evicted::Refused(fault.clone()));
+                }
+                for (id, _) in turn.intend {
+                    draining.not_intended(&id);
+                }
+                continue;
+            }
+            for (uid, permit) in turn.send {
+                flying.push(send(uid, permit));
+            }
+            if !turn.intend.is_empty() {
+                for (id, effect) in &turn.intend {
+                    self.observer.event(&Event::Intent {
+                        id: id.clone(),
+                        effect: effect.clone(),
+                    });
+                }
+                draining.permitted(journal.intend_all(turn.intend)?);
+                continue;
+            }
+            let wake = turn.wake.map(|wake| self.begun + wake);
+            let say = said + SAY;
+            tokio::select! {
+                Some((uid, permit, answer)) = flying.next(), if !flying.is_empty() => {
+                    draining.answered(self.now(), &uid, permit, answer);
+                }
+                news = following.next() => self.heard(draining, news),
+                () = tokio::time::sleep_until(wake.unwrap_or(say).min(say)) => {}
+                Ok(_) = stop.wait_for(|stop| *stop), if !*self.stop.borrow() => {}
+            }
+            let now = Instant::now();
+            if now >= say {
+                said = now;
+                self.observer.waiting(&Waiting {
+                    what: draining.said(self.now()),
+                    since: self.begun,
+                    holding: None,
+                });
+                if draining.asks_for_nodes(self.now()) && now >= looked + NODES {
+                    looked = now;
+                    self.look_at_nodes(draining).await;
+                }
+            }
+        }
+    }
+
+    fn heard(&self, draining: &mut Draining, news: PodNews) {
+        let now = self.now();
+        match news {
+            PodNews::All(pods) => draining.listed(now, pods.iter().filter_map(Pod::new).collect()),
+            PodNews::Is(pod) => {
+                if let Some(pod) = Pod::new(&pod) {
+                    draining.is(now, pod);
+                }
+            }
+            PodNews::Gone(pod) => {
+                if let Some(pod) = Pod::new(&pod) {
+                    draining.gone(pod.uid());
+                }
+            }
+            PodNews::Silent(fault) => draining.silent(now, fault),
+        }
+    }
+
+    /// Where that cannot be read, the pods are said to take long, which is true.
+    async fn look_at_nodes(&self, draining: &mut Draining) {
+        if let Ok(nodes) = self.world.cluster.list("/api/v1/nodes").await {
+            draining.nodes(nodes.iter().filter_map(DrainNode::new).collect());
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Evictions. kube-rs 5.0's own puts the options under a name that the API does not read, so that grace period
+//! and precondition are lost.
+
+use super::{Answer, Cluster, rejected};
+use crate::fault::Fault;
+use crate::journal::Permit;
+use crate::model::{Effect, ObjectRef};
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+/// The causes by which the API server names what is in the way (k8s.io/api v0.34).
+const BUDGET: &str = "DisruptionBudget";
+const NAMESPACE_ENDS: &str = "NamespaceTerminating";
+/// What it says of a pod that no eviction can ever take away (kubernetes v1.34, eviction.go).
+const SEVERAL_BUDGETS: &str = "more than one PodDisruptionBudget";
+
+/// What became of an eviction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Evicted {
+    /// The pod is being deleted.
+    Begun,
+    /// There is no such pod.
+    Gone,
+    /// Under its name there is another pod, or the pod was changed at the same moment.
+    Conflict,
+    /// A budget holds it; its name, where the answer has it.
+    Held { budget: Option<String>, why: String },
+    /// The API server has too much to do; seconds after which it may be asked again.
+    Busy { seconds: u64 },
+    /// Its namespace is being deleted, and the pod with it.
+    NamespaceEnds,
+    /// It will not be evicted.
+    Refused(Fault),
+    /// It may have been.
+    Unclear(Fault),
+    /// Nothing reached the API server.
+    Silent(Fault),
+}
+
+impl Cluster {
+    /// Evicts a pod, or deletes it where budgets do not count. The permit may be used again while nothing has come
+    /// of it: both rest on the pod's UID, and a pod goes once.
+    pub async fn evict(&self, permit: &Permit) -> Evicted {
+        let Effect::EvictPod {
+            pod,
+            grace,
+            deletes,
+            ..
+        } = permit.effect()
+        else {
+            return Evicted::Refused(Fault::internal("this is no eviction"));
+        };
+        let mut options = json!({
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": pod.uid},
+        });
+        if let (Some(seconds), Some(options)) = (grace, options.as_object_mut()) {
+            options.insert("gracePeriodSeconds".to_owned(), json!(seconds));
+        }
+        let (method, path, body) = match deletes {
+            true => (Method::DELETE, pod.path(), options),
+            false => {
+                let eviction = json!({
+                    "apiVersion": "policy/v1",
+                    "kind": "Eviction",
+                    "metadata": {"namespace": pod.namespace, "name": pod.name},
+                    "deleteOptions": options,
+                });
+                (Method::POST, format!("{}/eviction", pod.path()), eviction)
+            }
+        };
+        let answer = self
+            .call(method, &path, Some(("application/json", &body)))
+            .await;
+        match answer {
+            Ok(answer) => match failure(&answer) {
+                None => Evicted::Begun,
+                Some(answer) => self.not_evicted(pod, answer),
+            },
+            Err(answer) => self.not_evicted(pod, answer),
+        }
+    }
+
+    fn not_evicted(&self, pod: &ObjectRef, answer: Answer) -> Evicted {
+        let (code, message, causes, retry_after) = match answer {
+            Answer::Status {
+                code,
+                message,
+                causes,
+                retry_after,
+                ..
+            } => (code, message, causes, retry_after),
+            Answer::NotSent(why) => return Evicted::Silent(self.unreachable(&why)),
+            Answer::Unusable(why) => return Evicted::Refused(self.unusable(&why)),
+            lost @ Answer::Lost(_) => return Evicted::Unclear(self.write_fault(pod, lost)),
+        };
+        let cause = |reason: &str| causes.iter().find(|(of, _)| of == reason);
+        match code {
+            StatusCode::NOT_FOUND => Evicted::Gone,
+            StatusCode::CONFLICT => Evicted::Conflict,
+            StatusCode::TOO_MANY_REQUESTS => match cause(BUDGET) {
+                Some((_, why)) => Evicted::Held {
+                    budget: budget_in(why),
+                    why: why.clone(),
+                },
+                None => Evicted::Busy {
+                    seconds: retry_after.max(1),
+                },
+            },
+            StatusCode::FORBIDDEN if cause(NAMESPACE_ENDS).is_some() => Evicted::NamespaceEnds,
+            code if code.is_server_error() && message.contains(SEVERAL_BUDGETS) => {
+                let why = format!(
+                    "{pod} has more than one PodDisruptionBudget, and the API server evicts no such pod"
+                );
+                let next = "take one of them away, or let `on_blocked: force` delete the pod";
+                Evicted::Refused(Fault::definite("several_budgets", why).next(next))
+            }
+            code if code.is_server_error() => Evicted::Unclear(Fault::indeterminate(
+                "api_error",
+                format!("evicting {pod}: the API server answered {code}: {message}"),
+            )),
+            StatusCode::FORBIDDEN => Evicted::Refused(Fault::definite(
+                "api_forbidden",
+                format!("evicting {pod} was refused: {message}"),
+            )),
+            _ => Evicted::Refused(rejected(pod, &message)),
+        }
+    }
+}
+
+/// The API server says with 201 that a pod has several budgets; what counts is in the body.
+fn failure(answer: &Value) -> Option<Answer> {
+    let status: kube::core::Status = serde_json::from_value(answer.clone()).ok()?;
+    let is_status = answer.get("kind").and_then(Value::as_str) == Some("Status");
+    let failed = answer.get("status").and_then(Value::as_str) == Some("Failure");
+    (is_status && failed).then(|| Answer::status(&status))
+}
+
+/// The name in `The disruption budget NAME needs 2 healthy pods and has 2 currently`.
+fn budget_in(message: &str) -> Option<String> {
+    let rest = message.strip_prefix("The disruption budget ")?;
+    rest.split_whitespace().next().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_named_in_the_answer() {
+        let needs = "The disruption budget web needs 2 healthy pods and has 2 currently";
+        assert_eq!(budget_in(needs).as_deref(), Some("web"));
+        let waits = "The disruption budget web is still being processed by the server.";
+        assert_eq!(budget_in(waits).as_deref(), Some("web"));
+        assert_eq!(budget_in("something else"), None);
+    }
+
+    #[test]
+    fn a_failure_in_a_body_is_one() {
+        let success =
+            json!({"kind": "Status", "apiVersion": "v1", "status": "Success", "code": 201});
+        assert!(failure(&success).is_none());
+        let two = json!({"kind": "Status", "status": "Failure", "code": 500,
+            "message": "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."});
+        assert!(matches!(failure(&two), Some(Answer::Status { code, .. }) if code == 500));
+        // A pod's own phase is none.
+        assert!(failure(&json!({"kind": "Pod", "status": {"phase": "Failed"}})).is_none());
+    }
+}
