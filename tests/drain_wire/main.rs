@@ -8,7 +8,11 @@
 mod answers;
 mod api;
 mod behind;
+mod blocked;
+mod delete_pods;
+mod evictions;
 mod faithful;
+mod following;
 mod pods;
 // The other suite needs more of it.
 #[allow(dead_code)]
@@ -64,6 +68,10 @@ fn lab() -> lab::Result<Lab> {
 fn cases() -> impl Iterator<Item = &'static Case> {
     [
         faithful::CASES,
+        evictions::CASES,
+        blocked::CASES,
+        following::CASES,
+        delete_pods::CASES,
     ]
     .into_iter()
     .flatten()
