@@ -10,15 +10,20 @@ mod api;
 mod behind;
 mod blocked;
 mod delete_pods;
+mod dice;
+mod differential;
 mod evictions;
 mod faithful;
 mod following;
+mod kubectl;
+mod ours;
 mod pods;
 // The other suite needs more of it.
 #[allow(dead_code)]
 #[path = "../in_lab/program.rs"]
 mod program;
 mod proxy;
+mod random;
 mod request;
 mod rule;
 mod scene;
@@ -50,6 +55,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    println!("chance: RUNBOOK_TEST_SEED={}", dice::seed());
     let trials = cases().map(|case| {
         let lab = lab.clone();
         Trial::test(case.name, move || (case.run)(&lab).map_err(Failed::from))
@@ -72,6 +78,7 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         blocked::CASES,
         following::CASES,
         delete_pods::CASES,
+        differential::CASES,
     ]
     .into_iter()
     .flatten()
