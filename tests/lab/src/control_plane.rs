@@ -16,13 +16,9 @@ const ETCD_PEER: &str = "http://127.0.0.1:2380";
 const CALICO_ETCD_PEER: &str = "http://127.0.0.1:2390";
 const SERVICES: &str = "10.96.0.0/16";
 pub const API_SERVER: &str = "kube-apiserver";
+pub const CONTROLLERS: &str = "kube-controller-manager";
 pub const CALICO_ETCD: &str = "calico-etcd";
-pub const PROCESSES: &[&str] = &[
-    "etcd",
-    API_SERVER,
-    "kube-controller-manager",
-    "kube-scheduler",
-];
+pub const PROCESSES: &[&str] = &["etcd", API_SERVER, CONTROLLERS, "kube-scheduler"];
 
 pub struct ControlPlane<'a> {
     pub processes: Processes<'a>,
@@ -63,13 +59,17 @@ impl ControlPlane<'_> {
             }
             sleep(Duration::from_millis(300));
         }
-        self.run("kube-controller-manager", self.controller_manager())?;
+        self.start_controllers()?;
         self.run("kube-scheduler", self.client("kube-scheduler"))
     }
 
     /// Starts the API server alone, over what etcd has.
     pub fn start_api_server(&self) -> Result<()> {
         self.run(API_SERVER, self.api_server())
+    }
+
+    pub fn start_controllers(&self) -> Result<()> {
+        self.run(CONTROLLERS, self.controller_manager())
     }
 
     /// Starts Calico's own etcd, with nothing in it.
@@ -161,7 +161,7 @@ impl ControlPlane<'_> {
 
     fn controller_manager(&self) -> Vec<String> {
         let file = |name: &str| self.pki.file(name).display().to_string();
-        let mut args = self.client("kube-controller-manager");
+        let mut args = self.client(CONTROLLERS);
         args.extend(strings(&[
             "--use-service-account-credentials=true",
             &format!("--service-account-private-key-file={}", file("sa.key")),

@@ -145,6 +145,11 @@ impl Lab {
         command
     }
 
+    /// Runs `work` in a thread that is inside the namespace; threads that it starts are, too.
+    pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
+        self.network.inside(work)
+    }
+
     /// A command that will run on a node, as root.
     pub fn ssh_command(&self, node: Node) -> Command {
         let mut ssh = self.command("ssh");

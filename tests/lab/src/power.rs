@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::Lab;
-use crate::control_plane::API_SERVER;
+use crate::control_plane::{API_SERVER, CONTROLLERS};
 use crate::error::{Error, Result};
 use crate::machine::Node;
 use crate::status::ready_status;
@@ -93,6 +93,24 @@ impl Lab {
         self.until("an answer of the API server", PATIENCE, || {
             Ok(self.api_is_ready().then_some(()))
         })
+    }
+
+    /// Ends the controllers: what is written to the cluster then stays as it was written.
+    pub fn stop_controllers(&self) -> Result<()> {
+        self.need_up()?;
+        let _held = self.lock()?;
+        self.processes().stop(CONTROLLERS)
+    }
+
+    /// Starts the controllers again, unless they run.
+    pub fn start_controllers(&self) -> Result<()> {
+        self.need_up()?;
+        let _held = self.lock()?;
+        if self.processes().is_running(CONTROLLERS) {
+            return Ok(());
+        }
+        let (programs, data) = (self.programs()?, self.dir.join("etcd"));
+        self.control_plane(&programs, &data).start_controllers()
     }
 
     /// What tells one boot of a machine from the next; None while it does not answer.

@@ -1,0 +1,201 @@
+//! Pods that a budget holds, and pods that nobody ends.
+
+use crate::Case;
+use crate::answers;
+use crate::program::expect;
+use crate::request::{About, Asked};
+use crate::rule::{Rule, Then};
+use crate::scene::Scene;
+use lab::Lab;
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+pub const CASES: &[Case] = &[
+    Case {
+        name: "blocked::a_pod_is_tried_again_until_its_budget_allows_it",
+        run: until_allowed,
+    },
+    Case {
+        name: "blocked::a_budget_that_nobody_counted_for_yet_is_waited_for",
+        run: being_processed,
+    },
+    Case {
+        name: "blocked::for_ever_the_budget_is_named_and_the_cordon_is_put_back",
+        run: for_ever,
+    },
+    Case {
+        name: "blocked::for_ever_what_was_evicted_before_is_told",
+        run: after_others,
+    },
+    Case {
+        name: "blocked::it_can_fail_at_once",
+        run: fail,
+    },
+    Case {
+        name: "blocked::it_can_be_forced",
+        run: force,
+    },
+    Case {
+        name: "blocked::what_nobody_ends_is_named_or_let_be",
+        run: never_ends,
+    },
+];
+
+const POD: &str = "held";
+const BUDGET: &str = "holds";
+
+/// As often as a test needs, the budget says no.
+fn blocks(scene: &Scene<'_>, times: Option<u32>) {
+    let answer = Then::Answered(answers::blocked(BUDGET, 2, 2));
+    let rule = Rule::always(scene.eviction_of(POD), answer);
+    scene.proxy.rule(Rule { times, ..rule });
+}
+
+fn until_allowed(lab: &Lab) -> Result<(), String> {
+    Scene::with(lab, "untilallowed", |scene| {
+        scene.pods(&[POD, "free"])?;
+        blocks(scene, Some(2));
+        let ran = scene.drain(&[])?.exits(0)?;
+        scene.left(&[])?;
+        expect("evictions", &scene.evictions(POD).len(), &3)?;
+        // The other one did not wait for it.
+        let (free, held) = (scene.evictions("free"), scene.evictions(POD));
+        expect("evictions of the other", &free.len(), &1)?;
+        expect("whether it went before", &(free[0].at < held[2].at), &true)?;
+        // While it is held, people see by what.
+        let ran = ran.says(&[POD, BUDGET])?;
+        scene.told(&ran, &[POD, "free"])
+    })
+}
+
+fn being_processed(lab: &Lab) -> Result<(), String> {
+    Scene::with(lab, "processed", |scene| {
+        scene.pods(&[POD])?;
+        let answer = Then::Answered(answers::being_processed(BUDGET));
+        scene.proxy.rule(Rule::once(scene.eviction_of(POD), answer));
+        let ran = scene.drain(&[])?.exits(0)?;
+        scene.left(&[])?;
+        let asked = scene.evictions(POD);
+        expect("evictions", &asked.len(), &2)?;
+        let between = asked[1].at - asked[0].at;
+        expect(
+            "whether it waits as told",
+            &(between >= Duration::from_secs(10)),
+            &true,
+        )?;
+        scene.told(&ran, &[POD])
+    })
+}
+
+/// By a real budget.
+fn for_ever(lab: &Lab) -> Result<(), String> {
+    Scene::with(lab, "forever", |scene| {
+        scene.pods(&[POD])?;
+        scene.budget(BUDGET, 1, 1)?;
+        let begun = Instant::now();
+        let ran = scene
+            .drain(&["within=8s"])?
+            .exits(1)?
+            .says(&[POD, BUDGET])?;
+        let took = begun.elapsed().as_secs();
+        expect(
+            &format!("whether {took} s are what was given"),
+            &(8..30).contains(&took),
+            &true,
+        )?;
+        expect(
+            "whether it was tried again",
+            &(scene.evictions(POD).len() > 1),
+            &true,
+        )?;
+        scene.left(&[POD])?;
+        expect("whether the node is cordoned", &scene.cordoned()?, &false)?;
+        scene.told(&ran, &[POD, BUDGET])
+    })
+}
+
+fn after_others(lab: &Lab) -> Result<(), String> {
+    Scene::with(lab, "afterothers", |scene| {
+        scene.pods(&[POD, "free"])?;
+        blocks(scene, None);
+        let ran = scene
+            .drain(&["within=8s"])?
+            .exits(6)?
+            .says(&[POD, BUDGET])?;
+        scene.left(&[POD])?;
+        scene.told(&ran, &[POD, "free", BUDGET])
+    })
+}
+
+fn fail(lab: &Lab) -> Result<(), String> {
+    Scene::with(lab, "fail", |scene| {
+        scene.pods(&[POD])?;
+        blocks(scene, None);
+        let begun = Instant::now();
+        let ran = scene
+            .drain(&["on_blocked=fail"])?
+            .exits(1)?
+            .says(&[POD, BUDGET])?;
+        expect(
+            "whether it waits",
+            &(begun.elapsed().as_secs() >= 30),
+            &false,
+        )?;
+        expect("evictions", &scene.evictions(POD).len(), &1)?;
+        scene.left(&[POD])?;
+        expect("whether the node is cordoned", &scene.cordoned()?, &false)?;
+        scene.told(&ran, &[POD, BUDGET])
+    })
+}
+
+fn force(lab: &Lab) -> Result<(), String> {
+    Scene::with(lab, "force", |scene| {
+        scene.pods(&[POD, "free"])?;
+        let uid = scene.uid(POD)?;
+        blocks(scene, None);
+        let ran = scene
+            .drain(&["on_blocked=force"])?
+            .exits(0)?
+            .says(&[POD, BUDGET])?;
+        scene.left(&[])?;
+        let mut deleted = scene.proxy.asked();
+        deleted.retain(|a: &Asked| a.method == "DELETE" && matches!(a.about, About::Pod(_)));
+        let [deleted] = deleted.as_slice() else {
+            return Err(format!("what was deleted: {deleted:?}"));
+        };
+        expect(
+            "what is deleted",
+            &deleted.about,
+            &About::Pod(scene.full(POD)),
+        )?;
+        expect("the UID", &deleted.uid(), &uid.as_str())?;
+        expect("the grace", &deleted.grace(), &Some(0))?;
+        let evictions = scene.evictions(POD);
+        expect(
+            "whether it asked first",
+            &(evictions[0].at < deleted.at),
+            &true,
+        )?;
+        scene.told(&ran, &[POD, "free"])
+    })
+}
+
+/// Its kubelet is dead: it stays as it is, terminating.
+fn never_ends(lab: &Lab) -> Result<(), String> {
+    Scene::with(lab, "neverends", |scene| {
+        scene.pods(&[POD, "free"])?;
+        let held = json!({"metadata": {"finalizers": ["example.com/hold"]}});
+        scene
+            .api
+            .call("PATCH", &scene.path(&format!("pods/{POD}")), held)?;
+        let ran = scene.drain(&["within=8s"])?.exits(6)?.says(&[POD])?;
+        scene.left(&[POD])?;
+        expect("evictions", &scene.evictions(POD).len(), &1)?;
+        scene.told(&ran, &[POD, "free"])?;
+        // It has been terminating for the time that was given.
+        let ran = scene.drain(&["skip_terminating_longer_than=2s"])?;
+        ran.exits(0)?;
+        scene.left(&[POD])?;
+        expect("evictions", &scene.evictions(POD).len(), &1)
+    })
+}

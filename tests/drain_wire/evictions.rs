@@ -1,0 +1,296 @@
+//! Each answer to an eviction, and answers that are lost.
+
+use crate::Case;
+use crate::answers::{self, Answer};
+use crate::behind::Behind;
+use crate::program::{Ran, expect};
+use crate::request::{About, Asked};
+use crate::rule::{Rule, Then, What};
+use crate::scene::Scene;
+use lab::Lab;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub const CASES: &[Case] = &[
+    Case {
+        name: "evictions::are_asked_for_once_each_by_uid_and_no_pod_is_got",
+        run: requests,
+    },
+    Case {
+        name: "evictions::of_many_pods_are_under_way_together_and_not_too_many",
+        run: together,
+    },
+    Case {
+        name: "evictions::of_what_somebody_else_took_away_are_done",
+        run: gone,
+    },
+    Case {
+        name: "evictions::leave_another_pod_of_the_same_name_alone",
+        run: recreated,
+    },
+    Case {
+        name: "evictions::in_a_namespace_that_goes_are_tried_again",
+        run: terminating,
+    },
+    Case {
+        name: "evictions::are_tried_again_when_the_api_server_is_busy",
+        run: busy,
+    },
+    Case {
+        name: "evictions::that_are_forbidden_fail_by_themselves",
+        run: forbidden,
+    },
+    Case {
+        name: "evictions::under_two_budgets_fail_by_themselves",
+        run: two_budgets,
+    },
+    Case {
+        name: "evictions::after_an_internal_error_are_told_as_they_are",
+        run: internal_error,
+    },
+    Case {
+        name: "evictions::that_never_arrived_are_asked_for_again",
+        run: cut_before,
+    },
+    Case {
+        name: "evictions::whose_answer_is_lost_are_done",
+        run: cut_after,
+    },
+];
+
+/// How many evictions may be under way at a time.
+const AT_ONCE: usize = 16;
+const POD: &str = "odd";
+const ALL: &[&str] = &["first", POD, "third"];
+const OTHERS: &[&str] = &["first", "third"];
+
+/// Holds that it went well, that the journal says so, and that all pods but these are gone.
+fn done(scene: &Scene<'_>, ran: Ran, left: &[&str]) -> Result<(), String> {
+    let ran = ran.exits(0)?;
+    scene.left(left)?;
+    expect("whether the node is cordoned", &scene.cordoned()?, &true)?;
+    scene.told(&ran, ALL)
+}
+
+/// Holds that one pod remains, which is named with these words, and that the others are gone.
+fn remains(scene: &Scene<'_>, ran: Ran, words: &[&str]) -> Result<(), String> {
+    let ran = ran.exits(6)?.says(&[POD])?.says(words)?;
+    scene.left(&[POD])?;
+    scene.told(&ran, ALL)
+}
+
+/// One pod of three meets something.
+fn odd(
+    lab: &Lab,
+    node: &str,
+    rule: impl FnOnce(&Scene<'_>) -> Rule,
+    then: impl FnOnce(&Scene<'_>, Ran) -> Result<(), String>,
+) -> Result<(), String> {
+    Scene::with(lab, node, |scene| {
+        scene.pods(ALL)?;
+        scene.proxy.rule(rule(scene));
+        let ran = scene.drain(&[])?;
+        for pod in OTHERS {
+            expect(
+                &format!("evictions of {pod}"),
+                &scene.evictions(pod).len(),
+                &1,
+            )?;
+        }
+        then(scene, ran)
+    })
+}
+
+fn once(answer: impl FnOnce(&Scene<'_>) -> Answer) -> impl FnOnce(&Scene<'_>) -> Rule {
+    |scene| Rule::once(scene.eviction_of(POD), Then::Answered(answer(scene)))
+}
+
+fn times(scene: &Scene<'_>, wanted: usize) -> Result<(), String> {
+    let asked = scene.evictions(POD);
+    expect("evictions of the pod", &asked.len(), &wanted)
+}
+
+fn requests(lab: &Lab) -> Result<(), String> {
+    Scene::with(lab, "requests", |scene| {
+        scene.pods(ALL)?;
+        let uids: BTreeMap<&str, String> = ALL
+            .iter()
+            .map(|pod| Ok((*pod, scene.uid(pod)?)))
+            .collect::<Result<_, String>>()?;
+        let ran = scene.drain(&["grace_period=0s"])?;
+        for pod in ALL {
+            let asked = scene.evictions(pod);
+            let [asked] = asked.as_slice() else {
+                return Err(format!("evictions of {pod}: {asked:?}"));
+            };
+            expect("the UID", &asked.uid(), &uids[pod].as_str())?;
+            expect("the grace", &asked.grace(), &Some(0))?;
+            expect(
+                "the version",
+                &asked.body["apiVersion"],
+                &"policy/v1".into(),
+            )?;
+            expect("the kind", &asked.body["kind"], &"Eviction".into())?;
+        }
+        let asked = scene.proxy.asked();
+        let single: Vec<&Asked> = asked
+            .iter()
+            .filter(|a| a.method == "GET" && matches!(a.about, About::Pod(_)))
+            .collect();
+        expect("pods that were got one by one", &single.len(), &0)?;
+        let watches: Vec<&Asked> = asked
+            .iter()
+            .filter(|a| a.about == About::Pods { watch: true })
+            .collect();
+        let [watch] = watches.as_slice() else {
+            return Err(format!("the watches: {watches:?}"));
+        };
+        expect("what is watched", &watch.path.as_str(), &"/api/v1/pods")?;
+        let field = format!("spec.nodeName={}", scene.node);
+        let query = watch.query.replace("%3D", "=");
+        expect("the field", &query.contains(&field), &true)?;
+        done(scene, ran, &[])
+    })?;
+    // A grace period of their own is not said; nobody ends them here.
+    Scene::with(lab, "own", |scene| {
+        scene.pods(&[POD])?;
+        let ran = scene.drain(&["grace_period=own", "within=5s"])?;
+        ran.exits(6)?.says(&[POD])?;
+        let asked = scene.evictions(POD);
+        expect("the grace", &asked[0].grace(), &None)?;
+        expect("the UID", &asked[0].uid(), &scene.uid(POD)?.as_str())
+    })
+}
+
+fn together(lab: &Lab) -> Result<(), String> {
+    Scene::with(lab, "together", |scene| {
+        let names: Vec<String> = (0..40).map(|n| format!("pod{n:02}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        scene.pods(&names)?;
+        let late = Then::Late(Duration::from_millis(300));
+        scene.proxy.rule(Rule::always(What::Evictions, late));
+        let ran = scene.drain(&[])?.exits(0)?;
+        scene.left(&[])?;
+        let most = scene.proxy.most_evicting();
+        expect("whether several were under way", &(most > 1), &true)?;
+        expect(
+            &format!("whether {most} are few enough"),
+            &(most <= AT_ONCE),
+            &true,
+        )?;
+        scene.told(&ran, &names)
+    })
+}
+
+fn gone(lab: &Lab) -> Result<(), String> {
+    let rule = |scene: &Scene<'_>| {
+        Rule::once(scene.eviction_of(POD), Then::Forwarded).behind(Behind::Deletes)
+    };
+    odd(lab, "gone", rule, |scene, ran| {
+        times(scene, 1)?;
+        done(scene, ran, &[])
+    })
+}
+
+/// Once while its eviction is on its way, and once while it is blocked.
+fn recreated(lab: &Lab) -> Result<(), String> {
+    for (node, blocked, wanted) in [("uid", false, 1), ("uidblocked", true, 2)] {
+        let rule = |scene: &Scene<'_>| {
+            let then = match blocked {
+                true => Then::Answered(answers::blocked("web", 2, 2)),
+                false => Then::Forwarded,
+            };
+            Rule::once(scene.eviction_of(POD), then).behind(Behind::Recreates)
+        };
+        odd(lab, node, rule, |scene, ran| {
+            let asked = scene.evictions(POD);
+            // Where it is seen to be another, there is no need to ask again.
+            expect("whether it was let be", &(asked.len() <= wanted), &true)?;
+            let now = scene.uid(POD)?;
+            let new = asked
+                .iter()
+                .filter(|a| a.uid() == now || a.uid().is_empty());
+            expect("evictions of the other", &new.count(), &0)?;
+            done(scene, ran, &[POD])
+        })?;
+    }
+    Ok(())
+}
+
+fn terminating(lab: &Lab) -> Result<(), String> {
+    let rule = once(|scene| answers::terminating(&scene.namespace, POD));
+    odd(lab, "terminating", rule, |scene, ran| {
+        times(scene, 2)?;
+        done(scene, ran, &[])
+    })
+}
+
+fn busy(lab: &Lab) -> Result<(), String> {
+    let rule = once(|_| answers::busy(2));
+    odd(lab, "busy", rule, |scene, ran| {
+        times(scene, 2)?;
+        let asked = scene.evictions(POD);
+        let between = asked[1].at - asked[0].at;
+        expect(
+            "whether it waits as told",
+            &(between >= Duration::from_secs(2)),
+            &true,
+        )?;
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        expect(
+            "whether a budget is blamed",
+            &said.contains("isruptionBudget"),
+            &false,
+        )?;
+        done(scene, ran, &[])
+    })
+}
+
+fn forbidden(lab: &Lab) -> Result<(), String> {
+    let rule = |scene: &Scene<'_>| {
+        let answer = answers::forbidden(&scene.namespace, POD, "admin");
+        Rule::always(scene.eviction_of(POD), Then::Answered(answer))
+    };
+    odd(lab, "forbidden", rule, |scene, ran| {
+        times(scene, 1)?;
+        remains(scene, ran, &["forbidden"])
+    })
+}
+
+fn two_budgets(lab: &Lab) -> Result<(), String> {
+    let rule = |scene: &Scene<'_>| {
+        let answer = answers::several_budgets();
+        Rule::always(scene.eviction_of(POD), Then::Answered(answer))
+    };
+    odd(lab, "twobudgets", rule, |scene, ran| {
+        times(scene, 1)?;
+        remains(scene, ran, &["more than one PodDisruptionBudget"])
+    })
+}
+
+/// Whether it is tried again or not: what is said about it is so.
+fn internal_error(lab: &Lab) -> Result<(), String> {
+    let rule = once(|_| answers::internal_error());
+    odd(lab, "internalerror", rule, |scene, ran| match ran.code {
+        0 => done(scene, ran, &[]),
+        _ => remains(scene, ran, &["leader changed"]),
+    })
+}
+
+fn cut_before(lab: &Lab) -> Result<(), String> {
+    let rule = |scene: &Scene<'_>| Rule::once(scene.eviction_of(POD), Then::CutBefore);
+    odd(lab, "cutbefore", rule, |scene, ran| {
+        times(scene, 2)?;
+        done(scene, ran, &[])
+    })
+}
+
+fn cut_after(lab: &Lab) -> Result<(), String> {
+    let rule = |scene: &Scene<'_>| Rule::always(scene.eviction_of(POD), Then::CutAfter);
+    odd(lab, "cutafter", rule, |scene, ran| {
+        let asked = scene.evictions(POD);
+        let uids = asked.iter().all(|a| a.uid() == asked[0].uid());
+        expect("whether all are of one UID", &uids, &true)?;
+        done(scene, ran, &[])
+    })
+}
