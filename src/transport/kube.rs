@@ -555,15 +555,20 @@ impl Answer {
     }
 
     fn status(status: &kube::core::Status) -> Self {
+        let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Self::status_with(status, code, None)
+    }
+
+    fn status_with(status: &kube::core::Status, code: StatusCode, after: Option<u64>) -> Self {
+        let details = status.details.as_ref();
         Self::Status {
-            code: StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            code,
             message: status.message.clone(),
             conflicts: trial::conflicts(status),
             causes: causes(status),
-            retry_after: status
-                .details
-                .as_ref()
-                .map_or(0, |details| details.retry_after_seconds.into()),
+            retry_after: after
+                .or_else(|| details.map(|details| details.retry_after_seconds.into()))
+                .unwrap_or_default(),
         }
     }
 }

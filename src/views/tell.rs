@@ -3,7 +3,7 @@
 use super::plan::render_step;
 use super::text::{clean, paragraph, seconds, width};
 use crate::journal::{Event, Outcome, StepResult};
-use crate::model::{Exit, OnFailure, Plan, PlannedStep, Ran, Scope, StepId};
+use crate::model::{EffectId, Exit, OnFailure, Plan, PlannedStep, Ran, Scope, StepId};
 use console::style;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -13,6 +13,8 @@ use std::time::Duration;
 const SUMMARY: &str = "summary";
 /// Lines of a program's output that are shown.
 const PRINTED_LINES: usize = 8;
+/// Pods that are named, of those that a step has evicted.
+const EVICTED_NAMES: usize = 20;
 
 /// What an event means for a reader.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub struct Telling {
     started: Option<Timestamp>,
     /// What the step under way has found, in its own words.
     found: Option<String>,
+    /// The pods that the step under way has evicted.
+    evicted: Vec<String>,
     width: usize,
 }
 
@@ -39,15 +43,26 @@ impl Telling {
             plan: plan.clone(),
             started: None,
             found: None,
+            evicted: Vec::new(),
             width: width(),
         }
     }
 
     pub fn on(&mut self, at: Timestamp, event: &Event) -> Vec<Told> {
         match event {
+            Event::Outcome {
+                id,
+                outcome: Outcome::Done,
+            } if self.is_eviction(id) => {
+                // `namespace/name uid`
+                let name = id.item.split(' ').next().unwrap_or_default();
+                self.evicted.push(name.to_owned());
+                Vec::new()
+            }
             Event::StepStarted { step, scope } => {
                 self.started = Some(at);
                 self.found = None;
+                self.evicted.clear();
                 vec![Told::Begun(clean(&self.name(step, scope)))]
             }
             Event::StepEnded {
@@ -94,6 +109,34 @@ impl Telling {
             | Event::Intent { .. }
             | Event::Outcome { .. } => Vec::new(),
         }
+    }
+
+    /// Whether an effect is one of the evictions of its step, and not what comes before them.
+    fn is_eviction(&self, id: &EffectId) -> bool {
+        let step = self.plan.step(&id.step, &id.scope);
+        step.is_some_and(|step| step.evicts) && id.item.contains('/')
+    }
+
+    /// Which pods the step that has ended has evicted; of many, how many.
+    fn evictions(&mut self) -> Option<Told> {
+        let mut names = std::mem::take(&mut self.evicted);
+        names.sort_unstable();
+        let shown = names
+            .iter()
+            .take(EVICTED_NAMES)
+            .cloned()
+            .collect::<Vec<_>>();
+        let more = names.len().saturating_sub(EVICTED_NAMES);
+        let more = match more {
+            0 => String::new(),
+            n => format!(" and {n} more"),
+        };
+        let what = match names.len() {
+            0 => return None,
+            1 => "evicted".to_owned(),
+            n => format!("{n} pods evicted"),
+        };
+        Some(self.line("      ", &format!("{what}: {}{more}", shown.join(", "))))
     }
 
     /// The end of what a program printed: what it says last is what matters.
@@ -167,7 +210,8 @@ impl Telling {
             .and_then(|started| Duration::try_from(at.duration_since(started)).ok())
             .filter(|took| *took >= Duration::from_secs(2))
             .map_or_else(String::new, |took| format!(" ({})", seconds(took)));
-        match result {
+        let evicted = self.evictions();
+        let mut told = match result {
             StepResult::Unchanged { why } => vec![
                 Told::Line(format!("  {} {name}", style("=").for_stderr())),
                 self.line("      ", why),
@@ -211,7 +255,9 @@ impl Telling {
                 }
                 told
             }
-        }
+        };
+        told.extend(evicted);
+        told
     }
 }
 

@@ -13,6 +13,7 @@ mod cluster_down;
 mod connection;
 mod conntrack;
 mod cut;
+mod drain;
 mod examples;
 mod five;
 mod kube_kinds;
@@ -135,6 +136,7 @@ fn cases() -> Vec<Case> {
         connection::CASES,
         conntrack::CASES,
         cut::CASES,
+        drain::CASES,
         examples::CASES,
         kube_kinds::CASES,
         language::CASES,

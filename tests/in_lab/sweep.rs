@@ -4,7 +4,7 @@
 use crate::bgp_wrong_ip::make;
 use crate::five::{self, NODE, RUNBOOK};
 use crate::program::{NAME, Program, expect, finish, mesh_is_established, node, wait_until};
-use crate::{Case, Dirties, Suite, settings};
+use crate::{Case, Dirties, Suite, drain, settings};
 use lab::Lab;
 use lab::breakage::Variant;
 use std::collections::BTreeMap;
@@ -30,6 +30,18 @@ pub const CASES: &[Case] = &[
         suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: |lab| sweep(lab, &SETTINGS, 8, 6),
+    },
+    Case {
+        name: "sweep::of_a_drain_killed_at_some_points_it_is_resumed",
+        suite: Suite::Quick,
+        dirties: Dirties::Nothing,
+        run: |lab| sweep(lab, &DRAIN, 5, 2),
+    },
+    Case {
+        name: "sweep::of_a_drain_killed_at_every_point_it_is_resumed",
+        suite: Suite::Full,
+        dirties: Dirties::Nothing,
+        run: |lab| sweep(lab, &DRAIN, usize::MAX, 8),
     },
     Case {
         name: "sweep::fix_bgp_wrong_ip_killed_at_three_points_is_resumed",
@@ -126,6 +138,7 @@ pub fn some(points: Vec<Point>, most: usize) -> Vec<Point> {
 /// What is swept over: a runbook, and what it changes on [`NODE`].
 struct Subject {
     runbook: &'static str,
+    params: &'static [&'static str],
     reset: fn(&Lab) -> Result<(), String>,
     state: fn(&Lab) -> Result<String, String>,
     clear: fn(&Lab) -> Result<(), String>,
@@ -133,6 +146,7 @@ struct Subject {
 
 const FIVE: Subject = Subject {
     runbook: RUNBOOK,
+    params: &[],
     reset: five::reset,
     state: five::state,
     clear: five::clear,
@@ -140,14 +154,23 @@ const FIVE: Subject = Subject {
 
 const SETTINGS: Subject = Subject {
     runbook: settings::RUNBOOK,
+    params: &[],
     reset: settings::reset,
     state: settings::state,
     clear: settings::clear,
 };
 
+const DRAIN: Subject = Subject {
+    runbook: "drain-node",
+    params: &["--param", "grace_period=0s", "--param", "ready_within=0s"],
+    reset: drain::reset,
+    state: drain::state,
+    clear: drain::clear,
+};
+
 /// `most` points of a run, and `most_of_undo` of its undo.
 fn sweep(lab: &Lab, of: &Subject, most: usize, most_of_undo: usize) -> Result<(), String> {
-    let apply = ["apply", of.runbook, "--node", NODE, "--yes"];
+    let apply = [&["apply", of.runbook, "--node", NODE, "--yes"], of.params].concat();
     // Undisturbed, and traced.
     let program = Program::new(lab)?;
     (of.reset)(lab)?;

@@ -5,7 +5,8 @@ use super::{Answer, Cluster, rejected};
 use crate::fault::Fault;
 use crate::journal::Permit;
 use crate::model::{Effect, ObjectRef};
-use http::{Method, StatusCode};
+use http::{Method, Request, StatusCode};
+use kube::client::Body;
 use serde_json::{Value, json};
 
 /// The causes by which the API server names what is in the way (k8s.io/api v0.34).
@@ -70,15 +71,60 @@ impl Cluster {
                 (Method::POST, format!("{}/eviction", pod.path()), eviction)
             }
         };
-        let answer = self
-            .call(method, &path, Some(("application/json", &body)))
-            .await;
-        match answer {
-            Ok(answer) => match failure(&answer) {
-                None => Evicted::Begun,
-                Some(answer) => self.not_evicted(pod, answer),
-            },
-            Err(answer) => self.not_evicted(pod, answer),
+        match self.ask_for(method, &path, &body).await {
+            None => Evicted::Begun,
+            Some(answer) => self.not_evicted(pod, answer),
+        }
+    }
+
+    /// Why it was not done, where it was not. When to ask again stands in a header, which the client's own
+    /// requests do not give.
+    async fn ask_for(&self, method: Method, path: &str, body: &Value) -> Option<Answer> {
+        tracing::debug!(%method, path, "API");
+        let bytes = match serde_json::to_vec(body) {
+            Ok(bytes) => bytes,
+            Err(e) => return Some(Answer::NotSent(e.to_string())),
+        };
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("Content-Type", "application/json")
+            .header("Accept", "application/json")
+            .body(Body::from(bytes));
+        let response = match request {
+            Ok(request) => self.client.send(request).await,
+            Err(e) => return Some(Answer::NotSent(e.to_string())),
+        };
+        let response = match response {
+            Ok(response) => response,
+            Err(e) => return Some(Answer::of(&e, false)),
+        };
+        let code = response.status();
+        let after = response.headers().get("Retry-After");
+        let after = after.and_then(|after| after.to_str().ok()?.parse().ok());
+        let bytes = match response.into_body().collect_bytes().await {
+            Ok(bytes) => bytes,
+            Err(e) => return Some(Answer::of(&e, false)),
+        };
+        let value: Option<Value> = serde_json::from_slice(&bytes).ok();
+        match (code.is_success(), value) {
+            (true, Some(value)) => failure(&value),
+            (true, None) => Some(Answer::Lost(
+                "something else answered in its place".to_owned(),
+            )),
+            (false, value) => Some(
+                match value.and_then(|value| serde_json::from_value(value).ok()) {
+                    Some(status) => Answer::status_with(&status, code, after),
+                    // Not all that it refuses it refuses in its own form.
+                    None => Answer::Status {
+                        code,
+                        message: String::from_utf8_lossy(&bytes).trim().to_owned(),
+                        conflicts: Vec::new(),
+                        causes: Vec::new(),
+                        retry_after: after.unwrap_or_default(),
+                    },
+                },
+            ),
         }
     }
 
