@@ -20,6 +20,7 @@ mod image;
 pub mod install;
 mod lifecycle;
 pub mod machine;
+mod needs;
 mod network;
 mod nm_manages_calico;
 pub mod operator;
@@ -43,8 +44,9 @@ use sha2::{Digest, Sha256};
 
 use crate::control_plane::ControlPlane;
 pub use crate::error::{Error, Result};
-pub use crate::lifecycle::{Profile, need_root};
+pub use crate::lifecycle::Profile;
 use crate::machine::{Machines, Node};
+pub use crate::needs::need_root;
 use crate::network::Network;
 use crate::pki::Pki;
 use crate::process::Processes;
