@@ -8,6 +8,7 @@ use std::thread;
 use crate::control_plane::{self, CALICO_ETCD};
 use crate::datastore::Datastore;
 use crate::error::{Error, Result};
+use crate::kwok::KWOK;
 use crate::machine::{NODES, Node};
 use crate::needs::need_root;
 use crate::parts::Parts;
@@ -19,6 +20,8 @@ pub enum Profile {
     Full,
     /// Without machines.
     ControlPlane,
+    /// Without machines and Calico, with kwok for fake nodes.
+    Fake,
 }
 
 impl Lab {
@@ -50,16 +53,19 @@ impl Lab {
         let parts = self.parts(profile)?;
         let data = self.dir.join("etcd");
         let control_plane = self.control_plane(&parts.kubernetes, &data);
+        let is_fake = profile == Profile::Fake;
         // Written last: without it, whatever runs is what a crash left.
         let whole = self.whole().exists()
             && self.network.exists()
             && control_plane.is_running()
+            && (!is_fake || self.processes().is_running(KWOK))
             && (self.datastore() == Datastore::Kubernetes
                 || self.processes().is_running(CALICO_ETCD));
         if !whole {
             let datastore = datastore.unwrap_or_else(|| self.datastore());
             self.clear()?;
             self.record_datastore(datastore)?;
+            self.record_fake(is_fake)?;
             self.prepare(&parts)?;
         }
         thread::scope(|scope| {
@@ -73,6 +79,9 @@ impl Lab {
                         .part("Calico's etcd answers", || self.start_calico_etcd())?;
                 }
                 self.progress.part("cluster objects", || self.apply())?;
+                if let Some(kwok) = &parts.kwok {
+                    self.start_kwok(&kwok.join(KWOK))?;
+                }
             }
             joined(booting)
         })?;
@@ -113,9 +122,13 @@ impl Lab {
         let Some(node) = node else {
             let _held = self.lock()?;
             let datastore = self.datastore();
+            let profile = match self.is_fake() {
+                true => Profile::Fake,
+                false => Profile::Full,
+            };
             self.progress.part("everything cleared", || self.clear())?;
             drop(_held);
-            return self.up_with(Profile::Full, Some(datastore));
+            return self.up_with(profile, Some(datastore));
         };
         let held = self.lock()?;
         let (image, dir) = (self.current_image()?, self.dir.join("nodes"));
@@ -294,7 +307,7 @@ impl Lab {
             .iter()
             .map(|node| node.name())
             .chain(control_plane::PROCESSES.iter().map(|n| (*n).to_owned()))
-            .chain([CALICO_ETCD.to_owned()])
+            .chain([CALICO_ETCD.to_owned(), KWOK.to_owned()])
         {
             processes.stop(&name)?;
         }
@@ -308,6 +321,7 @@ impl Lab {
             "calico-etcd",
             "run/image",
             "run/datastore",
+            "run/fake",
             "run/operator-install",
             "run/operator-definitions",
             "fault.json",

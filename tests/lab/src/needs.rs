@@ -41,6 +41,13 @@ impl Lab {
 
     pub(crate) fn check_machine(&self, profile: Profile) -> Result<()> {
         need_root()?;
+        // Calico's pods would come up on fake nodes, and kwok would say that they run.
+        if self.need_up().is_ok() && self.is_fake() != (profile == Profile::Fake) {
+            return Err(Error::state(
+                "this lab is up with another profile: one is with fake nodes, the other is not",
+                "end it with `down` first, or have another lab beside it with `--name`",
+            ));
+        }
         if profile == Profile::Full && !Path::new("/dev/net/tun").exists() {
             return Err(Error::unfit(
                 "there is no /dev/net/tun here, which the machines' network needs",
