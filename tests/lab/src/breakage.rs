@@ -244,6 +244,17 @@ impl Lab {
         &self,
         what: &str,
         seconds: u64,
+        ask: impl FnMut() -> Result<Option<T>>,
+    ) -> Result<T> {
+        self.until_every(Duration::from_secs(1), what, seconds, ask)
+    }
+
+    /// The same, with another pause between.
+    pub(crate) fn until_every<T>(
+        &self,
+        pause: Duration,
+        what: &str,
+        seconds: u64,
         mut ask: impl FnMut() -> Result<Option<T>>,
     ) -> Result<T> {
         let start = Instant::now();
@@ -258,7 +269,7 @@ impl Lab {
                     next: "see `cargo run -p lab -- status`".into(),
                 });
             }
-            sleep(Duration::from_secs(1));
+            sleep(pause);
         }
     }
 }

@@ -185,6 +185,9 @@ impl ControlPlane<'_> {
             &format!("--authentication-kubeconfig={config}"),
             &format!("--authorization-kubeconfig={config}"),
             "--leader-elect=false",
+            // A thousand fake pods would else wait for these two alone.
+            "--kube-api-qps=5000",
+            "--kube-api-burst=10000",
         ])
     }
 }

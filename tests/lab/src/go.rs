@@ -1,4 +1,4 @@
-//! Kubernetes, etcd and Calico, built from their Go modules.
+//! Kubernetes, etcd, Calico and kwok, built from their Go modules.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,6 +30,8 @@ const CALICO_PACKAGES: &[&str] = &[
     "./health",
     "./autodetect",
 ];
+const KWOK_MODULE: &str = "sigs.k8s.io/kwok";
+const KWOK_PACKAGES: &[&str] = &["sigs.k8s.io/kwok/cmd/kwok"];
 
 /// Where the modules lie, and the cache that takes what is built of them.
 pub struct Builds<'a> {
@@ -93,6 +95,17 @@ impl Builds<'_> {
                 }
             }
             Ok(())
+        })
+    }
+
+    /// kwok, which has its usual stages of nodes and pods inside.
+    pub fn kwok(&self, on_build: impl FnOnce(&str)) -> Result<PathBuf> {
+        let module = self.source.join("go/kwok");
+        let version = version_of(KWOK_MODULE, &module)?;
+        let key = self.key(&module, KWOK_PACKAGES)?;
+        cache::part(self.cache, "kwok", &key, |dir| {
+            on_build(&version);
+            self.build(&module, "", KWOK_PACKAGES, dir, "kwok")
         })
     }
 

@@ -14,12 +14,15 @@ mod control_plane;
 pub mod datastore;
 mod dual_stack;
 pub mod error;
+pub mod fake;
 mod go;
 mod heal;
 mod image;
 pub mod install;
+mod kwok;
 mod lifecycle;
 pub mod machine;
+mod needs;
 mod network;
 mod nm_manages_calico;
 pub mod operator;
@@ -43,8 +46,9 @@ use sha2::{Digest, Sha256};
 
 use crate::control_plane::ControlPlane;
 pub use crate::error::{Error, Result};
-pub use crate::lifecycle::{Profile, need_root};
+pub use crate::lifecycle::Profile;
 use crate::machine::{Machines, Node};
+pub use crate::needs::need_root;
 use crate::network::Network;
 use crate::pki::Pki;
 use crate::process::Processes;
@@ -70,6 +74,21 @@ impl Lab {
             Some(dir) => Self::at(Path::new(&dir)),
             None => Self::at(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/lab")),
         }
+    }
+
+    /// Another lab, in a folder beside the one of [`Lab::open`]: its name is that folder's and `name`.
+    pub fn open_beside(name: &str) -> Result<Self> {
+        let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if name.is_empty() || !name.chars().all(is_plain) {
+            return Err(Error::unfit(
+                format!("a lab cannot be named {name:?}"),
+                "give it a name of small letters, digits and dashes",
+            ));
+        }
+        let mut dir = Self::open()?.dir.into_os_string();
+        dir.push("-");
+        dir.push(name);
+        Self::at(Path::new(&dir))
     }
 
     /// The lab in a certain folder.
@@ -208,7 +227,7 @@ impl Lab {
     }
 
     /// Feeds a manifest to a kubectl command.
-    fn kubectl_feed(&self, args: &[&str], manifest: &str) -> Result<String> {
+    pub fn kubectl_feed(&self, args: &[&str], manifest: &str) -> Result<String> {
         let doing = format!("kubectl {}", args.join(" "));
         command::feed(
             self.command("kubectl").args(args).args(["-f", "-"]),
@@ -231,6 +250,11 @@ impl Lab {
                 .collect();
             running.into_iter().map(joined).collect()
         })
+    }
+
+    /// Runs `work` in a thread inside the lab's network; what it connects to is the lab's.
+    pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
+        self.network.inside(work)
     }
 
     fn processes(&self) -> Processes<'_> {

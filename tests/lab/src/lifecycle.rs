@@ -8,7 +8,9 @@ use std::thread;
 use crate::control_plane::{self, CALICO_ETCD};
 use crate::datastore::Datastore;
 use crate::error::{Error, Result};
+use crate::kwok::KWOK;
 use crate::machine::{NODES, Node};
+use crate::needs::need_root;
 use crate::parts::Parts;
 use crate::{Lab, joined, packages};
 
@@ -18,11 +20,9 @@ pub enum Profile {
     Full,
     /// Without machines.
     ControlPlane,
+    /// Without machines and Calico, with kwok for fake nodes.
+    Fake,
 }
-
-/// Free space in MiB that building all parts needs, and that a run with built parts needs.
-const SPACE_TO_BUILD: u64 = 12 * 1024;
-const SPACE_TO_RUN: u64 = 2 * 1024;
 
 impl Lab {
     /// Brings everything up that is not up yet, and waits until all of it is well. Calico's data is where it was before,
@@ -53,16 +53,19 @@ impl Lab {
         let parts = self.parts(profile)?;
         let data = self.dir.join("etcd");
         let control_plane = self.control_plane(&parts.kubernetes, &data);
+        let is_fake = profile == Profile::Fake;
         // Written last: without it, whatever runs is what a crash left.
         let whole = self.whole().exists()
             && self.network.exists()
             && control_plane.is_running()
+            && (!is_fake || self.processes().is_running(KWOK))
             && (self.datastore() == Datastore::Kubernetes
                 || self.processes().is_running(CALICO_ETCD));
         if !whole {
             let datastore = datastore.unwrap_or_else(|| self.datastore());
             self.clear()?;
             self.record_datastore(datastore)?;
+            self.record_fake(is_fake)?;
             self.prepare(&parts)?;
         }
         thread::scope(|scope| {
@@ -76,6 +79,9 @@ impl Lab {
                         .part("Calico's etcd answers", || self.start_calico_etcd())?;
                 }
                 self.progress.part("cluster objects", || self.apply())?;
+                if let Some(kwok) = &parts.kwok {
+                    self.start_kwok(&kwok.join(KWOK))?;
+                }
             }
             joined(booting)
         })?;
@@ -116,9 +122,13 @@ impl Lab {
         let Some(node) = node else {
             let _held = self.lock()?;
             let datastore = self.datastore();
+            let profile = match self.is_fake() {
+                true => Profile::Fake,
+                false => Profile::Full,
+            };
             self.progress.part("everything cleared", || self.clear())?;
             drop(_held);
-            return self.up_with(Profile::Full, Some(datastore));
+            return self.up_with(profile, Some(datastore));
         };
         let held = self.lock()?;
         let (image, dir) = (self.current_image()?, self.dir.join("nodes"));
@@ -142,76 +152,6 @@ impl Lab {
         self.forget_fault_of(node)?;
         drop(held);
         self.wait_until_well()
-    }
-
-    /// Refuses with an explanation unless `up` has finished.
-    pub fn need_up(&self) -> Result<()> {
-        need_root()?;
-        if self.whole().exists() && self.network.exists() {
-            return Ok(());
-        }
-        Err(Error::state(
-            "this lab is not up",
-            "run `cargo run -p lab -- up`",
-        ))
-    }
-
-    /// Refuses with an explanation unless the machines are there.
-    pub fn need_machines(&self) -> Result<()> {
-        self.need_up()?;
-        match NODES
-            .iter()
-            .find(|node| !self.processes().is_running(&node.name()))
-        {
-            None => Ok(()),
-            Some(node) => Err(Error::state(
-                format!("the machine {} is not running", node.name()),
-                "run `cargo run -p lab -- up`",
-            )),
-        }
-    }
-
-    fn check_machine(&self, profile: Profile) -> Result<()> {
-        need_root()?;
-        if profile == Profile::Full && !Path::new("/dev/net/tun").exists() {
-            return Err(Error::unfit(
-                "there is no /dev/net/tun here, which the machines' network needs",
-                "load the module tun or hand the device to the container; or use `up --profile control-plane`",
-            ));
-        }
-        for dir in [&self.cache, &self.dir] {
-            let odd = |c: char| c.is_whitespace() || c == ',';
-            if profile == Profile::Full && dir.to_string_lossy().contains(odd) {
-                return Err(Error::unfit(
-                    format!(
-                        "a machine's kernel cannot be told of a path like {:?}",
-                        dir.display()
-                    ),
-                    "set LAB_DIR and LAB_CACHE to folders without spaces and commas in their paths",
-                ));
-            }
-        }
-        fs::create_dir_all(&self.cache).map_err(Error::file("make", &self.cache))?;
-        let built = fs::read_dir(&self.cache)
-            .map_err(Error::file("read", &self.cache))?
-            .flatten()
-            .any(|entry| entry.file_name().to_string_lossy().starts_with("image-"));
-        let to_build = if built { SPACE_TO_RUN } else { SPACE_TO_BUILD };
-        for (dir, needed) in [(&self.cache, to_build), (&self.dir, SPACE_TO_RUN)] {
-            let space = rustix::fs::statvfs(dir)
-                .map_err(|error| Error::file("ask for free space of", dir)(error.into()))?;
-            let free = space.f_bavail.saturating_mul(space.f_frsize) / (1024 * 1024);
-            if free < needed {
-                return Err(Error::unfit(
-                    format!(
-                        "{} has {free} MiB free, and the lab needs {needed}",
-                        dir.display()
-                    ),
-                    "make room, or set LAB_DIR and LAB_CACHE to folders with more of it",
-                ));
-            }
-        }
-        Ok(())
     }
 
     /// Keys, the files for users and tests, and the network.
@@ -367,7 +307,7 @@ impl Lab {
             .iter()
             .map(|node| node.name())
             .chain(control_plane::PROCESSES.iter().map(|n| (*n).to_owned()))
-            .chain([CALICO_ETCD.to_owned()])
+            .chain([CALICO_ETCD.to_owned(), KWOK.to_owned()])
         {
             processes.stop(&name)?;
         }
@@ -381,6 +321,7 @@ impl Lab {
             "calico-etcd",
             "run/image",
             "run/datastore",
+            "run/fake",
             "run/operator-install",
             "run/operator-definitions",
             "fault.json",
@@ -411,17 +352,6 @@ impl Lab {
     pub(crate) fn whole(&self) -> PathBuf {
         self.dir.join("whole")
     }
-}
-
-/// Refuses with an explanation unless this is root.
-pub fn need_root() -> Result<()> {
-    if rustix::process::geteuid().is_root() {
-        return Ok(());
-    }
-    Err(Error::unfit(
-        "the lab makes network namespaces and machines, which takes root",
-        "run it as root, for example with sudo -E",
-    ))
 }
 
 /// Removes a file or folder, if it is there.

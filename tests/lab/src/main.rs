@@ -14,6 +14,9 @@ use lab::{Lab, Profile, Result};
 #[derive(Parser)]
 #[command(name = "lab", bin_name = "lab")]
 struct Args {
+    /// Another lab, beside the usual one: both can be up
+    #[arg(long)]
+    name: Option<String>,
     #[command(subcommand)]
     word: Word,
 }
@@ -100,11 +103,13 @@ enum ProfileArg {
     Full,
     /// Without machines
     ControlPlane,
+    /// Without machines and Calico, with kwok for fake nodes
+    Fake,
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    match run(args.word) {
+    match run(args.name.as_deref(), args.word) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("lab: {error}");
@@ -113,19 +118,25 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(word: Word) -> Result<()> {
+fn run(name: Option<&str>, word: Word) -> Result<()> {
     if !matches!(word, Word::Env) {
         lab::need_root()?;
     }
-    let lab = Lab::open()?;
+    let lab = match name {
+        Some(name) => Lab::open_beside(name)?,
+        None => Lab::open()?,
+    };
     match word {
         Word::Up { profile, datastore } => {
             let profile = match profile {
                 ProfileArg::Full => Profile::Full,
                 ProfileArg::ControlPlane => Profile::ControlPlane,
+                ProfileArg::Fake => Profile::Fake,
             };
             lab.up_with(profile, datastore)?;
-            print!("{}", lab.usage());
+            if profile != Profile::Fake {
+                print!("{}", lab.usage());
+            }
             Ok(())
         }
         Word::Datastore { to } => lab.switch_datastore(to),

@@ -16,6 +16,8 @@ pub struct Parts {
     pub calico: PathBuf,
     /// None without machines.
     pub image: Option<PathBuf>,
+    /// None without fake nodes.
+    pub kwok: Option<PathBuf>,
 }
 
 impl Lab {
@@ -42,7 +44,7 @@ impl Lab {
                 })
             });
             let debian = scope.spawn(|| {
-                if profile == Profile::ControlPlane {
+                if profile != Profile::Full {
                     return Ok(PathBuf::new());
                 }
                 self.timed("Debian installed", |said| {
@@ -54,8 +56,20 @@ impl Lab {
             });
             let (kubernetes, calico, debian) = (joined(kubernetes), joined(calico), joined(debian));
             let (kubernetes, calico, debian) = (kubernetes?, calico?, debian?);
+            let kwok = match profile {
+                Profile::Full | Profile::ControlPlane => None,
+                // After the others: it is the smallest, and two compilers fill two processors.
+                Profile::Fake => Some(self.timed("kwok built", |said| {
+                    builds.kwok(|version| {
+                        said.set(true);
+                        say(&format!(
+                            "building kwok {version} from source: over a minute …"
+                        ));
+                    })
+                })?),
+            };
             let image = match profile {
-                Profile::ControlPlane => None,
+                Profile::ControlPlane | Profile::Fake => None,
                 Profile::Full => {
                     let (debian, kubernetes, calico) = (&debian, &kubernetes, &calico);
                     let ingredients = Ingredients {
@@ -79,6 +93,7 @@ impl Lab {
                 kubernetes,
                 calico,
                 image,
+                kwok,
             })
         })
     }

@@ -9,6 +9,7 @@ use crate::calico::{Family, items};
 use crate::control_plane::{CALICO_ETCD, PROCESSES};
 use crate::datastore::Datastore;
 use crate::error::Result;
+use crate::kwok::KWOK;
 use crate::machine::NODES;
 
 impl Lab {
@@ -64,6 +65,21 @@ impl Lab {
             let _ = writeln!(text, "{name:<24} {}", age(name));
         }
         let objects = self.kubectl_json(&["get", "nodes"])?;
+        if self.is_fake() {
+            let _ = writeln!(text, "{KWOK:<24} {}", age(KWOK));
+            let all: Vec<_> = items(&objects).collect();
+            let ready = all
+                .iter()
+                .filter(|node| ready_status(node) == Some("True"))
+                .count();
+            let _ = writeln!(
+                text,
+                "{:<24} {}, {ready} of them Ready",
+                "fake nodes",
+                all.len()
+            );
+            return Ok(text);
+        }
         let advertised = self.advertised()?;
         let running: Vec<_> = NODES
             .into_iter()
