@@ -16,6 +16,8 @@ use std::time::Duration;
 
 /// How many evictions are under way at a time.
 pub const AT_ONCE: usize = 32;
+/// How many that ask the same budget: each of them writes it, and more only get in each other's way.
+const PER_BUDGET: usize = 4;
 /// How often one is tried of which nobody knows what becomes.
 const ATTEMPTS: u32 = 5;
 /// How often one that a budget holds is tried, and one whose namespace is being deleted.
@@ -67,11 +69,20 @@ pub struct Turn {
 }
 
 /// Requests that one budget has let through or held.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Gate {
     shut_until: Option<Duration>,
-    /// How many may be under way after it was shut: it lets few through at a time.
+    /// How many may be under way; few after it was shut.
     window: usize,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self {
+            shut_until: None,
+            window: PER_BUDGET,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -333,7 +344,7 @@ impl Draining {
             }
             (Evicted::Begun, Some(gate)) => {
                 if let Some(gate) = self.gates.get_mut(gate) {
-                    gate.window *= 2;
+                    gate.window = (gate.window * 2).min(PER_BUDGET);
                 }
             }
             (Evicted::Busy { seconds }, _) => {
@@ -436,9 +447,8 @@ impl Draining {
             let Some(gate) = self.pods.get(&uid).map(|entry| self.gate_of(entry)) else {
                 continue;
             };
-            if let Some(key) = &gate
-                && let Some(gate) = self.gates.get(key)
-            {
+            if let Some(key) = &gate {
+                let gate = self.gates.entry(key.clone()).or_default();
                 let shut = gate.shut_until.is_some_and(|until| now.since < until);
                 if shut || per_gate.get(key).copied().unwrap_or_default() >= gate.window {
                     continue;

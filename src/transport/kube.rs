@@ -520,6 +520,8 @@ enum Answer {
         conflicts: Vec<Conflict>,
         /// What it comes from: each the reason for programs, and the message for people.
         causes: Vec<(String, String)>,
+        /// The kind of what it is about, as the answer names it.
+        about: String,
         /// Seconds after which it may be asked again; 0 where it does not say.
         retry_after: u64,
     },
@@ -566,6 +568,7 @@ impl Answer {
             message: status.message.clone(),
             conflicts: trial::conflicts(status),
             causes: causes(status),
+            about: details.map_or_else(String::new, |details| details.kind.clone()),
             retry_after: after
                 .or_else(|| details.map(|details| details.retry_after_seconds.into()))
                 .unwrap_or_default(),

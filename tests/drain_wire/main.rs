@@ -65,7 +65,7 @@ fn main() -> ExitCode {
 
 /// A control plane, with its controllers, which a test before may have stopped.
 fn lab() -> lab::Result<Lab> {
-    let lab = Lab::open()?;
+    let lab = Lab::open_beside("control-plane")?;
     lab.up(Profile::ControlPlane)?;
     lab.start_controllers()?;
     Ok(lab)

@@ -13,25 +13,25 @@ pub const CASES: &[Case] = &[
     Case {
         name: "drain::a_node_is_drained_verified_and_taken_back",
         suite: Suite::Quick,
-        dirties: Dirties::Nothing,
+        dirties: Dirties::Mesh,
         run: |lab| at_work(lab, drained),
     },
     Case {
         name: "drain::a_budget_that_never_allows_it_is_named_before_and_waited_for",
         suite: Suite::Quick,
-        dirties: Dirties::Nothing,
+        dirties: Dirties::Mesh,
         run: |lab| at_work(lab, held),
     },
     Case {
         name: "drain::over_a_budget_only_by_its_own_confirmation",
         suite: Suite::Full,
-        dirties: Dirties::Nothing,
+        dirties: Dirties::Mesh,
         run: |lab| at_work(lab, forced),
     },
     Case {
         name: "drain::several_nodes_go_one_after_another",
         suite: Suite::Full,
-        dirties: Dirties::Nothing,
+        dirties: Dirties::Mesh,
         run: |lab| at_work(lab, several),
     },
     Case {
@@ -43,19 +43,19 @@ pub const CASES: &[Case] = &[
     Case {
         name: "drain::what_is_lost_is_in_the_way_until_it_may_be",
         suite: Suite::Quick,
-        dirties: Dirties::Nothing,
+        dirties: Dirties::Mesh,
         run: |lab| at_work(lab, in_the_way),
     },
     Case {
         name: "drain::pods_are_made_anew",
         suite: Suite::Full,
-        dirties: Dirties::Nothing,
+        dirties: Dirties::Mesh,
         run: |lab| at_work(lab, made_anew),
     },
     Case {
         name: "drain::stopped_it_says_what_is_left_and_goes_on",
         suite: Suite::Full,
-        dirties: Dirties::Nothing,
+        dirties: Dirties::Mesh,
         run: |lab| at_work(lab, stopped),
     },
 ];
@@ -272,11 +272,11 @@ fn held(lab: &Lab, program: &Program<'_>) -> Result<(), String> {
         NODE,
         "--yes",
         "--param",
-        "within=4s",
+        "within=20s",
     ];
     let ran = program.run(&apply)?.exits(6)?.says(&[
         "wait for PodDisruptionBudget shop/web since",
-        "it did not come about within 4 s",
+        "it did not come about within 20 s",
     ])?;
     expect("the pods", &pods_on(lab, NODE)?, &pods)?;
     expect("cordoned", &is_cordoned(lab, NODE)?, &true)?;

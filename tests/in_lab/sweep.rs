@@ -34,13 +34,13 @@ pub const CASES: &[Case] = &[
     Case {
         name: "sweep::of_a_drain_killed_at_some_points_it_is_resumed",
         suite: Suite::Quick,
-        dirties: Dirties::Nothing,
+        dirties: Dirties::Mesh,
         run: |lab| sweep(lab, &DRAIN, 5, 2),
     },
     Case {
         name: "sweep::of_a_drain_killed_at_every_point_it_is_resumed",
         suite: Suite::Full,
-        dirties: Dirties::Nothing,
+        dirties: Dirties::Mesh,
         run: |lab| sweep(lab, &DRAIN, usize::MAX, 8),
     },
     Case {

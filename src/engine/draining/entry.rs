@@ -302,6 +302,10 @@ impl Entry {
                 self.state = pause(NAMESPACE_AGAIN);
                 Vec::new()
             }
+            Evicted::Contended => {
+                self.state = pause(AGAIN);
+                Vec::new()
+            }
             Evicted::Busy { .. } | Evicted::Silent(_) => {
                 self.state = State::Ready;
                 Vec::new()

@@ -192,6 +192,12 @@ fn each_answer() {
         end(&mut changed, 9).unwrap().unwrap_err().code,
         "api_conflict"
     );
+    // Its budget was, as often as it may be.
+    let mut contended = after(Evicted::Contended);
+    for second in 1..20 {
+        let (uid, permit) = sends(&mut contended, second).remove(0);
+        contended.answered(at(second), &uid, permit, Evicted::Contended);
+    }
     // Refused.
     let mut refused = after(Evicted::Refused(fault()));
     assert_eq!(outcomes(&mut refused, 0), ["shop/a a#1 not done"]);

@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 
 /// The causes by which the API server names what is in the way (k8s.io/api v0.34).
 const BUDGET: &str = "DisruptionBudget";
+/// What it names where not the pod, but its budget was in the way.
+const BUDGETS: &str = "poddisruptionbudgets";
 const NAMESPACE_ENDS: &str = "NamespaceTerminating";
 /// What it says of a pod that no eviction can ever take away (kubernetes v1.34, eviction.go).
 const SEVERAL_BUDGETS: &str = "more than one PodDisruptionBudget";
@@ -24,6 +26,9 @@ pub enum Evicted {
     Gone,
     /// Under its name there is another pod, or the pod was changed at the same moment.
     Conflict,
+    /// Its budget was written by so many at the same moment that the API server gave up (kubernetes v1.34 tries for
+    /// 10 s).
+    Contended,
     /// A budget holds it; its name, where the answer has it.
     Held { budget: Option<String>, why: String },
     /// The API server has too much to do; seconds after which it may be asked again.
@@ -121,6 +126,7 @@ impl Cluster {
                         message: String::from_utf8_lossy(&bytes).trim().to_owned(),
                         conflicts: Vec::new(),
                         causes: Vec::new(),
+                        about: String::new(),
                         retry_after: after.unwrap_or_default(),
                     },
                 },
@@ -129,14 +135,15 @@ impl Cluster {
     }
 
     fn not_evicted(&self, pod: &ObjectRef, answer: Answer) -> Evicted {
-        let (code, message, causes, retry_after) = match answer {
+        let (code, message, causes, about, retry_after) = match answer {
             Answer::Status {
                 code,
                 message,
                 causes,
+                about,
                 retry_after,
                 ..
-            } => (code, message, causes, retry_after),
+            } => (code, message, causes, about, retry_after),
             Answer::NotSent(why) => return Evicted::Silent(self.unreachable(&why)),
             Answer::Unusable(why) => return Evicted::Refused(self.unusable(&why)),
             lost @ Answer::Lost(_) => return Evicted::Unclear(self.write_fault(pod, lost)),
@@ -144,6 +151,7 @@ impl Cluster {
         let cause = |reason: &str| causes.iter().find(|(of, _)| of == reason);
         match code {
             StatusCode::NOT_FOUND => Evicted::Gone,
+            StatusCode::CONFLICT if about == BUDGETS => Evicted::Contended,
             StatusCode::CONFLICT => Evicted::Conflict,
             StatusCode::TOO_MANY_REQUESTS => match cause(BUDGET) {
                 Some((_, why)) => Evicted::Held {

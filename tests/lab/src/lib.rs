@@ -252,11 +252,6 @@ impl Lab {
         })
     }
 
-    /// Runs `work` in a thread inside the lab's network; what it connects to is the lab's.
-    pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
-        self.network.inside(work)
-    }
-
     fn processes(&self) -> Processes<'_> {
         Processes {
             network: &self.network,
