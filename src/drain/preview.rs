@@ -145,12 +145,18 @@ pub fn sentence(preview: &Preview) -> Vec<String> {
     if held.is_empty() && several.is_empty() {
         return said;
     }
-    let mut parts: Vec<String> = vec![match at_once {
-        1 => "1 pod goes at once".to_owned(),
-        n => format!("{n} pods go at once"),
-    }];
-    parts.extend(held.iter().map(words));
-    said.push(parts.join("; "));
+    let mut parts: Vec<String> = match at_once {
+        0 => Vec::new(),
+        1 => vec!["1 pod goes at once".to_owned()],
+        n => vec![format!("{n} pods go at once")],
+    };
+    for held in held {
+        let then = if parts.is_empty() { "" } else { "then " };
+        parts.push(format!("{then}{}", words(held)));
+    }
+    if !parts.is_empty() {
+        said.push(parts.join("; "));
+    }
     for (pod, names) in several {
         said.push(format!(
             "{pod} has {} PodDisruptionBudgets ({}), and the API server evicts no pod that has more than one: it will \
@@ -164,8 +170,8 @@ pub fn sentence(preview: &Preview) -> Vec<String> {
 
 fn words(held: &Held) -> String {
     let wait = match held.pods.len() {
-        1 => "then 1 waits".to_owned(),
-        n => format!("then {n} wait"),
+        1 => "1 waits".to_owned(),
+        n => format!("{n} wait"),
     };
     let budget = &held.budget;
     let allows = match (budget.stale, held.first) {

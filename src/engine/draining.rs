@@ -573,7 +573,10 @@ impl Draining {
             "it did not come about within {within} s: {}",
             self.said(now)
         );
-        Fault::definite(TIMEOUT, message)
+        let ends = self.pods.values().any(|entry| entry.state == State::Going);
+        // What is being deleted may yet be gone by itself; what is held does not go by itself.
+        let code = if ends { TIMEOUT } else { "not_drained" };
+        Fault::definite(code, message)
             .next("look what holds it up; `runbook resume` goes on with the rest")
     }
 

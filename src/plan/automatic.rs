@@ -93,7 +93,9 @@ pub fn automatic(record: &RunRecord) -> Automatic {
     if within.is_empty() {
         return not("nothing was done where it failed; what was done elsewhere stays");
     }
-    match within.iter().find(|effect| !is_exact(&record.plan, effect)) {
+    let evicts = within.iter().any(|effect| effect.effect.evicts());
+    let inexact = |effect: &&&EffectRecord| !is_exact(&record.plan, effect, evicts);
+    match within.iter().find(inexact) {
         Some(effect) => not(&format!(
             "what `{}` did cannot be put back exactly",
             effect.id.step
@@ -103,9 +105,14 @@ pub fn automatic(record: &RunRecord) -> Automatic {
 }
 
 /// What its runbook says shall stay is in nobody's way.
-fn is_exact(plan: &Plan, effect: &EffectRecord) -> bool {
+///
+/// A step that was to evict pods and evicted none has done no more than a cordon.
+fn is_exact(plan: &Plan, effect: &EffectRecord, evicted: bool) -> bool {
     plan.step(&effect.id.step, &effect.id.scope)
-        .is_none_or(|step| step.keep.is_some() || step.verdict.undo() == Some(&UndoClass::Exact))
+        .is_none_or(|step| {
+            let none = step.evicts && !evicted;
+            none || step.keep.is_some() || step.verdict.undo() == Some(&UndoClass::Exact)
+        })
 }
 
 #[cfg(test)]

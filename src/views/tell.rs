@@ -14,7 +14,7 @@ const SUMMARY: &str = "summary";
 /// Lines of a program's output that are shown.
 const PRINTED_LINES: usize = 8;
 /// Pods that are named, of those that a step has evicted.
-const EVICTED_NAMES: usize = 20;
+const EVICTED_NAMES: usize = 50;
 
 /// What an event means for a reader.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +32,9 @@ pub struct Telling {
     started: Option<Timestamp>,
     /// What the step under way has found, in its own words.
     found: Option<String>,
-    /// The pods that the step under way has evicted.
+    /// The pods that the step under way has evicted, and those that were gone before it did.
     evicted: Vec<String>,
+    went: Vec<String>,
     width: usize,
 }
 
@@ -44,6 +45,7 @@ impl Telling {
             started: None,
             found: None,
             evicted: Vec::new(),
+            went: Vec::new(),
             width: width(),
         }
     }
@@ -52,17 +54,21 @@ impl Telling {
         match event {
             Event::Outcome {
                 id,
-                outcome: Outcome::Done,
+                outcome: outcome @ (Outcome::Done | Outcome::AlreadySo),
             } if self.is_eviction(id) => {
                 // `namespace/name uid`
                 let name = id.item.split(' ').next().unwrap_or_default();
-                self.evicted.push(name.to_owned());
+                match outcome {
+                    Outcome::Done => self.evicted.push(name.to_owned()),
+                    _ => self.went.push(name.to_owned()),
+                }
                 Vec::new()
             }
             Event::StepStarted { step, scope } => {
                 self.started = Some(at);
                 self.found = None;
                 self.evicted.clear();
+                self.went.clear();
                 vec![Told::Begun(clean(&self.name(step, scope)))]
             }
             Event::StepEnded {
@@ -117,26 +123,33 @@ impl Telling {
         step.is_some_and(|step| step.evicts) && id.item.contains('/')
     }
 
-    /// Which pods the step that has ended has evicted; of many, how many.
-    fn evictions(&mut self) -> Option<Told> {
-        let mut names = std::mem::take(&mut self.evicted);
-        names.sort_unstable();
-        let shown = names
-            .iter()
-            .take(EVICTED_NAMES)
-            .cloned()
-            .collect::<Vec<_>>();
-        let more = names.len().saturating_sub(EVICTED_NAMES);
-        let more = match more {
-            0 => String::new(),
-            n => format!(" and {n} more"),
-        };
-        let what = match names.len() {
-            0 => return None,
-            1 => "evicted".to_owned(),
-            n => format!("{n} pods evicted"),
-        };
-        Some(self.line("      ", &format!("{what}: {}{more}", shown.join(", "))))
+    /// Which pods the step that has ended has evicted, and which had gone before; of many, how many.
+    fn evictions(&mut self) -> Vec<Told> {
+        let (evicted, went) = (
+            std::mem::take(&mut self.evicted),
+            std::mem::take(&mut self.went),
+        );
+        let said = [("evicted", evicted), ("gone already", went)].into_iter();
+        said.filter_map(|(what, mut names)| {
+            names.sort_unstable();
+            let shown = names
+                .iter()
+                .take(EVICTED_NAMES)
+                .cloned()
+                .collect::<Vec<_>>();
+            let more = match names.len().saturating_sub(EVICTED_NAMES) {
+                0 => String::new(),
+                n => format!(" and {n} more"),
+            };
+            let many = match names.len() {
+                0 => return None,
+                1 => String::new(),
+                n => format!("{n} pods "),
+            };
+            let text = format!("{many}{what}: {}{more}", shown.join(", "));
+            Some(self.line("      ", &text))
+        })
+        .collect()
     }
 
     /// The end of what a program printed: what it says last is what matters.

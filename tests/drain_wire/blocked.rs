@@ -80,7 +80,7 @@ fn being_processed(lab: &Lab) -> Result<(), String> {
         let between = asked[1].at - asked[0].at;
         expect(
             "whether it waits as told",
-            &(between >= Duration::from_secs(10)),
+            &(between >= Duration::from_secs(1)),
             &true,
         )?;
         scene.told(&ran, &[POD])
@@ -153,8 +153,11 @@ fn force(lab: &Lab) -> Result<(), String> {
         scene.pods(&[POD, "free"])?;
         let uid = scene.uid(POD)?;
         blocks(scene, None);
+        let force = ["on_blocked=force"];
+        scene.drain(&force)?.exits(3)?.says(&["not_confirmed"])?;
+        scene.left(&["free", POD])?;
         let ran = scene
-            .drain(&["on_blocked=force"])?
+            .drain_confirmed(&force)?
             .exits(0)?
             .says(&[POD, BUDGET])?;
         scene.left(&[])?;

@@ -61,7 +61,14 @@ fn by_us(lab: &Lab) -> Result<(), String> {
         args.extend(params.iter().flat_map(|param| ["--param", param.as_str()]));
         let _ = std::fs::remove_file(&file);
         let ran = program.run(&args)?;
-        let said = ours::said(&ran, &file, &all.namespace)?;
+        let mut said = ours::said(&ran, &file, &all.namespace)?;
+        // What is being deleted already kubectl evicts once more, and we only wait for it.
+        let going = |name: &String| {
+            let is = |pod: &&RandomPod| pod.name == *name && pod.deleted != Deleted::No;
+            all.pods.iter().any(|pod| is(&pod))
+        };
+        said.goes
+            .extend(theirs.goes.iter().filter(|name| going(name)).cloned());
         let names = |said: &Said| -> BTreeSet<String> {
             said.blocks.iter().map(|(name, _)| name.clone()).collect()
         };

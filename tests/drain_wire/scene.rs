@@ -157,6 +157,12 @@ impl<'l> Scene<'l> {
         self.apply(&["drain-node", "--node", &self.node], params)
     }
 
+    /// The same, confirmed as a high risk.
+    pub fn drain_confirmed(&self, params: &[&str]) -> Result<Ran, String> {
+        let confirmed = ["drain-node", "--node", &self.node, "--confirm", &self.node];
+        self.apply(&confirmed, params)
+    }
+
     /// Deletes pods of the namespace, through the proxy.
     pub fn delete_pods(&self, params: &[&str]) -> Result<Ran, String> {
         let namespace = format!("namespace={}", self.namespace);

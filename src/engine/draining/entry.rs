@@ -252,6 +252,10 @@ impl Entry {
         force: bool,
     ) -> Outcomes {
         self.permit = Some(permit);
+        // Whatever is seen of it: it may be by this.
+        if let Evicted::Unclear(fault) = &answer {
+            self.unsure = Some(fault.clone());
+        }
         let pause = |by: Duration| State::Pausing(now.since + by);
         match answer {
             Evicted::Begun => self.happened(),
@@ -270,28 +274,24 @@ impl Entry {
                 );
                 self.again(pause(AGAIN), fault)
             }
-            Evicted::Held { .. } | Evicted::Refused(Fault { .. })
+            Evicted::Held { .. } | Evicted::Refused(_)
                 if force && !self.deletes && is_of_budgets(&answer) =>
             {
+                let by = self.holder(&answer);
                 self.deletes = true;
                 self.state = State::Ready;
                 self.permit = None;
                 let fault = Fault::definite(
                     "held_by_budget",
-                    format!("{}: its budget holds it, so it is deleted", self.pod.name()),
+                    format!("{}: {by} holds it, so it is deleted", self.pod.name()),
                 );
                 let id = self.id.take();
                 id.map(|id| (id, Outcome::NotDone { fault }))
                     .into_iter()
                     .collect()
             }
-            Evicted::Held { budget, .. } => {
-                let by = match budget {
-                    Some(name) => {
-                        format!("PodDisruptionBudget {}/{name}", self.pod.namespace())
-                    }
-                    None => "a PodDisruptionBudget".to_owned(),
-                };
+            Evicted::Held { .. } => {
+                let by = self.holder(&answer);
                 self.hold(now.at, by);
                 self.state = pause(AGAIN);
                 Vec::new()
@@ -320,10 +320,20 @@ impl Entry {
             }
             Evicted::Unclear(fault) => {
                 self.tries += 1;
-                self.unsure = Some(fault.clone());
                 let pause = pause(AGAIN * 2u32.pow(self.tries.min(ATTEMPTS) - 1));
                 self.again(pause, fault)
             }
+        }
+    }
+
+    /// The budget that an answer names.
+    fn holder(&self, answer: &Evicted) -> String {
+        match answer {
+            Evicted::Held {
+                budget: Some(name), ..
+            } => format!("PodDisruptionBudget {}/{name}", self.pod.namespace()),
+            Evicted::Held { .. } => "a PodDisruptionBudget".to_owned(),
+            _ => "more than one PodDisruptionBudget".to_owned(),
         }
     }
 

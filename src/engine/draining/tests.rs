@@ -473,6 +473,30 @@ fn stopped_or_out_of_time_it_closes_what_was_not_sent() {
 }
 
 #[test]
+fn what_only_waited_does_not_come_about_by_itself() {
+    let mut of = evicting();
+    of.within = Some(Duration::from_secs(10));
+    let mut draining = draining(of, &[pod("a")]);
+    let (uid, permit) = sends(&mut draining, 0).remove(0);
+    draining.answered(at(0), &uid, permit, held("web"));
+    let fault = end(&mut draining, 10).unwrap().unwrap_err();
+    assert_eq!(
+        (fault.class, fault.code.as_str()),
+        (Class::Definite, "not_drained")
+    );
+}
+
+#[test]
+fn what_was_seen_to_go_while_its_answer_was_lost_counts_as_ours() {
+    let mut draining = draining(evicting(), &[pod("a")]);
+    let (uid, permit) = sends(&mut draining, 0).remove(0);
+    draining.gone("a");
+    let lost = Evicted::Unclear(Fault::indeterminate("api_lost", "lost"));
+    draining.answered(at(0), &uid, permit, lost);
+    assert_eq!(outcomes(&mut draining, 0), ["shop/a a#1 done"]);
+}
+
+#[test]
 fn an_api_server_that_is_silent_is_waited_for_and_then_given_up() {
     let mut draining = draining(evicting(), &[pod("a")]);
     let silent = || Fault::unreachable("api_unreachable", "it does not answer");

@@ -170,6 +170,7 @@ impl Cluster {
         };
         let mut events = std::pin::pin!(events);
         let mut at = from;
+        let mut heard = false;
         let version = |pod: &Value| {
             let version = pod.pointer("/metadata/resourceVersion");
             version.and_then(Value::as_str).map(str::to_owned)
@@ -179,13 +180,17 @@ impl Cluster {
                 Ok(Some(WatchEvent::Added(pod) | WatchEvent::Modified(pod))) => PodNews::Is(pod),
                 Ok(Some(WatchEvent::Deleted(pod))) => PodNews::Gone(pod),
                 Ok(Some(WatchEvent::Bookmark(bookmark))) => {
+                    heard = true;
                     at = bookmark.metadata.resource_version;
                     continue;
                 }
                 Ok(Some(WatchEvent::Error(_))) => return Watched::Expired,
+                // Something between may only pretend to watch: one that says nothing is not believed.
+                Ok(None) if !heard => return Watched::Expired,
                 Ok(None) => return Watched::Until(at),
                 Err(e) => return silent(Answer::of(&e, true)),
             };
+            heard = true;
             if let PodNews::Is(pod) | PodNews::Gone(pod) = &news
                 && let Some(version) = version(pod)
             {
