@@ -77,6 +77,7 @@ pub struct Change {
 impl Action for Drain {
     const USES: &'static str = "kube.drain";
     const EVICTS: bool = true;
+    const NEWCOMERS: bool = true;
     type Args = Args;
     type Seen = Seen;
     type Change = Change;
@@ -200,7 +201,9 @@ impl Action for Drain {
             "it waits until they are gone; pods that come onto {name} meanwhile go by the same rules"
         ));
         compiled.undo = match (lost(&change.preview), change.cordons) {
-            (None, _) => UndoClass::Exact,
+            (None, _) => UndoClass::BestEffort {
+                lost: "pods that come meanwhile, and are evicted, do not come back".to_owned(),
+            },
             (Some(lost), true) => UndoClass::BestEffort { lost },
             (Some(lost), false) => UndoClass::None {
                 why: format!("{name} was cordoned before, and stays so; {lost}"),
@@ -265,7 +268,7 @@ impl Action for Drain {
             pods: PodsOf::Node(name.clone()),
             place: name.clone(),
             options: self.options.clone(),
-            newcomers: true,
+            newcomers: Self::NEWCOMERS,
             within: self.within,
         })
     }
@@ -317,13 +320,13 @@ fn one_of_the_control_plane(seen: &Seen, place: Place<'_>) -> Option<(String, St
     let away: Vec<&str> = seen
         .nodes
         .iter()
-        .filter(|node| node.control_plane && !node.ready && node.name != *here)
+        .filter(|node| node.control_plane && (!node.ready || node.cordoned) && node.name != *here)
         .map(|node| node.name.as_str())
         .collect();
     (!away.is_empty()).then(|| {
         (
             format!(
-                "{here} is a node of the control plane, and another one is not Ready: {}",
+                "{here} is a node of the control plane, and another one is not Ready or cordoned: {}",
                 away.join(", ")
             ),
             "bring that one back first".to_owned(),

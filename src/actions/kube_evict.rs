@@ -185,7 +185,7 @@ impl Action for Evict {
             pods: PodsOf::Namespace(self.namespace.clone()),
             place: self.namespace.clone(),
             options: self.options.clone(),
-            newcomers: false,
+            newcomers: Self::NEWCOMERS,
             within: self.within,
         })
     }

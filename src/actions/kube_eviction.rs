@@ -18,7 +18,12 @@ pub fn grace(text: Option<&str>) -> Result<Grace, String> {
                     "`grace_period` is `own` or a duration such as 30s, and `{text}` is neither"
                 )
             })?;
-            Ok(Grace::Seconds(grace.as_secs()))
+            match grace.subsec_nanos() {
+                0 => Ok(Grace::Seconds(grace.as_secs())),
+                _ => Err(format!(
+                    "`grace_period` is of whole seconds, and `{text}` is not"
+                )),
+            }
         }
     }
 }
@@ -43,7 +48,10 @@ pub fn time(name: &str, text: Option<&str>, usual: Duration) -> Result<Duration,
 /// What evicting needs, besides what it is about.
 pub fn needs(with: &Value, namespace: &str) -> Needs {
     let pods = Of::any_of("v1", "Pod", namespace);
-    let everywhere = "in every namespace: pods of all may be on a node";
+    let everywhere = match namespace {
+        ANY_NAMESPACE => "in every namespace: pods of all may be on a node",
+        _ => "not for single objects: pods get their names when they are made",
+    };
     let needs = Needs::default()
         .look("list", &pods)
         .wide(everywhere)
@@ -107,7 +115,13 @@ pub fn held_up(preview: &Preview, options: &Options) -> Option<(String, String)>
 /// What the operator should know of who goes.
 pub fn notes(preview: &Preview, options: &Options) -> Vec<String> {
     let mut notes = sentence(preview);
-    if options.on_blocked == OnBlocked::Force && !notes.is_empty() {
+    if options.grace == Grace::Seconds(0) && preview.to_evict().next().is_some() {
+        notes.push(
+            "`grace_period: 0s`: pods are taken out of the cluster at once, whether or not their processes have ended"
+                .to_owned(),
+        );
+    }
+    if options.on_blocked == OnBlocked::Force && !preview.simulated.held.is_empty() {
         notes.push(
             "`on_blocked: force`: what a budget holds is deleted at once, whatever the budget says"
                 .to_owned(),

@@ -13,11 +13,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// The kinds whose pods are made again, and that say how many are ready.
-const JUDGED: [&str; 2] = ["ReplicaSet", "StatefulSet"];
+const JUDGED: [&str; 3] = ["DaemonSet", "ReplicaSet", "StatefulSet"];
 
 /// Waits until the controllers of pods that earlier steps evict have as many of them ready as they should. Stands
-/// between two nodes that are drained one after another. A ReplicaSet or StatefulSet that has too few already when
-/// this is planned is let be; pods of other controllers are not judged.
+/// between two nodes that are drained one after another. A ReplicaSet, StatefulSet or DaemonSet that has too few
+/// already when this is planned is let be; pods of other controllers are not judged.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
@@ -71,6 +71,8 @@ impl Action for Replaced {
             .wide(why)
             .look("list", &Of::any_of("apps/v1", "StatefulSet", ANY_NAMESPACE))
             .wide(why)
+            .look("list", &Of::any_of("apps/v1", "DaemonSet", ANY_NAMESPACE))
+            .wide(why)
     }
 
     async fn observe(&self, look: &Look<'_>, _: Place<'_>) -> Result<Seen, Fault> {
@@ -89,6 +91,13 @@ impl Action for Replaced {
         if owners.is_empty() && !prior.steps.iter().any(evicts) {
             return Decision::NoChange {
                 why: "no pod is evicted before this".to_owned(),
+            };
+        }
+        let evicts_now = prior.effects().any(Effect::evicts);
+        if owners.is_empty() && evicts_now && !prior.steps.iter().any(PlannedStep::is_late) {
+            return Decision::NoChange {
+                why: "no controller of the pods that are evicted says how many of them are ready"
+                    .to_owned(),
             };
         }
         let short = seen
@@ -163,9 +172,11 @@ impl Controller {
         let text = |at: &str| raw.pointer(at).and_then(Value::as_str);
         let number = |at: &str| raw.pointer(at).and_then(Value::as_i64);
         // What is in a list does not name its kind; only StatefulSets have a service.
-        let kind = match raw.pointer("/spec/podManagementPolicy") {
-            Some(_) => "StatefulSet",
-            None => "ReplicaSet",
+        let daemon = number("/status/desiredNumberScheduled");
+        let kind = match (raw.pointer("/spec/podManagementPolicy"), daemon) {
+            (_, Some(_)) => "DaemonSet",
+            (Some(_), None) => "StatefulSet",
+            (None, None) => "ReplicaSet",
         };
         Some(Self {
             uid: text("/metadata/uid")?.to_owned(),
@@ -174,8 +185,10 @@ impl Controller {
                 text("/metadata/namespace")?,
                 text("/metadata/name")?
             ),
-            wanted: number("/spec/replicas").unwrap_or(1),
-            ready: number("/status/readyReplicas").unwrap_or_default(),
+            wanted: daemon.or_else(|| number("/spec/replicas")).unwrap_or(1),
+            ready: number("/status/readyReplicas")
+                .or_else(|| number("/status/numberReady"))
+                .unwrap_or_default(),
             fresh: number("/status/observedGeneration").unwrap_or_default()
                 >= number("/metadata/generation").unwrap_or_default(),
         })
@@ -260,6 +273,27 @@ mod tests {
         };
         assert!(expects.contains("ReplicaSet shop/web"), "{expects}");
         assert_eq!(verify(vec![set("web", 0, 2)], &except), Settled::Yes);
+    }
+
+    #[test]
+    fn daemonsets_say_it_in_their_own_way_and_of_others_nothing_is_said() {
+        let daemons = |ready: i64| {
+            let raw = json!({"metadata": {"namespace": "shop", "name": "d", "uid": "web"},
+                "status": {"desiredNumberScheduled": 3, "numberReady": ready}});
+            Seen(vec![Controller::new(&raw).unwrap()])
+        };
+        let steps = [evicting("web", "DaemonSet")];
+        let prior = Prior { steps: &steps };
+        let settled = |ready| Action::verify(&action(), &daemons(ready), prior, &[]);
+        assert_eq!(settled(3), Settled::Yes);
+        assert!(matches!(settled(2), Settled::NotYet(_)));
+        let others = [evicting("job", "Job")];
+        let place = Place::for_test(&Scope::Run, &[]);
+        let decision = action().decide(&Seen(vec![]), place, Prior { steps: &others });
+        assert!(
+            matches!(decision, Decision::NoChange { .. }),
+            "{decision:?}"
+        );
     }
 
     #[test]

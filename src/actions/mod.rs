@@ -269,6 +269,8 @@ pub trait Action: Sized + Send + Sync {
     const BESIDE: bool = false;
     /// Whether it evicts pods after its other effects.
     const EVICTS: bool = false;
+    /// Whether pods that come later are evicted too.
+    const NEWCOMERS: bool = false;
     /// What authors read about the kind, where several share their arguments' type.
     const ABOUT: Option<&'static str> = None;
     /// Their description, and that of each of them, is the reference that authors read.
@@ -508,6 +510,7 @@ struct Entry {
     rendering: Rendering,
     needs: fn(&Value) -> Needs,
     evicts: bool,
+    newcomers: bool,
     kind: fn() -> Kind,
 }
 
@@ -558,6 +561,7 @@ const fn entry<A: Action + 'static>() -> Entry {
         },
         needs: A::needs,
         evicts: A::EVICTS,
+        newcomers: A::NEWCOMERS,
         kind: kind::<A>,
     }
 }
@@ -630,6 +634,11 @@ pub fn only_reads(uses: &str, with: &Value) -> bool {
 /// Whether a kind of step evicts pods.
 pub fn evicts(uses: &str) -> bool {
     named(uses).is_some_and(|kind| kind.evicts)
+}
+
+/// Whether a kind of step evicts pods that come later, too.
+pub fn takes_newcomers(uses: &str) -> bool {
+    named(uses).is_some_and(|kind| kind.newcomers)
 }
 
 /// What a step needs in the cluster; `with` is not rendered.

@@ -101,7 +101,7 @@ impl Budget {
     }
 
     /// A pod that is not ready goes where nothing is disrupted by that.
-    fn lets_unready_go(&self) -> bool {
+    pub fn lets_unready_go(&self) -> bool {
         self.always_unready || self.healthy >= self.desired && self.desired > 0
     }
 }

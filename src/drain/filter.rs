@@ -206,7 +206,8 @@ impl Options {
         }
     }
 
-    fn skips(&self, pod: &Pod, now: Timestamp) -> bool {
+    /// Whether it is being deleted for longer than is waited for.
+    pub fn skips(&self, pod: &Pod, now: Timestamp) -> bool {
         match (self.skip_terminating_longer_than, pod.ends) {
             (Some(longest), Some(ends)) => {
                 let longer = Duration::try_from(now.duration_since(ends)).unwrap_or_default();

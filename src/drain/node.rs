@@ -29,6 +29,8 @@ pub struct DrainNode {
     pub control_plane: bool,
     pub cordoned: bool,
     pub ready: bool,
+    /// Its kubelet has not said for a while how it is.
+    pub silent: bool,
     /// Since when it is ready, or not.
     pub since: Option<Timestamp>,
 }
@@ -45,6 +47,7 @@ impl DrainNode {
             control_plane: is_control_plane(raw),
             cordoned: raw.pointer("/spec/unschedulable") == Some(&Value::Bool(true)),
             ready: is_ready(raw),
+            silent: ready.and_then(|ready| ready.get("status")?.as_str()) == Some("Unknown"),
             since: ready
                 .and_then(|ready| ready.get("lastTransitionTime")?.as_str())
                 .and_then(|at| at.parse().ok()),
@@ -80,7 +83,7 @@ mod tests {
             "status": {"conditions": [{"type": "DiskPressure", "status": "False"},
                 {"type": "Ready", "status": "Unknown", "lastTransitionTime": "2026-01-02T03:04:05Z"}]}});
         let node = DrainNode::new(&raw).unwrap();
-        assert!(node.cordoned && !node.ready && !node.control_plane);
+        assert!(node.cordoned && !node.ready && node.silent && !node.control_plane);
         assert_eq!(node.since, "2026-01-02T03:04:05Z".parse().ok());
     }
 }

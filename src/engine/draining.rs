@@ -23,6 +23,8 @@ const ATTEMPTS: u32 = 5;
 /// How often one that a budget holds is tried, and one whose namespace is being deleted.
 const AGAIN: Duration = Duration::from_secs(1);
 const NAMESPACE_AGAIN: Duration = Duration::from_secs(5);
+/// How long it rests at most where the API server has too much to do.
+const LONGEST_REST: Duration = Duration::from_secs(60);
 /// How long an API server that does not answer is waited for.
 const SILENCE: Duration = Duration::from_secs(120);
 /// So many times as many pods may come onto a node as it had of the same controller.
@@ -74,6 +76,8 @@ struct Gate {
     shut_until: Option<Duration>,
     /// How many may be under way; few after it was shut.
     window: usize,
+    /// Since when it holds; until it lets one through.
+    holds_since: Option<Timestamp>,
 }
 
 impl Default for Gate {
@@ -81,6 +85,7 @@ impl Default for Gate {
         Self {
             shut_until: None,
             window: PER_BUDGET,
+            holds_since: None,
         }
     }
 }
@@ -100,8 +105,10 @@ pub struct Draining {
     /// Why nothing more is begun.
     fatal: Option<Fault>,
     /// What came later, and is in the way.
-    objections: Vec<String>,
+    objections: BTreeMap<PodUid, String>,
     busy_until: Duration,
+    /// The same by the clock.
+    busy_till: Option<Timestamp>,
     silent: Option<(Duration, Fault)>,
     stopping: bool,
     made: Vec<EffectId>,
@@ -134,8 +141,9 @@ impl Draining {
             owners: BTreeMap::new(),
             listed: false,
             fatal: None,
-            objections: Vec::new(),
+            objections: BTreeMap::new(),
             busy_until: Duration::ZERO,
+            busy_till: None,
             silent: None,
             stopping: false,
             made: Vec::new(),
@@ -147,6 +155,15 @@ impl Draining {
     /// The effects that it made, or may have made; and the latest attempt of each.
     pub fn into_made(self) -> (Vec<EffectId>, BTreeMap<String, u32>) {
         (self.made, self.attempts)
+    }
+
+    /// Pods that are being deleted, and were not waited for.
+    pub fn left(&self) -> Vec<String> {
+        let left = self
+            .pods
+            .values()
+            .filter(|entry| entry.state == State::Left);
+        left.map(|entry| entry.pod.name()).collect()
     }
 
     /// All pods that there are.
@@ -165,17 +182,27 @@ impl Draining {
         for uid in gone {
             self.gone(&uid);
         }
+        self.objections.retain(|uid, _| there.contains(uid));
         if self.listed {
             return;
         }
         self.listed = true;
-        // Those that went while nobody looked.
-        for (_, record) in std::mem::take(&mut self.open) {
+        for (uid, record) in std::mem::take(&mut self.open) {
+            if there.contains(&uid) {
+                let what = format!(
+                    "{} is still there, and is not to go now",
+                    record.effect.subject()
+                );
+                let fault = Fault::definite("not_begun", what);
+                self.outcome(record.id, Outcome::NotDone { fault });
+                continue;
+            }
+            // It went while nobody looked.
             self.outcome(record.id.clone(), Outcome::Done);
             self.made.push(record.id);
         }
         if !self.objections.is_empty() {
-            let what = self.objections.join("\n");
+            let what = self.objections();
             let fault = Fault::refused(
                 "drift",
                 format!(
@@ -195,14 +222,20 @@ impl Draining {
             self.note(records);
             return;
         }
+        // Those that were being deleted already when it began are waited for, too.
+        let waited_for = pod.is_going() && !self.listed;
         let only = self.of.only.as_ref();
-        if only.is_some_and(|only| !only.contains(pod.uid())) {
+        if only.is_some_and(|only| !only.contains(pod.uid()) && !waited_for) {
             return;
         }
+        self.objections.remove(pod.uid());
         let losses = match self.judge(&pod, now.at) {
             Ok(Some(losses)) => losses,
             Ok(None) => return,
-            Err(objection) => return self.objections.push(objection),
+            Err(objection) => {
+                self.objections.insert(pod.uid().to_owned(), objection);
+                return;
+            }
         };
         let owner = pod
             .controller
@@ -234,6 +267,12 @@ impl Draining {
             self.note(records);
         }
         self.pods.insert(uid, entry);
+    }
+
+    /// What is in the way, in words.
+    fn objections(&self) -> String {
+        let all: Vec<&str> = self.objections.values().map(String::as_str).collect();
+        all.join("; ")
     }
 
     /// What is lost with a pod that goes; `None`: it stays; or why it is in the way.
@@ -268,6 +307,7 @@ impl Draining {
     /// A pod is there no more.
     pub fn gone(&mut self, uid: &str) {
         self.silent = None;
+        self.objections.remove(uid);
         if let Some(entry) = self.pods.get_mut(uid) {
             let records = entry.gone();
             self.note(records);
@@ -333,7 +373,7 @@ impl Draining {
         let force = self.of.options.on_blocked == OnBlocked::Force;
         let gate = self.pods.get(uid).and_then(|entry| self.gate_of(entry));
         match &answer {
-            Evicted::Silent(fault) => self.silent(now, fault.clone()),
+            Evicted::Silent(fault) | Evicted::Away(fault) => self.silent(now, fault.clone()),
             _ => self.silent = None,
         }
         match (&answer, &gate) {
@@ -341,14 +381,18 @@ impl Draining {
                 let gate = self.gates.entry(gate.clone()).or_default();
                 gate.shut_until = Some(now.since + AGAIN);
                 gate.window = 1;
+                gate.holds_since.get_or_insert(now.at);
             }
             (Evicted::Begun, Some(gate)) => {
                 if let Some(gate) = self.gates.get_mut(gate) {
                     gate.window = (gate.window * 2).min(PER_BUDGET);
+                    gate.holds_since = None;
                 }
             }
             (Evicted::Busy { seconds }, _) => {
-                self.busy_until = now.since + Duration::from_secs(*seconds);
+                let rest = Duration::from_secs(*seconds).min(LONGEST_REST);
+                self.busy_until = now.since + rest;
+                self.busy_till = Some(now.at + rest);
             }
             _ => {}
         }
@@ -363,9 +407,10 @@ impl Draining {
         if entry.deletes || entry.pod.needs_no_budget() {
             return None;
         }
-        Claims::of(&entry.pod, &self.of.budgets)
-            .one()
-            .map(Budget::key)
+        let budget = Claims::of(&entry.pod, &self.of.budgets).one()?;
+        // One that is not ready may go while others may not.
+        let may_go = !entry.pod.ready && budget.lets_unready_go();
+        (!may_go).then(|| budget.key())
     }
 
     fn note(&mut self, records: Vec<(EffectId, Outcome)>) {
@@ -386,6 +431,11 @@ impl Draining {
     /// What to do now.
     pub fn turn(&mut self, now: Moment) -> Turn {
         let mut turn = Turn::default();
+        for entry in self.pods.values_mut() {
+            if entry.state == State::Going && self.of.options.skips(&entry.pod, now.at) {
+                entry.state = State::Left;
+            }
+        }
         if self.listed && !self.ends_now(now) {
             self.choose(now, &mut turn);
         }
@@ -433,12 +483,13 @@ impl Draining {
                 .min(),
             false => None,
         };
-        let mut order: Vec<(i64, String, PodUid)> = Vec::new();
+        let mut order: Vec<(i64, u32, String, PodUid)> = Vec::new();
         for (uid, entry) in &self.pods {
             let later = lowest.is_some_and(|lowest| entry.pod.priority > lowest);
             if !later && entry.may_be_sent(now.since) {
                 let (priority, name) = self.of.options.rank(&entry.pod);
-                order.push((priority, name, uid.clone()));
+                // Those that were asked about least come first, so that each has its turn.
+                order.push((priority, entry.asked, name, uid.clone()));
             }
         }
         order.sort_unstable();
@@ -463,6 +514,7 @@ impl Draining {
                 }
                 if let Some(permit) = entry.permit.take() {
                     entry.state = State::Sent;
+                    entry.asked += 1;
                     flying += 1;
                     turn.send.push((uid, permit));
                 }
@@ -485,13 +537,19 @@ impl Draining {
         if self.pods.values().any(flying) {
             return None;
         }
+        if let Some(fault) = self.fatal.clone() {
+            return Some(Err(self.give_up(fault)));
+        }
+        if self.listed && self.pods.values().all(|entry| entry.state.is_over()) {
+            return Some(match self.failure() {
+                None => Ok(()),
+                Some(fault) => Err(self.give_up(fault)),
+            });
+        }
         if let Some((since, fault)) = &self.silent
             && now.since.saturating_sub(*since) >= SILENCE
         {
             let fault = fault.clone();
-            return Some(Err(self.give_up(fault)));
-        }
-        if let Some(fault) = self.fatal.clone() {
             return Some(Err(self.give_up(fault)));
         }
         if self.stopping {
@@ -502,13 +560,6 @@ impl Draining {
         }
         if !self.listed {
             return self.is_late(now).then(|| Err(self.too_late(now)));
-        }
-        let over = self.pods.values().all(|entry| entry.state.is_over());
-        if over {
-            return Some(match self.failure() {
-                None => Ok(()),
-                Some(fault) => Err(self.give_up(fault)),
-            });
         }
         if self.is_late(now) {
             let fault = self.too_late(now);
@@ -529,7 +580,7 @@ impl Draining {
         let all: Vec<String> = faults
             .iter()
             .map(|fault| fault.message.clone())
-            .chain(self.objections.iter().cloned())
+            .chain(self.objections.values().cloned())
             .collect();
         let message = match all.as_slice() {
             [] => return None,
@@ -548,23 +599,32 @@ impl Draining {
         if self.of.options.on_blocked != OnBlocked::Fail {
             return None;
         }
-        let mut open = self.pods.values().filter(|entry| !entry.state.is_over());
-        let held = |entry: &Entry| entry.held.is_some() && entry.state != State::Going;
-        let lowest = self.of.options.by_priority;
-        let all = match lowest {
-            false => open.all(held),
-            true => {
-                let open: Vec<&Entry> = open.collect();
-                let least = open.iter().map(|e| e.pod.priority).min();
-                open.iter()
-                    .filter(|e| Some(e.pod.priority) == least)
-                    .all(|e| held(e))
-            }
+        let open: Vec<&Entry> = self.pods.values().filter(|e| !e.state.is_over()).collect();
+        let least = match self.of.options.by_priority {
+            true => open.iter().map(|entry| entry.pod.priority).min(),
+            false => None,
         };
+        let all = open
+            .iter()
+            .filter(|entry| least.is_none_or(|least| entry.pod.priority == least))
+            .all(|entry| entry.state != State::Going && self.is_held_by_budget(entry));
         all.then(|| {
             Fault::definite("held_by_budget", self.said(now))
                 .next("`on_blocked: wait` waits for the budget; a new plan shows how it stands")
         })
+    }
+
+    /// Whether its budget has held it, or holds others that it protects.
+    fn is_held_by_budget(&self, entry: &Entry) -> bool {
+        entry.held.as_ref().is_some_and(|held| held.by_budget) || self.gate_holds(entry).is_some()
+    }
+
+    /// The budget that holds others, and so this pod too, which waits for its turn; and since when.
+    fn gate_holds(&self, entry: &Entry) -> Option<(String, Timestamp)> {
+        let waits = matches!(entry.state, State::Ready) && entry.held.is_none();
+        let key = self.gate_of(entry).filter(|_| waits)?;
+        let since = self.gates.get(&key)?.holds_since?;
+        Some((key, since))
     }
 
     fn too_late(&self, now: Moment) -> Fault {

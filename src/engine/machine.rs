@@ -41,6 +41,8 @@ pub struct Drained {
     pub made: Vec<EffectId>,
     /// The latest attempt of each.
     pub attempts: BTreeMap<String, u32>,
+    /// Pods that are being deleted still, and are not waited for.
+    pub left: Vec<String>,
     pub result: Result<(), Fault>,
 }
 
@@ -549,7 +551,7 @@ impl Machine {
     /// Whether what is left of the step under way are evictions; which ones, it sees when they begin.
     fn evicts_now(&self) -> bool {
         let step = self.plan.steps.get(self.step);
-        step.is_some_and(|step| step.evicts && step.verdict.changes())
+        step.is_some_and(PlannedStep::will_evict)
             && self.current_effect().is_none_or(|effect| effect.evicts())
     }
 
@@ -568,8 +570,17 @@ impl Machine {
         let Drained {
             made,
             attempts,
+            left,
             result,
         } = drained;
+        if !left.is_empty() {
+            let said = format!(
+                "being deleted still, and not waited for: {}",
+                left.join(", ")
+            );
+            let found = [("summary".to_owned(), Value::String(said))];
+            records.extend(self.learn(found.into_iter().collect()));
+        }
         self.evictions = attempts;
         for id in made {
             if !self.made.iter().any(|known| known.same_effect(&id)) {

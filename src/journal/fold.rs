@@ -101,6 +101,10 @@ impl RunRecord {
             Event::Intent { id, effect } => match self.effect_mut(&id) {
                 Some(known) => {
                     known.unsure |= known.state == EffectState::Open;
+                    // What a budget holds is deleted in a later attempt.
+                    if effect.evicts() {
+                        known.effect = effect;
+                    }
                     known.id = id;
                     known.state = EffectState::Open;
                 }

@@ -332,7 +332,20 @@ impl PlannedStep {
 
     /// Whether it changes something, or may turn out to.
     pub fn may_change(&self) -> bool {
-        self.verdict.changes() || self.is_late() && !self.only_reads
+        self.verdict.changes() || self.will_evict() || self.is_late() && !self.only_reads
+    }
+
+    /// Whether it evicts pods, of which there may be none yet.
+    pub fn will_evict(&self) -> bool {
+        let is = |verdict: &Verdict| matches!(verdict, Verdict::Change { .. });
+        self.evicts
+            && match &self.verdict {
+                Verdict::Unknown {
+                    otherwise: Some(otherwise),
+                    ..
+                } => is(otherwise),
+                verdict => is(verdict),
+            }
     }
 
     /// Whether it is decided only when its turn comes, if the operator allows it.

@@ -265,7 +265,9 @@ pub(super) fn of_plan(plan: &Plan) -> Vec<Right> {
         }
     }
     plan.effects().filter_map(Right::to_look).for_each(&mut add);
-    for step in plan.steps.iter().filter(|step| step.is_late()) {
+    // Which pods come meanwhile, and which are deleted over their budgets, no effect says yet.
+    let open = |step: &&PlannedStep| step.is_late() || step.will_evict();
+    for step in plan.steps.iter().filter(open) {
         rights_of_late(step).for_each(&mut add);
     }
     let writes: Vec<&PlannedStep> = plan.steps.iter().filter(|step| step.may_change()).collect();

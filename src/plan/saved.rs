@@ -1,7 +1,8 @@
 //! A plan in a file: shown later, and applied as it is or not at all.
 
+use crate::actions::takes_newcomers;
 use crate::fault::Fault;
-use crate::model::{Digest, Effect, Plan, PlannedStep, Scope, StepId, Verdict};
+use crate::model::{Digest, Effect, Plan, PlannedStep, Scope, StepId, UndoClass, Verdict};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -188,11 +189,12 @@ fn meaning(step: &PlannedStep) -> Value {
         "uses": step.uses,
         "with": step.with,
         "scope": step.scope,
-        "verdict": meaning_of(&step.verdict),
+        "verdict": meaning_of(&step.verdict, step.evicts, takes_newcomers(&step.uses)),
     })
 }
 
-fn meaning_of(verdict: &Verdict) -> Value {
+/// `evicts`: pods leave by it, and their number is no part of it; `newcomers`: nor is which ones they are.
+fn meaning_of(verdict: &Verdict, evicts: bool, newcomers: bool) -> Value {
     match verdict {
         Verdict::NoChange { .. } => json!("no_change"),
         Verdict::Refused { .. } => json!("refused"),
@@ -201,7 +203,7 @@ fn meaning_of(verdict: &Verdict) -> Value {
         Verdict::Late => json!("late"),
         Verdict::Unanswered { .. } => json!("unanswered"),
         Verdict::Unknown { otherwise, .. } => {
-            json!({"unknown": otherwise.as_deref().map(meaning_of)})
+            json!({"unknown": otherwise.as_deref().map(|otherwise| meaning_of(otherwise, evicts, newcomers))})
         }
         Verdict::Change {
             effects,
@@ -209,8 +211,15 @@ fn meaning_of(verdict: &Verdict) -> Value {
             predicted,
             ..
         } => {
-            let (evictions, others): (Vec<&Effect>, Vec<&Effect>) =
-                effects.iter().partition(|effect| effect.evicts());
+            let (evictions, others): (Vec<&Effect>, Vec<&Effect>) = effects
+                .iter()
+                .partition(|effect| effect.evicts() && newcomers);
+            let undo = match (evicts, undo) {
+                (true, UndoClass::Exact) => json!("exact"),
+                (true, UndoClass::BestEffort { .. }) => json!("best_effort"),
+                (true, UndoClass::None { .. }) => json!("none"),
+                (false, undo) => json!(undo),
+            };
             let mut meaning =
                 json!({"change": others, "undo": undo, "predicted": predicted.is_some()});
             // Which pods are on a node changes by itself; what is lost with them must not.

@@ -72,22 +72,12 @@ impl Right {
 
     /// What looking at the subject of `effect` needs in the cluster.
     pub fn to_look(effect: &Effect) -> Option<Self> {
-        let (object, _) = effect.on_object()?;
-        let right = Self {
+        // Nobody looks at each pod of many: they are followed together.
+        let (object, _) = effect.on_object().filter(|_| !effect.evicts())?;
+        Some(Self {
             verb: "get".to_owned(),
-            resource: object.resource.clone(),
             name: Some(object.name.clone()),
             ..Self::of(effect)?
-        };
-        Some(match effect {
-            // Nobody looks at each: all of a node are followed at once.
-            Effect::EvictPod { .. } => Self {
-                verb: "watch".to_owned(),
-                namespace: None,
-                name: None,
-                ..right
-            },
-            _ => right,
         })
     }
 

@@ -3,7 +3,7 @@
 use super::plan::render_step;
 use super::text::{clean, paragraph, seconds, width};
 use crate::journal::{Event, Outcome, StepResult};
-use crate::model::{EffectId, Exit, OnFailure, Plan, PlannedStep, Ran, Scope, StepId};
+use crate::model::{Effect, EffectId, Exit, OnFailure, Plan, PlannedStep, Ran, Scope, StepId};
 use console::style;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -35,6 +35,8 @@ pub struct Telling {
     /// The pods that the step under way has evicted, and those that were gone before it did.
     evicted: Vec<String>,
     went: Vec<String>,
+    /// Those that were deleted whatever their budgets say, by their effects.
+    over: Vec<String>,
     width: usize,
 }
 
@@ -46,6 +48,7 @@ impl Telling {
             found: None,
             evicted: Vec::new(),
             went: Vec::new(),
+            over: Vec::new(),
             width: width(),
         }
     }
@@ -58,10 +61,21 @@ impl Telling {
             } if self.is_eviction(id) => {
                 // `namespace/name uid`
                 let name = id.item.split(' ').next().unwrap_or_default();
+                let over = match self.over.contains(&id.item) {
+                    true => " (deleted over its budget)",
+                    false => "",
+                };
                 match outcome {
-                    Outcome::Done => self.evicted.push(name.to_owned()),
+                    Outcome::Done => self.evicted.push(format!("{name}{over}")),
                     _ => self.went.push(name.to_owned()),
                 }
+                Vec::new()
+            }
+            Event::Intent {
+                id,
+                effect: Effect::EvictPod { deletes: true, .. },
+            } => {
+                self.over.push(id.item.clone());
                 Vec::new()
             }
             Event::StepStarted { step, scope } => {
@@ -69,6 +83,7 @@ impl Telling {
                 self.found = None;
                 self.evicted.clear();
                 self.went.clear();
+                self.over.clear();
                 vec![Told::Begun(clean(&self.name(step, scope)))]
             }
             Event::StepEnded {

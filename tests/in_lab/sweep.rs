@@ -138,6 +138,7 @@ pub fn some(points: Vec<Point>, most: usize) -> Vec<Point> {
 /// What is swept over: a runbook, and what it changes on [`NODE`].
 struct Subject {
     runbook: &'static str,
+    node: &'static str,
     params: &'static [&'static str],
     reset: fn(&Lab) -> Result<(), String>,
     state: fn(&Lab) -> Result<String, String>,
@@ -146,6 +147,7 @@ struct Subject {
 
 const FIVE: Subject = Subject {
     runbook: RUNBOOK,
+    node: NODE,
     params: &[],
     reset: five::reset,
     state: five::state,
@@ -154,6 +156,7 @@ const FIVE: Subject = Subject {
 
 const SETTINGS: Subject = Subject {
     runbook: settings::RUNBOOK,
+    node: NODE,
     params: &[],
     reset: settings::reset,
     state: settings::state,
@@ -162,6 +165,7 @@ const SETTINGS: Subject = Subject {
 
 const DRAIN: Subject = Subject {
     runbook: "drain-node",
+    node: drain::NODE,
     params: &["--param", "grace_period=0s", "--param", "ready_within=0s"],
     reset: drain::reset,
     state: drain::state,
@@ -170,7 +174,11 @@ const DRAIN: Subject = Subject {
 
 /// `most` points of a run, and `most_of_undo` of its undo.
 fn sweep(lab: &Lab, of: &Subject, most: usize, most_of_undo: usize) -> Result<(), String> {
-    let apply = [&["apply", of.runbook, "--node", NODE, "--yes"], of.params].concat();
+    let apply = [
+        &["apply", of.runbook, "--node", of.node, "--yes"],
+        of.params,
+    ]
+    .concat();
     // Undisturbed, and traced.
     let program = Program::new(lab)?;
     (of.reset)(lab)?;

@@ -63,12 +63,14 @@ impl Look<'_> {
     /// The controllers whose pods are made again elsewhere.
     pub async fn controllers(&self) -> Result<Vec<Value>, Fault> {
         let cluster = &self.world.cluster;
-        let (sets, stateful) = futures::join!(
+        let (sets, stateful, daemons) = futures::join!(
             cluster.list("/apis/apps/v1/replicasets"),
             cluster.list("/apis/apps/v1/statefulsets"),
+            cluster.list("/apis/apps/v1/daemonsets"),
         );
         let mut all = sets?;
         all.extend(stateful?);
+        all.extend(daemons?);
         Ok(all)
     }
 }

@@ -31,13 +31,15 @@ pub enum State {
     Pausing(Duration),
     /// It is being deleted.
     Going,
+    /// The same, for longer than is waited for.
+    Left,
     Gone,
     Failed(Fault),
 }
 
 impl State {
     pub fn is_over(&self) -> bool {
-        matches!(self, Self::Gone | Self::Failed(_))
+        matches!(self, Self::Gone | Self::Left | Self::Failed(_))
     }
 }
 
@@ -47,6 +49,7 @@ pub struct Held {
     pub since: Timestamp,
     /// The budget's name, or what else holds it.
     pub by: String,
+    pub by_budget: bool,
 }
 
 /// What becomes of effects.
@@ -63,6 +66,8 @@ pub struct Entry {
     /// A request whose answer was lost.
     unsure: Option<Fault>,
     tries: u32,
+    /// How often its eviction was asked for.
+    pub asked: u32,
     pub held: Option<Held>,
     /// It is deleted, whatever its budget says.
     pub deletes: bool,
@@ -84,6 +89,7 @@ impl Entry {
             permit: None,
             unsure: None,
             tries: 0,
+            asked: 0,
             held: None,
             deletes: false,
             seen_gone: false,
@@ -208,7 +214,7 @@ impl Entry {
                 self.state = State::Gone;
                 Vec::new()
             }
-            State::Failed(_) => {
+            State::Failed(_) | State::Left => {
                 self.state = State::Gone;
                 Vec::new()
             }
@@ -253,8 +259,11 @@ impl Entry {
     ) -> Outcomes {
         self.permit = Some(permit);
         // Whatever is seen of it: it may be by this.
-        if let Evicted::Unclear(fault) = &answer {
-            self.unsure = Some(fault.clone());
+        match &answer {
+            Evicted::Unclear(fault) | Evicted::Away(fault) => self.unsure = Some(fault.clone()),
+            // It was understood: what failed before does not count any more.
+            Evicted::Held { .. } | Evicted::Busy { .. } | Evicted::Contended => self.tries = 0,
+            _ => {}
         }
         let pause = |by: Duration| State::Pausing(now.since + by);
         match answer {
@@ -292,17 +301,17 @@ impl Entry {
             }
             Evicted::Held { .. } => {
                 let by = self.holder(&answer);
-                self.hold(now.at, by);
+                self.hold(now.at, by, true);
                 self.state = pause(AGAIN);
                 Vec::new()
             }
             Evicted::NamespaceEnds => {
                 let by = format!("the end of namespace {}", self.pod.namespace());
-                self.hold(now.at, by);
+                self.hold(now.at, by, false);
                 self.state = pause(NAMESPACE_AGAIN);
                 Vec::new()
             }
-            Evicted::Contended => {
+            Evicted::Contended | Evicted::Away(_) => {
                 self.state = pause(AGAIN);
                 Vec::new()
             }
@@ -352,11 +361,13 @@ impl Entry {
         self.id.take().map(|id| (id, outcome)).into_iter().collect()
     }
 
-    fn hold(&mut self, since: Timestamp, by: String) {
-        match &mut self.held {
-            Some(held) => held.by = by,
-            None => self.held = Some(Held { since, by }),
-        }
+    fn hold(&mut self, since: Timestamp, by: String, by_budget: bool) {
+        let since = self.held.as_ref().map_or(since, |held| held.since);
+        self.held = Some(Held {
+            since,
+            by,
+            by_budget,
+        });
     }
 
     /// Nothing more is done: what was made durable and not sent did not happen.
@@ -366,7 +377,11 @@ impl Entry {
             (Some(fault), _) => Outcome::Unknown { fault },
             (None, Some(held)) => Outcome::NotDone {
                 fault: Fault::definite(
-                    "held_by_budget",
+                    if held.by_budget {
+                        "held_by_budget"
+                    } else {
+                        "not_begun"
+                    },
                     format!(
                         "{} was not evicted: {} holds it since {}",
                         self.pod.name(),

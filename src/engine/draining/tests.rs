@@ -30,6 +30,11 @@ fn of(pod: &Pod, change: impl FnOnce(&mut Pod)) -> Pod {
     pod
 }
 
+/// The same as [`of`], where that name is taken.
+fn changed(pod: &Pod, change: impl FnOnce(&mut Pod)) -> Pod {
+    of(pod, change)
+}
+
 fn evicting() -> Evicting {
     Evicting {
         step: StepId::new("drain").unwrap(),
@@ -473,6 +478,104 @@ fn stopped_or_out_of_time_it_closes_what_was_not_sent() {
 }
 
 #[test]
+fn every_pod_of_a_budget_has_its_turn_and_all_are_said_to_wait() {
+    let mut of = evicting();
+    of.budgets = vec![budget()];
+    let pods: Vec<Pod> = (0..7).map(|n| pod(&format!("a{n}"))).collect();
+    let mut draining = draining(of, &pods);
+    let mut asked = BTreeSet::new();
+    for second in 0..9 {
+        for (uid, permit) in sends(&mut draining, second) {
+            asked.insert(uid.clone());
+            draining.answered(at(second), &uid, permit, held("web"));
+        }
+        assert!(
+            draining.said(at(second)).contains("7 pods wait for"),
+            "{}",
+            draining.said(at(second))
+        );
+    }
+    assert_eq!(asked.len(), 7);
+}
+
+#[test]
+fn one_that_is_not_ready_goes_although_its_budget_holds_the_others() {
+    let mut of = evicting();
+    let always = json!({
+        "metadata": {"namespace": "shop", "name": "web"},
+        "spec": {"selector": {"matchLabels": {"app": "web"}}, "unhealthyPodEvictionPolicy": "AlwaysAllow"},
+    });
+    of.budgets = vec![Budget::new(&always).unwrap()];
+    let mut pods: Vec<Pod> = (0..7).map(|n| pod(&format!("a{n}"))).collect();
+    pods.push(changed(&pod("sick"), |pod| pod.ready = false));
+    let sent = sends(&mut draining(of, &pods), 0);
+    assert!(names(&sent).contains(&"sick"));
+    assert_eq!(sent.len(), 1 + PER_BUDGET);
+}
+
+#[test]
+fn where_nobody_waits_those_behind_a_budget_count_as_held() {
+    let mut of = with(|options| options.on_blocked = OnBlocked::Fail);
+    of.budgets = vec![budget()];
+    let pods: Vec<Pod> = (0..9).map(|n| pod(&format!("a{n}"))).collect();
+    let mut draining = draining(of, &pods);
+    for (uid, permit) in sends(&mut draining, 0) {
+        draining.answered(at(0), &uid, permit, held("web"));
+    }
+    let fault = end(&mut draining, 0).unwrap().unwrap_err();
+    assert_eq!(fault.code, "held_by_budget");
+}
+
+#[test]
+fn what_is_being_deleted_for_too_long_is_left() {
+    let mut skips = with(|options| {
+        options.skip_terminating_longer_than = Some(Duration::from_secs(10));
+    });
+    skips.within = None;
+    let mut draining = draining(skips, &[going("a")]);
+    assert_eq!(end(&mut draining, 10), None);
+    assert_eq!(end(&mut draining, 11), Some(Ok(())));
+    assert_eq!(draining.left(), ["shop/a"]);
+}
+
+#[test]
+fn what_was_in_the_way_and_is_gone_is_forgotten() {
+    let alone = |name: &str| changed(&pod(name), |pod| pod.controller = None);
+    let mut draining = draining(evicting(), &[going("a")]);
+    draining.is(at(1), alone("debug"));
+    draining.is(at(1), alone("debug"));
+    let said = draining.said(at(1));
+    assert_eq!(said.matches("shop/debug").count(), 1, "{said}");
+    draining.gone("debug");
+    draining.gone("a");
+    assert_eq!(end(&mut draining, 2), Some(Ok(())));
+}
+
+#[test]
+fn all_is_done_although_somebody_wanted_it_to_stop() {
+    let mut draining = draining(evicting(), &[going("a")]);
+    draining.stop();
+    draining.gone("a");
+    assert_eq!(end(&mut draining, 1), Some(Ok(())));
+}
+
+#[test]
+fn a_server_that_is_away_is_waited_for_however_often_it_says_so() {
+    let mut draining = draining(evicting(), &[pod("a")]);
+    let away = || Evicted::Away(Fault::unreachable("api_unreachable", "503"));
+    for second in 0..20 {
+        let mut sent = sends(&mut draining, second);
+        let (uid, permit) = sent.remove(0);
+        draining.answered(at(second), &uid, permit, away());
+        // It can be seen again.
+        draining.is(at(second), pod("a"));
+    }
+    let (uid, permit) = sends(&mut draining, 20).remove(0);
+    draining.answered(at(20), &uid, permit, Evicted::Gone);
+    assert_eq!(outcomes(&mut draining, 20), ["shop/a a#1 done"]);
+}
+
+#[test]
 fn what_only_waited_does_not_come_about_by_itself() {
     let mut of = evicting();
     of.within = Some(Duration::from_secs(10));
@@ -565,14 +668,20 @@ fn what_an_earlier_sitting_began_is_found_out() {
     };
     let run = RunId::generate();
     let mut events = vec![start(run)];
-    events.extend(["gone", "going", "there"].map(intent));
+    events.extend(["gone", "going", "there", "stays"].map(intent));
     let record = RunRecord::fold(entries(events)).unwrap();
     let mut draining = Draining::new(evicting(), &record.effects, BTreeMap::new());
-    draining.listed(at(0), vec![going("going"), pod("there")]);
+    let mirror = of(&pod("stays"), |pod| pod.mirror = true);
+    draining.listed(at(0), vec![going("going"), pod("there"), mirror]);
     let mut turn = draining.turn(at(0));
     let ids: Vec<&EffectId> = turn.intend.iter().map(|(id, _)| id).collect();
     assert_eq!((ids.len(), ids[0].attempt), (1, 3));
-    assert_eq!(turn.records.len(), 2);
+    let told = [
+        "shop/going going#2 done",
+        "shop/gone gone#2 done",
+        "shop/stays stays#2 not done",
+    ];
+    assert_eq!(words(std::mem::take(&mut turn.records)), told);
     draining.permitted(permits(&mut turn));
     let (uid, permit) = sends(&mut draining, 0).remove(0);
     // By whom it went, nobody knows: it counts as ours.

@@ -45,15 +45,35 @@ impl Draining {
             said.push(format!("{} being deleted", are(&ending)));
         }
         let failed = count(|state| matches!(state, State::Failed(_)));
+        let left = count(|state| *state == State::Left);
+        if left > 0 {
+            said.push(format!(
+                "{left} being deleted for too long, and not waited for"
+            ));
+        }
         if failed > 0 {
             said.push(format!("{failed} could not be evicted"));
         }
-        let mut held: BTreeMap<&str, (Timestamp, Vec<&str>)> = BTreeMap::new();
+        let mut held: BTreeMap<String, (Timestamp, Vec<&str>)> = BTreeMap::new();
+        let mut again: Vec<&str> = Vec::new();
         for entry in self.pods.values() {
-            if let (Some(by), false) = (&entry.held, entry.state.is_over()) {
-                let (since, names) = held.entry(&by.by).or_insert((by.since, Vec::new()));
-                *since = (*since).min(by.since);
-                names.push(&entry.pod.object.name);
+            let name = entry.pod.object.name.as_str();
+            let by_budget = self
+                .gate_holds(entry)
+                .map(|(key, since)| (format!("PodDisruptionBudget {key}"), since));
+            let holds = entry
+                .held
+                .as_ref()
+                .map(|held| (held.by.clone(), held.since));
+            match (holds.or(by_budget), &entry.state) {
+                (_, State::Gone | State::Left | State::Failed(_) | State::Going) => {}
+                (Some((by, at)), _) => {
+                    let (since, names) = held.entry(by).or_insert((at, Vec::new()));
+                    *since = (*since).min(at);
+                    names.push(name);
+                }
+                (None, State::Pausing(_)) => again.push(name),
+                (None, State::Ready | State::Intending | State::Sent) => {}
             }
         }
         for (by, (since, names)) in held {
@@ -63,6 +83,28 @@ impl Draining {
                 some(&names),
                 clock(since)
             ));
+        }
+        if !again.is_empty() {
+            said.push(format!("{} tried again", are(&again)));
+        }
+        if let Some(till) = self.busy_till.filter(|till| *till > now.at) {
+            said.push(format!(
+                "the API server has too much to do, and is asked again at {}",
+                clock(till)
+            ));
+        }
+        if self.of.options.by_priority {
+            let open = || self.pods.values().filter(|e| !e.state.is_over());
+            let least = open().map(|e| e.pod.priority).min();
+            let later = open().filter(|e| Some(e.pod.priority) > least).count();
+            if later > 0 {
+                said.push(format!(
+                    "{later} more once those of lower priority are gone"
+                ));
+            }
+        }
+        if !self.objections.is_empty() {
+            said.push(format!("in the way: {}", self.objections()));
         }
         said.extend(self.overdue(now));
         said.join("; ")
@@ -75,7 +117,7 @@ impl Draining {
             .node
             .as_deref()
             .and_then(|node| self.nodes.get(node));
-        let known = node.is_some_and(|node| !node.ready) || !entry.pod.finalizers.is_empty();
+        let known = node.is_some_and(|node| node.silent) || !entry.pod.finalizers.is_empty();
         let late = |ends: Timestamp| now.at.duration_since(ends).as_secs() >= LATE;
         entry.is_overdue(now.at) && (known || entry.pod.ends.is_some_and(late))
     }
@@ -87,7 +129,7 @@ impl Draining {
         for entry in self.pods.values().filter(|e| self.is_long_overdue(e, now)) {
             let pod = &entry.pod;
             let node = pod.node.as_deref().unwrap_or_default();
-            let down = self.nodes.get(node).is_some_and(|node| !node.ready);
+            let down = self.nodes.get(node).is_some_and(|node| node.silent);
             let since = pod.ends.map(clock).unwrap_or_default();
             match (down, pod.finalizers.as_slice()) {
                 (true, _) => by_node.entry(node).or_default().push(&pod.object.name),

@@ -5,7 +5,7 @@ use super::super::draining::{Draining, Evicting, Moment};
 use super::super::machine::Drained;
 use super::{Observer, Stop, Until, Waiting, may_write, take_down};
 use crate::actions::{Eviction, Place, World, step};
-use crate::drain::{Budget, Daemons, DrainNode, OnBlocked, Pod, PodUid};
+use crate::drain::{Budget, Daemons, DrainNode, Loss, OnBlocked, Pod, PodUid};
 use crate::fault::Fault;
 use crate::journal::{EffectRecord, Event, Journal, JournalError, Permit};
 use crate::model::{Effect, Plan, PlannedStep, Risk};
@@ -57,6 +57,7 @@ pub async fn drain(
             return Ok(Drained {
                 made: Vec::new(),
                 attempts,
+                left: Vec::new(),
                 result: Err(fault),
             });
         }
@@ -70,10 +71,12 @@ pub async fn drain(
         begun: Instant::now(),
     };
     let result = work.run(&mut draining, eviction, journal).await?;
+    let left = draining.left();
     let (made, attempts) = draining.into_made();
     Ok(Drained {
         made,
         attempts,
+        left,
         result,
     })
 }
@@ -127,14 +130,19 @@ async fn prepare(
         only: (!eviction.newcomers).then(only),
         daemons: Daemons(daemons?.iter().filter_map(name).collect()),
         budgets: budgets?.iter().filter_map(Budget::new).collect(),
-        seen: plan
-            .effects()
-            .flat_map(Effect::loses)
-            .map(str::to_owned)
-            .collect(),
+        seen: seen(plan, planned),
         within: [left, eviction.within].into_iter().flatten().min(),
     };
     Ok((eviction, evicting))
+}
+
+/// Losses that the plan showed of this step; and data that may have come with pods from nodes that were drained
+/// before. What nothing makes again does not come from elsewhere.
+fn seen(plan: &Plan, planned: &PlannedStep) -> BTreeSet<String> {
+    let own = planned.verdict.effects().iter().flat_map(Effect::loses);
+    let moved = plan.effects().flat_map(Effect::loses);
+    let moved = moved.filter(|loss| *loss == Loss::EmptyDir.as_str());
+    own.chain(moved).map(str::to_owned).collect()
 }
 
 struct Work<'w> {
@@ -168,6 +176,7 @@ impl Work<'_> {
         };
         let mut said = self.begun;
         let mut looked = self.begun;
+        let mut looking = FuturesUnordered::new();
         let mut stop = self.stop.clone();
         loop {
             if *stop.borrow() {
@@ -217,6 +226,13 @@ impl Work<'_> {
                     draining.answered(self.now(), &uid, permit, answer);
                 }
                 news = following.next() => self.heard(draining, news),
+                // Where that cannot be read, the pods are said to take long, which is true.
+                Some(nodes) = looking.next(), if !looking.is_empty() => {
+                    if let Ok(nodes) = nodes {
+                        let nodes: Vec<serde_json::Value> = nodes;
+                        draining.nodes(nodes.iter().filter_map(DrainNode::new).collect());
+                    }
+                }
                 () = tokio::time::sleep_until(wake.unwrap_or(say).min(say)) => {}
                 Ok(_) = stop.wait_for(|stop| *stop), if !*self.stop.borrow() => {}
             }
@@ -228,9 +244,10 @@ impl Work<'_> {
                     since: self.begun,
                     holding: None,
                 });
-                if draining.asks_for_nodes(self.now()) && now >= looked + NODES {
+                let due = now >= looked + NODES && looking.is_empty();
+                if due && draining.asks_for_nodes(self.now()) {
                     looked = now;
-                    self.look_at_nodes(draining).await;
+                    looking.push(world.cluster.list("/api/v1/nodes"));
                 }
             }
         }
@@ -251,13 +268,6 @@ impl Work<'_> {
                 }
             }
             PodNews::Silent(fault) => draining.silent(now, fault),
-        }
-    }
-
-    /// Where that cannot be read, the pods are said to take long, which is true.
-    async fn look_at_nodes(&self, draining: &mut Draining) {
-        if let Ok(nodes) = self.world.cluster.list("/api/v1/nodes").await {
-            draining.nodes(nodes.iter().filter_map(DrainNode::new).collect());
         }
     }
 }

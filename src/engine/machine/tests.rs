@@ -154,6 +154,7 @@ impl Script {
                     Input::Drained(Drained {
                         made: vec![id(&format!("s{at}"), "shop/a a", tried)],
                         attempts: [("shop/a a".to_owned(), tried)].into(),
+                        left: vec![],
                         result: take(&mut self.drains),
                     })
                 }

@@ -12,10 +12,14 @@ use serde_json::{Value, json};
 /// The causes by which the API server names what is in the way (k8s.io/api v0.34).
 const BUDGET: &str = "DisruptionBudget";
 /// What it names where not the pod, but its budget was in the way.
+const PODS: &str = "pods";
 const BUDGETS: &str = "poddisruptionbudgets";
 const NAMESPACE_ENDS: &str = "NamespaceTerminating";
 /// What it says of a pod that no eviction can ever take away (kubernetes v1.34, eviction.go).
 const SEVERAL_BUDGETS: &str = "more than one PodDisruptionBudget";
+
+/// So much is kept of an answer that is not the API server's own.
+const FOREIGN: usize = 300;
 
 /// What became of an eviction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +45,8 @@ pub enum Evicted {
     Unclear(Fault),
     /// Nothing reached the API server.
     Silent(Fault),
+    /// Something before the API server says that it is not there; it may have been evicted.
+    Away(Fault),
 }
 
 impl Cluster {
@@ -123,7 +129,11 @@ impl Cluster {
                     // Not all that it refuses it refuses in its own form.
                     None => Answer::Status {
                         code,
-                        message: String::from_utf8_lossy(&bytes).trim().to_owned(),
+                        message: String::from_utf8_lossy(&bytes)
+                            .trim()
+                            .chars()
+                            .take(FOREIGN)
+                            .collect(),
                         conflicts: Vec::new(),
                         causes: Vec::new(),
                         about: String::new(),
@@ -150,7 +160,7 @@ impl Cluster {
         };
         let cause = |reason: &str| causes.iter().find(|(of, _)| of == reason);
         match code {
-            StatusCode::NOT_FOUND => Evicted::Gone,
+            StatusCode::NOT_FOUND if about == PODS => Evicted::Gone,
             StatusCode::CONFLICT if about == BUDGETS => Evicted::Contended,
             StatusCode::CONFLICT => Evicted::Conflict,
             StatusCode::TOO_MANY_REQUESTS => match cause(BUDGET) {
@@ -170,10 +180,18 @@ impl Cluster {
                 let next = "take one of them away, or let `on_blocked: force` delete the pod";
                 Evicted::Refused(Fault::definite("several_budgets", why).next(next))
             }
-            code if code.is_server_error() => Evicted::Unclear(Fault::indeterminate(
-                "api_error",
-                format!("evicting {pod}: the API server answered {code}: {message}"),
-            )),
+            StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT => {
+                Evicted::Away(self.unreachable(&format!("it answers with {code}: {message}")))
+            }
+            // A path that nobody serves tells nothing of the pod.
+            code if code.is_server_error() || code == StatusCode::NOT_FOUND => {
+                Evicted::Unclear(Fault::indeterminate(
+                    "api_error",
+                    format!("evicting {pod}: the API server answered {code}: {message}"),
+                ))
+            }
             StatusCode::FORBIDDEN => Evicted::Refused(Fault::definite(
                 "api_forbidden",
                 format!("evicting {pod} was refused: {message}"),

@@ -111,7 +111,10 @@ impl Cluster {
                     match cluster.watch(&of, from, &tell).await {
                         Watched::Until(at) => from = at,
                         Watched::Left => return,
-                        Watched::Expired => break,
+                        Watched::Expired => {
+                            tokio::time::sleep(PAUSE).await;
+                            break;
+                        }
                         Watched::Silent(fault) => {
                             if tell.send(PodNews::Silent(fault)).await.is_err() {
                                 return;
