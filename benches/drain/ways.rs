@@ -59,6 +59,8 @@ impl Way {
                 command
                     .args(["apply", "drain-node", "--node", node, "--yes"])
                     .args(["--param", "grace_period=0s", "--param", "force=true"])
+                    // kubectl does not wait for that either.
+                    .args(["--param", "ready_within=0s"])
                     .env("RUNBOOK_STATE_DIR", state)
                     .env_remove("XDG_RUNTIME_DIR");
                 run(&mut command)

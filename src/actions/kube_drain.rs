@@ -3,7 +3,7 @@
 use super::kube_eviction::{bound, evictions, grace, held_up, lost, needs, notes, refusal, risk};
 use super::kube_object::Of;
 use super::{ANY_NAMESPACE, Action, Compiled, Decision, Eviction, Look, Needs, Patience, Place};
-use crate::drain::{DrainNode, OnBlocked, Options, Preview};
+use crate::drain::{DrainNode, OnBlocked, Options, Preview, Stays};
 use crate::fault::Fault;
 use crate::model::{
     Detail, Effect, Exception, FieldChange, FieldPath, ObjectRef, Prior, Risk, Settled, UndoClass,
@@ -232,6 +232,12 @@ impl Action for Drain {
                 back.join(", ")
             ));
         }
+        let long = seen
+            .preview
+            .stays
+            .iter()
+            .filter(|(_, why)| *why == Stays::LongGone);
+        notes.extend(long.map(|(pod, why)| format!("{}: {why}", pod.name())));
         let here = seen.nodes.iter().find(|node| node.name == seen.node.name);
         if here.is_some_and(|node| !node.ready) {
             notes.push(format!(

@@ -33,7 +33,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "sweep::of_a_drain_killed_at_some_points_it_is_resumed",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: |lab| sweep(lab, &DRAIN, 5, 2),
     },

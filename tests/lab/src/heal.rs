@@ -165,11 +165,12 @@ impl Lab {
 
     /// Files, swap, the table of connections, the kubelet and links of each node, over one login.
     ///
-    /// networkd keeps what it once read: a link of the same name made later would be given what a file said that
+    /// containerd takes an inotify instance for each container that it starts, and keeps some: after many pods, kubelet
+    /// gets none any more. networkd keeps what it once read: a link of the same name made later would be given what a file said that
     /// is gone.
     fn restore_hosts(&self) -> Result<Vec<String>> {
         let script = format!(
-            "set -e; read_anew=; for link in {NIC} {BRIDGE}; do \
+            "set -e; sysctl -qw fs.inotify.max_user_instances=4096; read_anew=; for link in {NIC} {BRIDGE}; do \
              if [ -e /sys/class/net/$link ]; then ip link delete $link; echo $link removed; fi; done; \
              if [ -e /run/netns/{CONTAINER} ]; then ip netns delete {CONTAINER}; fi; \
              for file in {BOOT_FILES}.netdev {BOOT_FILES}.network; do \
