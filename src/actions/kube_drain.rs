@@ -1,6 +1,8 @@
 //! `kube.drain`: all pods leave a node.
 
-use super::kube_eviction::{bound, evictions, grace, held_up, lost, needs, notes, refusal, risk};
+use super::kube_eviction::{
+    all_gone, bound, evictions, grace, held_up, lost, needs, notes, patience, refusal, risk,
+};
 use super::kube_object::Of;
 use super::{ANY_NAMESPACE, Action, Compiled, Decision, Eviction, Look, Needs, Patience, Place};
 use crate::drain::{DrainNode, OnBlocked, Options, Preview, Stays};
@@ -249,23 +251,11 @@ impl Action for Drain {
     }
 
     fn verify(&self, seen: &Seen, _: Prior<'_>, _: &[Exception]) -> Settled {
-        let left: Vec<String> = seen
-            .preview
-            .goes
-            .iter()
-            .map(|(pod, _)| pod.name())
-            .collect();
-        match left.is_empty() {
-            true => Settled::Yes,
-            false => Settled::NotYet(format!("still there: {}", left.join(", "))),
-        }
+        all_gone(seen.preview.goes.iter().map(|(pod, _)| pod))
     }
 
     fn patience(&self) -> Patience {
-        Patience {
-            within: self.within.unwrap_or(Duration::MAX),
-            settle: Duration::ZERO,
-        }
+        patience(self.within)
     }
 
     fn eviction(&self, place: Place<'_>) -> Result<Eviction, Fault> {

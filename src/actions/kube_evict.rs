@@ -1,6 +1,8 @@
 //! `kube.evict`: pods of a namespace are evicted, so that their controllers make others.
 
-use super::kube_eviction::{bound, evictions, grace, held_up, lost, needs, notes, refusal, risk};
+use super::kube_eviction::{
+    all_gone, bound, evictions, grace, held_up, lost, needs, notes, patience, refusal, risk,
+};
 use super::{Action, Compiled, Decision, Eviction, Look, Needs, Patience, Place};
 use crate::drain::{OnBlocked, Options, Preview};
 use crate::fault::Fault;
@@ -164,19 +166,12 @@ impl Action for Evict {
     }
 
     fn verify(&self, seen: &Seen, _: Prior<'_>, _: &[Exception]) -> Settled {
-        let ending = seen.preview.goes.iter().filter(|(pod, _)| pod.is_going());
-        let left: Vec<String> = ending.map(|(pod, _)| pod.name()).collect();
-        match left.is_empty() {
-            true => Settled::Yes,
-            false => Settled::NotYet(format!("still there: {}", left.join(", "))),
-        }
+        let goes = seen.preview.goes.iter().map(|(pod, _)| pod);
+        all_gone(goes.filter(|pod| pod.is_going()))
     }
 
     fn patience(&self) -> Patience {
-        Patience {
-            within: self.within.unwrap_or(Duration::MAX),
-            settle: Duration::ZERO,
-        }
+        patience(self.within)
     }
 
     fn eviction(&self, place: Place<'_>) -> Result<Eviction, Fault> {

@@ -1,9 +1,9 @@
 //! What kinds share that evict pods.
 
 use super::kube_object::Of;
-use super::{ANY_NAMESPACE, Compiled, Needs};
-use crate::drain::{Grace, Loss, OnBlocked, Options, Preview, lines_of, sentence};
-use crate::model::{Detail, Effect, Risk};
+use super::{ANY_NAMESPACE, Compiled, Needs, Patience};
+use crate::drain::{Grace, Loss, OnBlocked, Options, Pod, Preview, lines_of, sentence};
+use crate::model::{Detail, Effect, Risk, Settled};
 use crate::runbook::parse_time;
 use serde_json::Value;
 use std::time::Duration;
@@ -43,6 +43,23 @@ pub fn time(name: &str, text: Option<&str>, usual: Duration) -> Result<Duration,
     parse_time(text).ok_or_else(|| {
         format!("`{name}` is a duration such as 90s, or 0s, and `{text}` is neither")
     })
+}
+
+/// How long those are waited for that are being deleted.
+pub fn patience(within: Option<Duration>) -> Patience {
+    Patience {
+        within: within.unwrap_or(Duration::MAX),
+        settle: Duration::ZERO,
+    }
+}
+
+/// Whether none of these pods is left.
+pub fn all_gone<'p>(pods: impl Iterator<Item = &'p Pod>) -> Settled {
+    let left: Vec<String> = pods.map(Pod::name).collect();
+    match left.is_empty() {
+        true => Settled::Yes,
+        false => Settled::NotYet(format!("still there: {}", left.join(", "))),
+    }
 }
 
 /// What evicting needs, besides what it is about.

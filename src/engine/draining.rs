@@ -495,6 +495,12 @@ impl Draining {
         order.sort_unstable();
         let busy = now.since < self.busy_until || self.silent.is_some();
         for (.., uid) in order {
+            let sends = !busy && flying < AT_ONCE;
+            let prepares = intends && prepared < 2 * AT_ONCE;
+            // Of a thousand pods, most wait for their turn.
+            if !sends && !prepares {
+                break;
+            }
             let Some(gate) = self.pods.get(&uid).map(|entry| self.gate_of(entry)) else {
                 continue;
             };
@@ -509,7 +515,7 @@ impl Draining {
                 continue;
             };
             if entry.permit.is_some() {
-                if busy || flying >= AT_ONCE {
+                if !sends {
                     continue;
                 }
                 if let Some(permit) = entry.permit.take() {
@@ -518,7 +524,7 @@ impl Draining {
                     flying += 1;
                     turn.send.push((uid, permit));
                 }
-            } else if intends && prepared < 2 * AT_ONCE {
+            } else if prepares {
                 let (id, effect) = entry.intent(&self.of, &mut self.attempts);
                 prepared += 1;
                 turn.intend.push((id, effect));

@@ -128,48 +128,45 @@ impl Journal {
     /// Makes the intent durable, and all that was recorded before it. The permit that comes back is
     /// the right to carry the effect out, once.
     pub fn intend(&mut self, id: EffectId, effect: Effect) -> Result<Permit, JournalError> {
-        // Without its content, an effect could be begun and neither ended nor taken back.
-        for digest in effect.contents() {
-            check_blob(&self.folder, digest)?;
-        }
-        // Nor where a power cut may take its name away: a sitting that was killed may have given it, and
-        // not lived to put that on the disk.
-        if effect.contents().next().is_some() {
-            sync(&self.folder.join(BLOBS))?;
-        }
-        self.record(Event::Intent {
-            id: id.clone(),
-            effect: effect.clone(),
-        });
-        self.flush()?;
-        Ok(Permit::new(id, effect))
+        let intent = (id, effect);
+        self.make_durable(std::slice::from_ref(&intent))?;
+        Ok(Permit::new(intent.0, intent.1))
     }
 
-    /// Makes several intents durable in one commit.
+    /// The same of several, in one commit.
     pub fn intend_all(
         &mut self,
         intents: Vec<(EffectId, Effect)>,
     ) -> Result<Vec<Permit>, JournalError> {
-        for (id, effect) in &intents {
-            for digest in effect.contents() {
-                check_blob(&self.folder, digest)?;
-            }
+        self.make_durable(&intents)?;
+        let permits = intents.into_iter();
+        Ok(permits
+            .map(|(id, effect)| Permit::new(id, effect))
+            .collect())
+    }
+
+    fn make_durable(&mut self, intents: &[(EffectId, Effect)]) -> Result<(), JournalError> {
+        let mut contents = intents
+            .iter()
+            .flat_map(|(_, effect)| effect.contents())
+            .peekable();
+        let any = contents.peek().is_some();
+        // Without its content, an effect could be begun and neither ended nor taken back.
+        for digest in contents {
+            check_blob(&self.folder, digest)?;
+        }
+        // Nor where a power cut may take its name away: a sitting that was killed may have given it, and
+        // not lived to put that on the disk.
+        if any {
+            sync(&self.folder.join(BLOBS))?;
+        }
+        for (id, effect) in intents {
             self.record(Event::Intent {
                 id: id.clone(),
                 effect: effect.clone(),
             });
         }
-        if intents
-            .iter()
-            .any(|(_, effect)| effect.contents().next().is_some())
-        {
-            sync(&self.folder.join(BLOBS))?;
-        }
-        self.flush()?;
-        let permits = intents.into_iter();
-        Ok(permits
-            .map(|(id, effect)| Permit::new(id, effect))
-            .collect())
+        self.flush()
     }
 
     /// Makes it durable that a new sitting claims the run's targets, and those of the runs that it takes

@@ -1,6 +1,7 @@
 //! Pods, and what protects them.
 
 use super::super::kube_object::Of;
+use super::super::world::World;
 use super::Look;
 use crate::drain::{Budget, Daemons, DrainNode, Pod};
 use crate::fault::Fault;
@@ -13,6 +14,28 @@ pub struct PodsSeen {
     pub pods: Vec<Pod>,
     pub daemons: Daemons,
     pub budgets: Vec<Budget>,
+}
+
+impl World {
+    /// The DaemonSets and budgets that there are: what keeps pods from being evicted.
+    pub async fn protection(&self) -> Result<(Daemons, Vec<Budget>), Fault> {
+        let (daemons, budgets) = futures::join!(
+            self.cluster.list("/apis/apps/v1/daemonsets"),
+            self.cluster.list("/apis/policy/v1/poddisruptionbudgets"),
+        );
+        let name = |raw: &Value| {
+            let text = |at: &str| raw.pointer(at)?.as_str().map(str::to_owned);
+            Some(format!(
+                "{}/{}",
+                text("/metadata/namespace")?,
+                text("/metadata/name")?
+            ))
+        };
+        Ok((
+            Daemons(daemons?.iter().filter_map(name).collect()),
+            budgets?.iter().filter_map(Budget::new).collect(),
+        ))
+    }
 }
 
 impl Look<'_> {
@@ -34,23 +57,12 @@ impl Look<'_> {
                 _ => fault,
             })?;
         let cluster = &self.world.cluster;
-        let (pods, daemons, budgets) = futures::join!(
-            cluster.pods(of),
-            cluster.list("/apis/apps/v1/daemonsets"),
-            cluster.list("/apis/policy/v1/poddisruptionbudgets"),
-        );
-        let name = |raw: &Value| {
-            let text = |at: &str| raw.pointer(at)?.as_str().map(str::to_owned);
-            Some(format!(
-                "{}/{}",
-                text("/metadata/namespace")?,
-                text("/metadata/name")?
-            ))
-        };
+        let (pods, protection) = futures::join!(cluster.pods(of), self.world.protection());
+        let (daemons, budgets) = protection?;
         Ok(PodsSeen {
             pods: pods?.iter().filter_map(Pod::new).collect(),
-            daemons: Daemons(daemons?.iter().filter_map(name).collect()),
-            budgets: budgets?.iter().filter_map(Budget::new).collect(),
+            daemons,
+            budgets,
         })
     }
 

@@ -30,11 +30,6 @@ fn of(pod: &Pod, change: impl FnOnce(&mut Pod)) -> Pod {
     pod
 }
 
-/// The same as [`of`], where that name is taken.
-fn changed(pod: &Pod, change: impl FnOnce(&mut Pod)) -> Pod {
-    of(pod, change)
-}
-
 fn evicting() -> Evicting {
     Evicting {
         step: StepId::new("drain").unwrap(),
@@ -500,6 +495,7 @@ fn every_pod_of_a_budget_has_its_turn_and_all_are_said_to_wait() {
 
 #[test]
 fn one_that_is_not_ready_goes_although_its_budget_holds_the_others() {
+    let sick = of(&pod("sick"), |pod| pod.ready = false);
     let mut of = evicting();
     let always = json!({
         "metadata": {"namespace": "shop", "name": "web"},
@@ -507,7 +503,7 @@ fn one_that_is_not_ready_goes_although_its_budget_holds_the_others() {
     });
     of.budgets = vec![Budget::new(&always).unwrap()];
     let mut pods: Vec<Pod> = (0..7).map(|n| pod(&format!("a{n}"))).collect();
-    pods.push(changed(&pod("sick"), |pod| pod.ready = false));
+    pods.push(sick);
     let sent = sends(&mut draining(of, &pods), 0);
     assert!(names(&sent).contains(&"sick"));
     assert_eq!(sent.len(), 1 + PER_BUDGET);
@@ -540,7 +536,7 @@ fn what_is_being_deleted_for_too_long_is_left() {
 
 #[test]
 fn what_was_in_the_way_and_is_gone_is_forgotten() {
-    let alone = |name: &str| changed(&pod(name), |pod| pod.controller = None);
+    let alone = |name: &str| of(&pod(name), |pod| pod.controller = None);
     let mut draining = draining(evicting(), &[going("a")]);
     draining.is(at(1), alone("debug"));
     draining.is(at(1), alone("debug"));

@@ -5,7 +5,7 @@ use super::super::draining::{Draining, Evicting, Moment};
 use super::super::machine::Drained;
 use super::{Observer, Stop, Until, Waiting, may_write, take_down};
 use crate::actions::{Eviction, Place, World, step};
-use crate::drain::{Budget, Daemons, DrainNode, Loss, OnBlocked, Pod, PodUid};
+use crate::drain::{DrainNode, Loss, OnBlocked, Pod, PodUid};
 use crate::fault::Fault;
 use crate::journal::{EffectRecord, Event, Journal, JournalError, Permit};
 use crate::model::{Effect, Plan, PlannedStep, Risk};
@@ -100,18 +100,7 @@ async fn prepare(
         let why = "pods are deleted over their budgets, and this was not confirmed as a high risk";
         return Err(Fault::refused("not_confirmed", why).next("make a new plan, and confirm that"));
     }
-    let (daemons, budgets) = futures::join!(
-        world.cluster.list("/apis/apps/v1/daemonsets"),
-        world.cluster.list("/apis/policy/v1/poddisruptionbudgets"),
-    );
-    let name = |raw: &serde_json::Value| {
-        let text = |at: &str| raw.pointer(at)?.as_str().map(str::to_owned);
-        Some(format!(
-            "{}/{}",
-            text("/metadata/namespace")?,
-            text("/metadata/name")?
-        ))
-    };
+    let (daemons, budgets) = world.protection().await?;
     let only = || -> BTreeSet<PodUid> {
         let effects = planned.verdict.effects().iter();
         effects
@@ -128,8 +117,8 @@ async fn prepare(
         place: eviction.place.clone(),
         options: eviction.options.clone(),
         only: (!eviction.newcomers).then(only),
-        daemons: Daemons(daemons?.iter().filter_map(name).collect()),
-        budgets: budgets?.iter().filter_map(Budget::new).collect(),
+        daemons,
+        budgets,
         seen: seen(plan, planned),
         within: [left, eviction.within].into_iter().flatten().min(),
     };
