@@ -66,10 +66,29 @@ const RUNBOOK: &str = "drain-node";
 /// Runs a test where nothing of another is left, and leaves nothing behind.
 fn at_work(lab: &Lab, test: fn(&Lab, &Program<'_>) -> Result<(), String>) -> Result<(), String> {
     clear(lab)?;
+    without_kube_controllers(lab)?;
     let program = Program::new(lab)?;
     let outcome = test(lab, &program);
     clear(lab)?;
     outcome
+}
+
+/// calico-kube-controllers runs on any of the nodes, and would be evicted as well: it is sent elsewhere.
+fn without_kube_controllers(lab: &Lab) -> Result<(), String> {
+    let (label, at) = (
+        "k8s-app=calico-kube-controllers",
+        format!("spec.nodeName={NODE}"),
+    );
+    let there = ["-l", label, "--field-selector", &at];
+    let of_calico = |args: &[&str]| kubectl(lab, &[&["-n", "kube-system"][..], args].concat());
+    if of_calico(&[&["get", "pods", "-o", "name"][..], &there].concat())?.is_empty() {
+        return Ok(());
+    }
+    kubectl(lab, &["cordon", NODE])?;
+    of_calico(&[&["delete", "pods"][..], &there].concat())?;
+    let deployment = "deployment/calico-kube-controllers";
+    of_calico(&["rollout", "status", deployment, "--timeout=90s"])?;
+    kubectl(lab, &["uncordon", NODE]).map(drop)
 }
 
 /// All nodes take pods, and the shop is closed.
@@ -556,6 +575,7 @@ fn stopped(lab: &Lab, program: &Program<'_>) -> Result<(), String> {
 /// For the sweep: three pods that may run on the one node alone.
 pub fn reset(lab: &Lab) -> Result<(), String> {
     kubectl(lab, &["uncordon", NODE])?;
+    without_kube_controllers(lab)?;
     let program = Program::new(lab)?;
     open_shop(lab, &program, 3, Some(NODE), "")
 }

@@ -11,7 +11,7 @@ use crate::breakage::Incident;
 use crate::calico::{SELECTOR, items};
 use crate::command;
 use crate::error::{Error, Result};
-use crate::machine::{NODES, Node, TRACKED};
+use crate::machine::{NODES, Node, PODS_BRIDGE, TRACKED};
 use crate::status::ready_condition;
 
 /// The objects of Calico's manifests whose content decides how Calico runs.
@@ -167,7 +167,7 @@ impl Lab {
     ///
     /// containerd takes an inotify instance for each container that it starts, and keeps some: after many pods, kubelet
     /// gets none any more. networkd keeps what it once read: a link of the same name made later would be given what a file said that
-    /// is gone.
+    /// is gone. The bridge of pods stays when they are gone, and `interface=.*` would pick it; what still ends is waited for.
     fn restore_hosts(&self) -> Result<Vec<String>> {
         let script = format!(
             "set -e; sysctl -qw fs.inotify.max_user_instances=4096; read_anew=; for link in {NIC} {BRIDGE}; do \
@@ -175,7 +175,10 @@ impl Lab {
              if [ -e /run/netns/{CONTAINER} ]; then ip netns delete {CONTAINER}; fi; \
              for file in {BOOT_FILES}.netdev {BOOT_FILES}.network; do \
              if [ -e $file ]; then rm $file; read_anew=yes; echo $file removed; fi; done; \
-             if [ $read_anew ]; then networkctl reload; fi; lab-heal {TRACKED}"
+             if [ $read_anew ]; then networkctl reload; fi; \
+             tries=0; while ls /sys/class/net/{PODS_BRIDGE}/brif/* && [ $tries -lt 20 ]; do sleep 0.5; tries=$((tries + 1)); done \
+             >/dev/null 2>&1; if [ -e /sys/class/net/{PODS_BRIDGE} ] && [ $tries -lt 20 ]; then \
+             ip link delete {PODS_BRIDGE}; echo {PODS_BRIDGE} removed; fi; lab-heal {TRACKED}"
         );
         let restored = self.on_each(&NODES, |node| {
             let said = match self.run_if_let_in(node, &script)? {

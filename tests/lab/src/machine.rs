@@ -17,6 +17,9 @@ const MEMORY: &str = "mem=640M";
 /// How many connections, and hash buckets for them, the kernel chooses to track with that much memory.
 pub(crate) const TRACKED: u32 = 5120;
 
+/// The link of a node that its pods hang on, once there was one.
+pub(crate) const PODS_BRIDGE: &str = "cni0";
+
 /// What a node's blank third disk could hold; its file takes only what is written.
 const DISK: u64 = 64 << 20;
 
@@ -160,7 +163,7 @@ impl Machines<'_> {
         }
         let cni = serde_json::json!({
             "cniVersion": "0.4.0", "name": "lab", "plugins": [
-                {"type": "bridge", "bridge": "cni0", "isGateway": true, "ipMasq": false, "hairpinMode": true,
+                {"type": "bridge", "bridge": PODS_BRIDGE, "isGateway": true, "ipMasq": false, "hairpinMode": true,
                  "ipam": {"type": "host-local", "ranges": [[{"subnet": node.pods()}]], "routes": [{"dst": "0.0.0.0/0"}]}},
                 {"type": "portmap", "capabilities": {"portMappings": true}},
             ],
