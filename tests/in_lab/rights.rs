@@ -338,9 +338,7 @@ fn table(lab: &Lab) -> Result<(), String> {
     let missing: Vec<_> = served
         .iter()
         .filter(|(group, ..)| !asked.contains(&group.as_str()) && !group.contains("projectcalico"))
-        .filter(|(group, kind, plural, _)| {
-            !plural.contains('/') && built_in(group, kind).is_none()
-        })
+        .filter(|(group, kind, plural, _)| !plural.contains('/') && built_in(group, kind).is_none())
         .collect();
     expect("kinds that are not in the table", &missing, &Vec::new())
 }
