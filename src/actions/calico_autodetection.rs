@@ -111,7 +111,12 @@ impl Action for Autodetection {
         Needs::default().mesh().fields(&daemonset)
     }
 
-    async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
+    async fn observe(
+        &self,
+        look: &Look<'_>,
+        place: Place<'_>,
+        _: Prior<'_>,
+    ) -> Result<Seen, Fault> {
         place.run()?;
         let install = look.calico().await?.clone();
         let (mesh, _) = look.mesh().await?;

@@ -66,7 +66,12 @@ impl Action for MeshEstablished {
         Needs::default().mesh()
     }
 
-    async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
+    async fn observe(
+        &self,
+        look: &Look<'_>,
+        place: Place<'_>,
+        _: Prior<'_>,
+    ) -> Result<Seen, Fault> {
         place.run()?;
         look.calico().await?;
         let (mesh, unread) = look.mesh().await?;

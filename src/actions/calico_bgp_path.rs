@@ -76,7 +76,12 @@ impl Action for BgpPath {
             .wide("not for single objects: a pod gets its name when it is made")
     }
 
-    async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
+    async fn observe(
+        &self,
+        look: &Look<'_>,
+        place: Place<'_>,
+        _: Prior<'_>,
+    ) -> Result<Seen, Fault> {
         place.run()?;
         let owner = look.calico().await?.node.object.clone();
         let (mesh, unread) = look.mesh().await?;

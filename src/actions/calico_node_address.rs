@@ -112,7 +112,12 @@ impl Action for NodeAddress {
         Needs::default().mesh().fields(&Of::targets())
     }
 
-    async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
+    async fn observe(
+        &self,
+        look: &Look<'_>,
+        place: Place<'_>,
+        _: Prior<'_>,
+    ) -> Result<Seen, Fault> {
         let target = place.target()?;
         if self.named.is_some() && place.targets.len() > 1 {
             return Err(Fault::input(

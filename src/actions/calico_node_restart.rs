@@ -79,7 +79,12 @@ impl Action for NodeRestart {
             .undo("delete", &pods)
     }
 
-    async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
+    async fn observe(
+        &self,
+        look: &Look<'_>,
+        place: Place<'_>,
+        _: Prior<'_>,
+    ) -> Result<Seen, Fault> {
         let node = &place.target()?.name;
         let owner = &look.calico().await?.node.object;
         let pod = look.pod_of(owner, node).await?;

@@ -94,7 +94,12 @@ impl Action for NodeStatuses {
             .wide(why)
     }
 
-    async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
+    async fn observe(
+        &self,
+        look: &Look<'_>,
+        place: Place<'_>,
+        _: Prior<'_>,
+    ) -> Result<Seen, Fault> {
         place.run()?;
         let install = look.calico().await?;
         let in_kubernetes = install.etcd().is_none();

@@ -127,7 +127,12 @@ impl Action for HostAssert {
         Needs::of_host(false)
     }
 
-    async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
+    async fn observe(
+        &self,
+        look: &Look<'_>,
+        place: Place<'_>,
+        _: Prior<'_>,
+    ) -> Result<Seen, Fault> {
         let host = look.host(&place.target()?.name, place.identity).await?;
         let ran = match (&self.program, place.untrusted) {
             (None, _) => Ok(None),

@@ -98,7 +98,12 @@ impl Action for HostBinary {
         Needs::of_host(true)
     }
 
-    async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
+    async fn observe(
+        &self,
+        look: &Look<'_>,
+        place: Place<'_>,
+        _: Prior<'_>,
+    ) -> Result<Seen, Fault> {
         let source = look.local_file(&self.source).await;
         let on_host = OnHost::read(look, place, &self.path, &self.attributes.owner).await?;
         let no_room = match &source {

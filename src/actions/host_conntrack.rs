@@ -124,7 +124,12 @@ impl Action for HostConntrack {
         Needs::of_host(false)
     }
 
-    async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
+    async fn observe(
+        &self,
+        look: &Look<'_>,
+        place: Place<'_>,
+        _: Prior<'_>,
+    ) -> Result<Seen, Fault> {
         let host = look.host(&place.target()?.name, place.identity).await?;
         let table = Table::read(look, &host).await?;
         Ok(Seen { host, table })

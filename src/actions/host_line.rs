@@ -208,7 +208,12 @@ impl Action for HostLine {
         Needs::of_host(true)
     }
 
-    async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
+    async fn observe(
+        &self,
+        look: &Look<'_>,
+        place: Place<'_>,
+        _: Prior<'_>,
+    ) -> Result<Seen, Fault> {
         Seen::read(look, place, &self.path, &OwnerNames::default()).await
     }
 

@@ -109,7 +109,12 @@ impl Action for HostModule {
         Needs::of_host(true)
     }
 
-    async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
+    async fn observe(
+        &self,
+        look: &Look<'_>,
+        place: Place<'_>,
+        _: Prior<'_>,
+    ) -> Result<Seen, Fault> {
         let host = look.host(&place.target()?.name, place.identity).await?;
         let name = self.name.clone();
         let setting = Setting::Module { name }.of(&host);

@@ -273,7 +273,12 @@ impl<F: Form> Action for HostProgram<F> {
         Needs::of_host(with.get("reads").is_none())
     }
 
-    async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
+    async fn observe(
+        &self,
+        look: &Look<'_>,
+        place: Place<'_>,
+        _: Prior<'_>,
+    ) -> Result<Seen, Fault> {
         let host = look.host(&place.target()?.name, place.identity).await?;
         let reader = match &self.does {
             Does::Reads(program) => Some(program),

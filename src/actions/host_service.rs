@@ -149,7 +149,12 @@ impl Action for HostService {
         Needs::of_host(true)
     }
 
-    async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
+    async fn observe(
+        &self,
+        look: &Look<'_>,
+        place: Place<'_>,
+        _: Prior<'_>,
+    ) -> Result<Seen, Fault> {
         let host = look.host(&place.target()?.name, place.identity).await?;
         match look.unit(&host, &self.unit).await {
             Ok(unit) => Ok(Seen::Unit(host, unit)),

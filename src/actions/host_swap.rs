@@ -76,7 +76,12 @@ impl Action for HostSwap {
         Needs::of_host(true)
     }
 
-    async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
+    async fn observe(
+        &self,
+        look: &Look<'_>,
+        place: Place<'_>,
+        _: Prior<'_>,
+    ) -> Result<Seen, Fault> {
         let host = look.host(&place.target()?.name, place.identity).await?;
         let facts = look.facts(&host).await?;
         let mut areas = Ok(Vec::new());

@@ -151,7 +151,12 @@ impl Action for HostSysctl {
         Needs::of_host(true)
     }
 
-    async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
+    async fn observe(
+        &self,
+        look: &Look<'_>,
+        place: Place<'_>,
+        _: Prior<'_>,
+    ) -> Result<Seen, Fault> {
         let host = look.host(&place.target()?.name, place.identity).await?;
         let mut running = Vec::new();
         for (key, _) in &self.values {

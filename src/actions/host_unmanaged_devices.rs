@@ -150,7 +150,12 @@ impl Action for HostUnmanagedDevices {
         Needs::of_host(true)
     }
 
-    async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
+    async fn observe(
+        &self,
+        look: &Look<'_>,
+        place: Place<'_>,
+        _: Prior<'_>,
+    ) -> Result<Seen, Fault> {
         let host = look.host(&place.target()?.name, place.identity).await?;
         let reading = look.network_manager(&host).await?;
         let (mut file, mut without) = (None, None);

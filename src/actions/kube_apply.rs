@@ -96,7 +96,12 @@ impl Action for Apply {
         })
     }
 
-    async fn observe(&self, look: &Look<'_>, _: Place<'_>) -> Result<Vec<Found>, Fault> {
+    async fn observe(
+        &self,
+        look: &Look<'_>,
+        _: Place<'_>,
+        _: Prior<'_>,
+    ) -> Result<Vec<Found>, Fault> {
         let mut found = Vec::new();
         for (of, manifest) in &self.wanted {
             let (object, now) = look.object_of(of).await?;

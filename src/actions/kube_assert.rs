@@ -70,7 +70,7 @@ impl Action for KubeAssert {
         Needs::default().look("get", &Of::told(with))
     }
 
-    async fn observe(&self, look: &Look<'_>, _: Place<'_>) -> Result<Seen, Fault> {
+    async fn observe(&self, look: &Look<'_>, _: Place<'_>, _: Prior<'_>) -> Result<Seen, Fault> {
         let (object, now) = look.object_of(&self.of).await?;
         Ok(Seen { object, now })
     }

@@ -59,7 +59,12 @@ impl Action for Cordon {
         Needs::default().fields(&Of::targets())
     }
 
-    async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
+    async fn observe(
+        &self,
+        look: &Look<'_>,
+        place: Place<'_>,
+        _: Prior<'_>,
+    ) -> Result<Seen, Fault> {
         let (object, now) = look.node_object(&place.target()?.name).await?;
         Ok(Seen {
             object,

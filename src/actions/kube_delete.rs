@@ -68,7 +68,7 @@ impl Action for Delete {
         }
     }
 
-    async fn observe(&self, look: &Look<'_>, _: Place<'_>) -> Result<Seen, Fault> {
+    async fn observe(&self, look: &Look<'_>, _: Place<'_>, _: Prior<'_>) -> Result<Seen, Fault> {
         let (object, now) = look.object_of(&self.of).await?;
         let there = match now {
             None => None,

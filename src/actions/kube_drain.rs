@@ -115,7 +115,12 @@ impl Action for Drain {
         needs(with, ANY_NAMESPACE).fields(&Of::targets())
     }
 
-    async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
+    async fn observe(
+        &self,
+        look: &Look<'_>,
+        place: Place<'_>,
+        _: Prior<'_>,
+    ) -> Result<Seen, Fault> {
         let name = &place.target()?.name;
         let of = PodsOf::Node(name.clone());
         let (node, seen, nodes) =

@@ -113,7 +113,12 @@ impl Action for Evict {
         needs(with, namespace.unwrap_or(super::ANY_NAMESPACE))
     }
 
-    async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
+    async fn observe(
+        &self,
+        look: &Look<'_>,
+        place: Place<'_>,
+        _: Prior<'_>,
+    ) -> Result<Seen, Fault> {
         place.run()?;
         let of = PodsOf::Namespace(self.namespace.clone());
         let mut seen = look.pods(&of).await?;

@@ -95,7 +95,7 @@ impl Action for Patch {
         Needs::default().fields(&Of::told(with))
     }
 
-    async fn observe(&self, look: &Look<'_>, _: Place<'_>) -> Result<Seen, Fault> {
+    async fn observe(&self, look: &Look<'_>, _: Place<'_>, _: Prior<'_>) -> Result<Seen, Fault> {
         let (object, now) = look.object_of(&self.of).await?;
         let Some(now) = now else {
             return Ok(Seen {

@@ -228,7 +228,12 @@ impl Action for ProxyConntrack {
             .look("get", &object("v1", "ConfigMap"))
     }
 
-    async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Seen, Fault> {
+    async fn observe(
+        &self,
+        look: &Look<'_>,
+        place: Place<'_>,
+        _: Prior<'_>,
+    ) -> Result<Seen, Fault> {
         let read = async {
             let (_, daemonset) = look.object_of(&object("apps/v1", "DaemonSet")).await?;
             let Some(daemonset) = daemonset else {

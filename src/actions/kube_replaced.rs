@@ -3,20 +3,26 @@
 use super::kube_eviction::time;
 use super::kube_object::Of;
 use super::{ANY_NAMESPACE, Action, Compiled, Decision, Look, Needs, Patience, Place, duration};
+use crate::drain::Pod;
 use crate::fault::Fault;
-use crate::model::{Effect, Exception, Owner, PlannedStep, Prior, Settled};
+use crate::model::{Effect, Exception, ObjectRef, Owner, PlannedStep, Prior, Settled};
 use async_trait::async_trait;
+use futures::future::try_join_all;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// The kinds whose pods are made again, and that say how many are ready.
-const JUDGED: [&str; 3] = ["DaemonSet", "ReplicaSet", "StatefulSet"];
+/// The kinds whose pods are made again, and that say how many there should be, with their plurals.
+const JUDGED: [(&str, &str); 3] = [
+    ("DaemonSet", "daemonsets"),
+    ("ReplicaSet", "replicasets"),
+    ("StatefulSet", "statefulsets"),
+];
 
-/// Waits until the controllers of pods that earlier steps evict have as many of them ready as they should. Stands
-/// between two nodes that are drained one after another. A ReplicaSet, StatefulSet or DaemonSet that has too few
+/// Waits until the controllers of pods that earlier steps evict have as many of them ready as they should; the pods
+/// themselves are counted. Stands between two nodes that are drained one after another. A ReplicaSet, StatefulSet or DaemonSet that has too few
 /// already when this is planned is let be; pods of other controllers are not judged.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -36,10 +42,9 @@ struct Controller {
     uid: String,
     /// For people.
     name: String,
-    wanted: i64,
-    ready: i64,
-    /// Its status tells of its latest specification.
-    fresh: bool,
+    wanted: usize,
+    /// Counted: what a controller says of itself is late where the controller is.
+    ready: usize,
 }
 
 pub struct Seen(Vec<Controller>);
@@ -66,18 +71,36 @@ impl Action for Replaced {
 
     fn needs(_with: &Value) -> Needs {
         let why = "in every namespace: pods of all may be on a node";
-        Needs::default()
-            .look("list", &Of::any_of("apps/v1", "ReplicaSet", ANY_NAMESPACE))
-            .wide(why)
-            .look("list", &Of::any_of("apps/v1", "StatefulSet", ANY_NAMESPACE))
-            .wide(why)
-            .look("list", &Of::any_of("apps/v1", "DaemonSet", ANY_NAMESPACE))
-            .wide(why)
+        JUDGED.iter().fold(
+            Needs::default()
+                .look("list", &Of::any_of("v1", "Pod", ANY_NAMESPACE))
+                .wide(why),
+            |needs, (kind, _)| {
+                needs
+                    .look("list", &Of::any_of("apps/v1", kind, ANY_NAMESPACE))
+                    .wide(why)
+            },
+        )
     }
 
-    async fn observe(&self, look: &Look<'_>, _: Place<'_>) -> Result<Seen, Fault> {
-        let raw = look.controllers().await?;
-        Ok(Seen(raw.iter().filter_map(Controller::new).collect()))
+    async fn observe(
+        &self,
+        look: &Look<'_>,
+        _: Place<'_>,
+        prior: Prior<'_>,
+    ) -> Result<Seen, Fault> {
+        let namespaces = evicted(prior)
+            .filter_map(|(pod, _)| pod.namespace.as_deref())
+            .collect();
+        let objects = JUDGED.map(|(kind, plural)| {
+            let list = look.in_namespaces("/apis/apps/v1", plural, &namespaces);
+            async move { Ok((kind, list.await?)) }
+        });
+        let (pods, objects) = futures::try_join!(
+            look.in_namespaces("/api/v1", "pods", &namespaces),
+            try_join_all(objects),
+        )?;
+        Ok(Seen::new(&objects, &pods))
     }
 
     fn decide(&self, seen: &Seen, _: Place<'_>, prior: Prior<'_>) -> Decision<Self::Change> {
@@ -153,49 +176,61 @@ impl Action for Replaced {
     }
 }
 
+/// The pods that earlier steps evict, of which others are made, with their controllers.
+fn evicted(prior: Prior<'_>) -> impl Iterator<Item = (&ObjectRef, &Owner)> {
+    prior.effects().filter_map(|effect| match effect {
+        Effect::EvictPod {
+            pod,
+            owner: Some(owner),
+            ..
+        } if JUDGED.iter().any(|(kind, _)| owner.kind == *kind) => Some((pod, owner)),
+        _ => None,
+    })
+}
+
 /// UIDs of the controllers whose pods earlier steps evict.
 fn owners(prior: Prior<'_>) -> BTreeSet<&str> {
-    prior
-        .effects()
-        .filter_map(|effect| match effect {
-            Effect::EvictPod {
-                owner: Some(Owner { kind, uid, .. }),
-                ..
-            } if JUDGED.contains(&kind.as_str()) => Some(uid.as_str()),
-            _ => None,
-        })
+    evicted(prior)
+        .map(|(_, owner)| owner.uid.as_str())
         .collect()
 }
 
-impl Controller {
-    fn new(raw: &Value) -> Option<Self> {
-        let text = |at: &str| raw.pointer(at).and_then(Value::as_str);
-        let number = |at: &str| raw.pointer(at).and_then(Value::as_i64);
-        // What is in a list does not name its kind; only StatefulSets have a service.
-        let daemon = number("/status/desiredNumberScheduled");
-        let kind = match (raw.pointer("/spec/podManagementPolicy"), daemon) {
-            (_, Some(_)) => "DaemonSet",
-            (Some(_), None) => "StatefulSet",
-            (None, None) => "ReplicaSet",
+impl Seen {
+    /// Objects by their kinds, and the pods that are theirs or not.
+    fn new(objects: &[(&str, Vec<Value>)], pods: &[Value]) -> Self {
+        let mut ready: BTreeMap<String, usize> = BTreeMap::new();
+        let pods = pods.iter().filter_map(Pod::new);
+        for pod in pods.filter(|pod| pod.ready && !pod.is_going()) {
+            if let Some(owner) = pod.controller {
+                *ready.entry(owner.uid).or_default() += 1;
+            }
+        }
+        let of = |kind: &str, raw: &Value| {
+            let text = |at: &str| raw.pointer(at).and_then(Value::as_str);
+            let number = |at: &str| raw.pointer(at).and_then(Value::as_u64);
+            let (namespace, name) = (text("/metadata/namespace")?, text("/metadata/name")?);
+            let wanted =
+                number("/status/desiredNumberScheduled").or_else(|| number("/spec/replicas"));
+            Some(Controller {
+                uid: text("/metadata/uid")?.to_owned(),
+                name: format!("{kind} {namespace}/{name}"),
+                wanted: usize::try_from(wanted.unwrap_or(1)).unwrap_or(usize::MAX),
+                ready: ready
+                    .get(text("/metadata/uid")?)
+                    .copied()
+                    .unwrap_or_default(),
+            })
         };
-        Some(Self {
-            uid: text("/metadata/uid")?.to_owned(),
-            name: format!(
-                "{kind} {}/{}",
-                text("/metadata/namespace")?,
-                text("/metadata/name")?
-            ),
-            wanted: daemon.or_else(|| number("/spec/replicas")).unwrap_or(1),
-            ready: number("/status/readyReplicas")
-                .or_else(|| number("/status/numberReady"))
-                .unwrap_or_default(),
-            fresh: number("/status/observedGeneration").unwrap_or_default()
-                >= number("/metadata/generation").unwrap_or_default(),
-        })
+        let all = objects
+            .iter()
+            .flat_map(|(kind, raw)| raw.iter().filter_map(|raw| of(kind, raw)));
+        Self(all.collect())
     }
+}
 
+impl Controller {
     fn is_whole(&self) -> bool {
-        self.fresh && self.ready >= self.wanted
+        self.ready >= self.wanted
     }
 }
 
@@ -210,10 +245,30 @@ mod tests {
         Replaced::new(serde_json::from_value(json!({})).unwrap()).unwrap()
     }
 
-    fn set(name: &str, ready: i64, wanted: i64) -> Controller {
-        let raw = json!({"metadata": {"namespace": "shop", "name": name, "uid": name, "generation": 1},
-            "spec": {"replicas": wanted}, "status": {"readyReplicas": ready, "observedGeneration": 1}});
-        Controller::new(&raw).unwrap()
+    /// A pod of a controller, with more of it.
+    fn pod(owner: &str, more: impl FnOnce(&mut Value)) -> Value {
+        let mut pod = json!({
+            "metadata": {"namespace": "shop", "name": "p", "uid": "p", "ownerReferences": [
+                {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": owner, "uid": owner, "controller": true},
+            ]},
+            "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+        });
+        more(&mut pod);
+        pod
+    }
+
+    /// ReplicaSets with so many ready pods each, of so many.
+    fn sets(all: &[(&str, usize, usize)]) -> Seen {
+        let raw = all.iter().map(|(name, _, wanted)| {
+            // What it says itself counts for nothing.
+            json!({"metadata": {"namespace": "shop", "name": name, "uid": name}, "spec": {"replicas": wanted},
+                "status": {"readyReplicas": wanted}})
+        });
+        let pods: Vec<Value> = all
+            .iter()
+            .flat_map(|(name, ready, _)| (0..*ready).map(|_| pod(name, |_| ())))
+            .collect();
+        Seen::new(&[("ReplicaSet", raw.collect())], &pods)
     }
 
     fn evicting(owner: &str, kind: &str) -> PlannedStep {
@@ -247,40 +302,57 @@ mod tests {
     fn the_controllers_of_evicted_pods_must_have_them_ready_again() {
         let steps = [evicting("web", "ReplicaSet"), evicting("job", "Job")];
         let prior = Prior { steps: &steps };
-        let verify = |all: Vec<Controller>, except: &[Exception]| {
-            Action::verify(&action(), &Seen(all), prior, except)
+        let verify = |all: &[(&str, usize, usize)], except: &[Exception]| {
+            Action::verify(&action(), &sets(all), prior, except)
         };
-        assert_eq!(
-            verify(vec![set("web", 2, 2), set("other", 0, 2)], &[]),
-            Settled::Yes
-        );
-        let short = verify(vec![set("web", 1, 2)], &[]);
+        assert_eq!(verify(&[("web", 2, 2), ("other", 0, 2)], &[]), Settled::Yes);
+        let short = verify(&[("web", 1, 2)], &[]);
         assert_eq!(
             short,
             Settled::NotYet("ReplicaSet shop/web: 1 of 2 pods are ready".into())
         );
-        let mut stale = set("web", 2, 2);
-        stale.fresh = false;
-        assert!(matches!(verify(vec![stale], &[]), Settled::NotYet(_)));
         // It was rolled out anew meanwhile.
-        assert_eq!(verify(vec![], &[]), Settled::Yes);
+        assert_eq!(verify(&[], &[]), Settled::Yes);
         // It had too few before.
         let place = Place::for_test(&Scope::Run, &[]);
         let Decision::Check { except, expects } =
-            action().decide(&Seen(vec![set("web", 0, 2)]), place, prior)
+            action().decide(&sets(&[("web", 0, 2)]), place, prior)
         else {
             panic!()
         };
         assert!(expects.contains("ReplicaSet shop/web"), "{expects}");
-        assert_eq!(verify(vec![set("web", 0, 2)], &except), Settled::Yes);
+        assert_eq!(verify(&[("web", 0, 2)], &except), Settled::Yes);
+    }
+
+    #[test]
+    fn only_pods_that_are_ready_and_stay_are_counted() {
+        let ready = |more: fn(&mut Value)| {
+            let set = json!({"metadata": {"namespace": "shop", "name": "web", "uid": "web"}});
+            let Seen(all) = Seen::new(&[("ReplicaSet", vec![set])], &[pod("web", more)]);
+            (all[0].ready, all[0].wanted)
+        };
+        assert_eq!(ready(|_| ()), (1, 1));
+        assert_eq!(
+            ready(|pod| pod["status"]["conditions"][0]["status"] = json!("False")),
+            (0, 1)
+        );
+        assert_eq!(
+            ready(|pod| pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z")),
+            (0, 1)
+        );
+        assert_eq!(
+            ready(|pod| pod["metadata"]["ownerReferences"][0]["uid"] = json!("other")),
+            (0, 1)
+        );
     }
 
     #[test]
     fn daemonsets_say_it_in_their_own_way_and_of_others_nothing_is_said() {
-        let daemons = |ready: i64| {
+        let daemons = |ready: usize| {
             let raw = json!({"metadata": {"namespace": "shop", "name": "d", "uid": "web"},
-                "status": {"desiredNumberScheduled": 3, "numberReady": ready}});
-            Seen(vec![Controller::new(&raw).unwrap()])
+                "status": {"desiredNumberScheduled": 3}});
+            let pods: Vec<Value> = (0..ready).map(|_| pod("web", |_| ())).collect();
+            Seen::new(&[("DaemonSet", vec![raw])], &pods)
         };
         let steps = [evicting("web", "DaemonSet")];
         let prior = Prior { steps: &steps };

@@ -294,10 +294,15 @@ pub trait Action: Sized + Send + Sync {
     /// [`Self::observe`] asks for, and what its effects, their waits and their undo do.
     fn needs(with: &Value) -> Needs;
 
-    /// Reads what the decision rests on.
-    async fn observe(&self, look: &Look<'_>, place: Place<'_>) -> Result<Self::Seen, Fault>;
+    /// Reads what the decision rests on. `prior` is what earlier steps of the same plan do.
+    async fn observe(
+        &self,
+        look: &Look<'_>,
+        place: Place<'_>,
+        prior: Prior<'_>,
+    ) -> Result<Self::Seen, Fault>;
 
-    /// Decides what to do. `prior` is what earlier steps of the same plan do.
+    /// Decides what to do.
     fn decide(
         &self,
         seen: &Self::Seen,
@@ -415,7 +420,7 @@ impl<A: Action> Step for A {
         place: Place<'_>,
         prior: Prior<'_>,
     ) -> Result<Made, Fault> {
-        let seen = self.observe(look, place).await?;
+        let seen = self.observe(look, place, prior).await?;
         let decision = self.decide(&seen, place, prior);
         let notes = self.notes(&seen, &decision);
         let ask = self.ask(&seen, &decision);
@@ -440,7 +445,7 @@ impl<A: Action> Step for A {
         prior: Prior<'_>,
         except: &[Exception],
     ) -> Result<Verified, Fault> {
-        let seen = self.observe(look, place).await?;
+        let seen = self.observe(look, place, prior).await?;
         Ok(Verified {
             settled: Action::verify(self, &seen, prior, except),
             outputs: self.found(&seen),

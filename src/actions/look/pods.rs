@@ -6,7 +6,12 @@ use super::Look;
 use crate::drain::{Budget, Daemons, DrainNode, Pod};
 use crate::fault::Fault;
 use crate::transport::PodsOf;
+use futures::stream::{self, StreamExt, TryStreamExt};
 use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// How many lists are asked for at a time.
+const AT_ONCE: usize = 8;
 
 /// Pods, and what decides what becomes of them.
 #[derive(Debug, Clone)]
@@ -72,17 +77,21 @@ impl Look<'_> {
         Ok(raw.iter().filter_map(DrainNode::new).collect())
     }
 
-    /// The controllers whose pods are made again elsewhere.
-    pub async fn controllers(&self) -> Result<Vec<Value>, Fault> {
+    /// What is of a kind in some namespaces, by the kind's plural and where it is served.
+    pub async fn in_namespaces(
+        &self,
+        at: &str,
+        plural: &str,
+        namespaces: &BTreeSet<&str>,
+    ) -> Result<Vec<Value>, Fault> {
         let cluster = &self.world.cluster;
-        let (sets, stateful, daemons) = futures::join!(
-            cluster.list("/apis/apps/v1/replicasets"),
-            cluster.list("/apis/apps/v1/statefulsets"),
-            cluster.list("/apis/apps/v1/daemonsets"),
-        );
-        let mut all = sets?;
-        all.extend(stateful?);
-        all.extend(daemons?);
-        Ok(all)
+        let path = |namespace| format!("{at}/namespaces/{namespace}/{plural}");
+        let paths: Vec<String> = namespaces.iter().map(path).collect();
+        let lists: Vec<Vec<Value>> = stream::iter(paths)
+            .map(|path: String| async move { cluster.list(&path).await })
+            .buffered(AT_ONCE)
+            .try_collect()
+            .await?;
+        Ok(lists.concat())
     }
 }

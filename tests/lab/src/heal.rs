@@ -176,8 +176,8 @@ impl Lab {
              for file in {BOOT_FILES}.netdev {BOOT_FILES}.network; do \
              if [ -e $file ]; then rm $file; read_anew=yes; echo $file removed; fi; done; \
              if [ $read_anew ]; then networkctl reload; fi; \
-             tries=0; while ls /sys/class/net/{PODS_BRIDGE}/brif/* && [ $tries -lt 20 ]; do sleep 0.5; tries=$((tries + 1)); done \
-             >/dev/null 2>&1; if [ -e /sys/class/net/{PODS_BRIDGE} ] && [ $tries -lt 20 ]; then \
+             tries=0; while ls /sys/class/net/{PODS_BRIDGE}/brif/* && [ $tries -lt 60 ]; do sleep 0.5; tries=$((tries + 1)); done \
+             >/dev/null 2>&1; if [ -e /sys/class/net/{PODS_BRIDGE} ] && [ $tries -lt 60 ]; then \
              ip link delete {PODS_BRIDGE}; echo {PODS_BRIDGE} removed; fi; lab-heal {TRACKED}"
         );
         let restored = self.on_each(&NODES, |node| {
