@@ -1,23 +1,22 @@
 //! The evictions of one step, side by side, as a state machine without input or output: it is told what is seen
 //! and answered, and says what to make durable and what to send. Nothing is sent whose intent is not durable.
 
+mod choose;
+mod end;
 mod entry;
 mod words;
 
-use crate::drain::{Budget, Claims, Daemons, DrainNode, Judged, OnBlocked, Options, Pod, PodUid};
-use crate::fault::{Class, Fault, TIMEOUT};
+use crate::drain::{Budget, Daemons, DrainNode, Judged, OnBlocked, Options, Pod, PodUid};
+use crate::fault::{Class, Fault};
 use crate::journal::{EffectRecord, EffectState, Event, Outcome, Permit};
 use crate::model::{Effect, EffectId, Scope, StepId};
 use crate::transport::Evicted;
+use choose::{Gate, PER_BUDGET};
 use entry::{Entry, State};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// How many evictions are under way at a time.
-pub const AT_ONCE: usize = 32;
-/// How many that ask the same budget: each of them writes it, and more only get in each other's way.
-const PER_BUDGET: usize = 4;
 /// How often one is tried of which nobody knows what becomes.
 const ATTEMPTS: u32 = 5;
 /// How often one that a budget holds is tried, and one whose namespace is being deleted.
@@ -25,8 +24,6 @@ const AGAIN: Duration = Duration::from_secs(1);
 const NAMESPACE_AGAIN: Duration = Duration::from_secs(5);
 /// How long it rests at most where the API server has too much to do.
 const LONGEST_REST: Duration = Duration::from_secs(60);
-/// How long an API server that does not answer is waited for.
-const SILENCE: Duration = Duration::from_secs(120);
 /// So many times as many pods may come onto a node as it had of the same controller.
 const COMING_BACK: usize = 3;
 
@@ -68,26 +65,6 @@ pub struct Turn {
     pub wake: Option<Duration>,
     /// It is over.
     pub end: Option<Result<(), Fault>>,
-}
-
-/// Requests that one budget has let through or held.
-#[derive(Debug)]
-struct Gate {
-    shut_until: Option<Duration>,
-    /// How many may be under way; few after it was shut.
-    window: usize,
-    /// Since when it holds; until it lets one through.
-    holds_since: Option<Timestamp>,
-}
-
-impl Default for Gate {
-    fn default() -> Self {
-        Self {
-            shut_until: None,
-            window: PER_BUDGET,
-            holds_since: None,
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -229,6 +206,13 @@ impl Draining {
             return;
         }
         self.objections.remove(pod.uid());
+        // Whoever made it meanwhile is there.
+        if let Some(owner) = pod.controller.as_ref().filter(|_| self.listed)
+            && owner.kind == "DaemonSet"
+        {
+            let daemon = format!("{}/{}", pod.namespace(), owner.name);
+            self.of.daemons.0.insert(daemon);
+        }
         let losses = match self.judge(&pod, now.at) {
             Ok(Some(losses)) => losses,
             Ok(None) => return,
@@ -277,16 +261,7 @@ impl Draining {
 
     /// What is lost with a pod that goes; `None`: it stays; or why it is in the way.
     fn judge(&self, pod: &Pod, at: Timestamp) -> Result<Option<Vec<String>>, String> {
-        let mut daemons = &self.of.daemons;
-        let known;
-        // Whoever made it meanwhile is there.
-        if let Some(owner) = pod.controller.as_ref().filter(|_| self.listed) {
-            let mut more = daemons.clone();
-            more.0.insert(format!("{}/{}", pod.namespace(), owner.name));
-            known = more;
-            daemons = &known;
-        }
-        match self.of.options.judge(pod, daemons, at) {
+        match self.of.options.judge(pod, &self.of.daemons, at) {
             Judged::Stays(_) => Ok(None),
             Judged::InTheWay(why) => {
                 let why: Vec<String> = why.iter().map(ToString::to_string).collect();
@@ -402,17 +377,6 @@ impl Draining {
         }
     }
 
-    /// The budget that its eviction asks.
-    fn gate_of(&self, entry: &Entry) -> Option<String> {
-        if entry.deletes || entry.pod.needs_no_budget() {
-            return None;
-        }
-        let budget = Claims::of(&entry.pod, &self.of.budgets).one()?;
-        // One that is not ready may go while others may not.
-        let may_go = !entry.pod.ready && budget.lets_unready_go();
-        (!may_go).then(|| budget.key())
-    }
-
     fn note(&mut self, records: Vec<(EffectId, Outcome)>) {
         for (id, outcome) in records {
             if matches!(outcome, Outcome::Done | Outcome::Unknown { .. })
@@ -451,222 +415,6 @@ impl Draining {
 
     fn is_late(&self, now: Moment) -> bool {
         self.of.within.is_some_and(|within| now.since >= within)
-    }
-
-    fn choose(&mut self, now: Moment, turn: &mut Turn) {
-        let mut flying = self
-            .pods
-            .values()
-            .filter(|e| e.state == State::Sent)
-            .count();
-        // What is held may be so for long: it is in nobody's way.
-        let mut prepared = self
-            .pods
-            .values()
-            .filter(|e| e.is_prepared() && e.held.is_none())
-            .count();
-        // Commits are shared: many intents at a time, or none.
-        let intends = prepared <= AT_ONCE;
-        let mut per_gate: BTreeMap<String, usize> = BTreeMap::new();
-        for entry in self.pods.values().filter(|e| e.state == State::Sent) {
-            if let Some(gate) = self.gate_of(entry) {
-                *per_gate.entry(gate).or_default() += 1;
-            }
-        }
-        let open = |e: &&Entry| !e.state.is_over();
-        let lowest = match self.of.options.by_priority {
-            true => self
-                .pods
-                .values()
-                .filter(open)
-                .map(|e| e.pod.priority)
-                .min(),
-            false => None,
-        };
-        let mut order: Vec<(i64, u32, String, PodUid)> = Vec::new();
-        for (uid, entry) in &self.pods {
-            let later = lowest.is_some_and(|lowest| entry.pod.priority > lowest);
-            if !later && entry.may_be_sent(now.since) {
-                let (priority, name) = self.of.options.rank(&entry.pod);
-                // Those that were asked about least come first, so that each has its turn.
-                order.push((priority, entry.asked, name, uid.clone()));
-            }
-        }
-        order.sort_unstable();
-        let busy = now.since < self.busy_until || self.silent.is_some();
-        for (.., uid) in order {
-            let sends = !busy && flying < AT_ONCE;
-            let prepares = intends && prepared < 2 * AT_ONCE;
-            // Of a thousand pods, most wait for their turn.
-            if !sends && !prepares {
-                break;
-            }
-            let Some(gate) = self.pods.get(&uid).map(|entry| self.gate_of(entry)) else {
-                continue;
-            };
-            if let Some(key) = &gate {
-                let gate = self.gates.entry(key.clone()).or_default();
-                let shut = gate.shut_until.is_some_and(|until| now.since < until);
-                if shut || per_gate.get(key).copied().unwrap_or_default() >= gate.window {
-                    continue;
-                }
-            }
-            let Some(entry) = self.pods.get_mut(&uid) else {
-                continue;
-            };
-            if entry.permit.is_some() {
-                if !sends {
-                    continue;
-                }
-                if let Some(permit) = entry.permit.take() {
-                    entry.state = State::Sent;
-                    entry.asked += 1;
-                    flying += 1;
-                    turn.send.push((uid, permit));
-                }
-            } else if prepares {
-                let (id, effect) = entry.intent(&self.of, &mut self.attempts);
-                prepared += 1;
-                turn.intend.push((id, effect));
-            } else {
-                continue;
-            }
-            if let Some(key) = gate {
-                *per_gate.entry(key).or_default() += 1;
-            }
-        }
-    }
-
-    /// Whether it is over, and how.
-    fn end(&mut self, now: Moment) -> Option<Result<(), Fault>> {
-        let flying = |entry: &Entry| matches!(entry.state, State::Sent | State::Intending);
-        if self.pods.values().any(flying) {
-            return None;
-        }
-        if let Some(fault) = self.fatal.clone() {
-            return Some(Err(self.give_up(fault)));
-        }
-        if self.listed && self.pods.values().all(|entry| entry.state.is_over()) {
-            return Some(match self.failure() {
-                None => Ok(()),
-                Some(fault) => Err(self.give_up(fault)),
-            });
-        }
-        if let Some((since, fault)) = &self.silent
-            && now.since.saturating_sub(*since) >= SILENCE
-        {
-            let fault = fault.clone();
-            return Some(Err(self.give_up(fault)));
-        }
-        if self.stopping {
-            let message = format!("stopped by the operator: {}", self.said(now));
-            let fault = Fault::refused("stopped", message);
-            let next = "what was begun goes on by itself; `runbook resume` evicts the rest";
-            return Some(Err(self.give_up(fault.next(next))));
-        }
-        if !self.listed {
-            return self.is_late(now).then(|| Err(self.too_late(now)));
-        }
-        if self.is_late(now) {
-            let fault = self.too_late(now);
-            return Some(Err(self.give_up(fault)));
-        }
-        self.is_held(now).map(|fault| Err(self.give_up(fault)))
-    }
-
-    /// What of it failed.
-    fn failure(&self) -> Option<Fault> {
-        let failed = |entry: &Entry| match &entry.state {
-            State::Failed(fault) => Some(fault.clone()),
-            _ => None,
-        };
-        let mut faults: Vec<Fault> = self.pods.values().filter_map(failed).collect();
-        // What nobody knows outweighs what is certain.
-        faults.sort_by_key(|fault| fault.class != Class::Indeterminate);
-        let all: Vec<String> = faults
-            .iter()
-            .map(|fault| fault.message.clone())
-            .chain(self.objections.values().cloned())
-            .collect();
-        let message = match all.as_slice() {
-            [] => return None,
-            [one] => one.clone(),
-            several => format!("{} pods did not go: {}", several.len(), several.join("; ")),
-        };
-        Some(match faults.into_iter().next() {
-            Some(first) => Fault { message, ..first },
-            None => Fault::definite("in_the_way", message)
-                .next("it came while the others were evicted; a new plan shows how it stands"),
-        })
-    }
-
-    /// Where nobody waits for budgets: whether nothing is left but what they hold.
-    fn is_held(&self, now: Moment) -> Option<Fault> {
-        if self.of.options.on_blocked != OnBlocked::Fail {
-            return None;
-        }
-        let open: Vec<&Entry> = self.pods.values().filter(|e| !e.state.is_over()).collect();
-        let least = match self.of.options.by_priority {
-            true => open.iter().map(|entry| entry.pod.priority).min(),
-            false => None,
-        };
-        let all = open
-            .iter()
-            .filter(|entry| least.is_none_or(|least| entry.pod.priority == least))
-            .all(|entry| entry.state != State::Going && self.is_held_by_budget(entry));
-        all.then(|| {
-            Fault::definite("held_by_budget", self.said(now))
-                .next("`on_blocked: wait` waits for the budget; a new plan shows how it stands")
-        })
-    }
-
-    /// Whether its budget has held it, or holds others that it protects.
-    fn is_held_by_budget(&self, entry: &Entry) -> bool {
-        entry.held.as_ref().is_some_and(|held| held.by_budget) || self.gate_holds(entry).is_some()
-    }
-
-    /// The budget that holds others, and so this pod too, which waits for its turn; and since when.
-    fn gate_holds(&self, entry: &Entry) -> Option<(String, Timestamp)> {
-        let waits = matches!(entry.state, State::Ready) && entry.held.is_none();
-        let key = self.gate_of(entry).filter(|_| waits)?;
-        let since = self.gates.get(&key)?.holds_since?;
-        Some((key, since))
-    }
-
-    fn too_late(&self, now: Moment) -> Fault {
-        let within = self.of.within.unwrap_or_default().as_secs();
-        let message = format!(
-            "it did not come about within {within} s: {}",
-            self.said(now)
-        );
-        let ends = self.pods.values().any(|entry| entry.state == State::Going);
-        // What is being deleted may yet be gone by itself; what is held does not go by itself.
-        let code = if ends { TIMEOUT } else { "not_drained" };
-        Fault::definite(code, message)
-            .next("look what holds it up; `runbook resume` goes on with the rest")
-    }
-
-    /// What was made durable and has not happened is closed.
-    fn give_up(&mut self, fault: Fault) -> Fault {
-        let mut records = Vec::new();
-        for entry in self.pods.values_mut() {
-            records.extend(entry.closed(&fault));
-        }
-        self.note(records);
-        fault
-    }
-
-    fn wake(&self, now: Moment) -> Option<Duration> {
-        let pauses = self.pods.values().filter_map(Entry::pauses_until);
-        let gates = self.gates.values().filter_map(|gate| gate.shut_until);
-        let silent = self.silent.as_ref().map(|(since, _)| *since + SILENCE);
-        pauses
-            .chain(gates)
-            .chain([self.busy_until])
-            .chain(self.of.within)
-            .chain(silent)
-            .filter(|at| *at > now.since)
-            .min()
     }
 }
 

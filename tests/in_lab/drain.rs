@@ -548,11 +548,13 @@ fn stopped(lab: &Lab, program: &Program<'_>) -> Result<(), String> {
         .spawn()
         .map_err(|e| e.to_string())?;
     let pid = Pid::from_child(&child);
-    let mut said = String::new();
+    let (mut said, mut stopped) = (String::new(), false);
     for line in BufReader::new(child.stderr.take().ok_or("no pipe")?).lines() {
         let line = line.map_err(|e| e.to_string())?;
-        if line.contains("wait for PodDisruptionBudget shop/web since") {
+        // Where the line begins anew, its first words stand on the one before.
+        if !stopped && line.contains("PodDisruptionBudget shop/web since") {
             kill_process(pid, Signal::INT).map_err(|e| e.to_string())?;
+            stopped = true;
         }
         said.push_str(&line);
         said.push('\n');

@@ -1,5 +1,7 @@
 use super::super::dice::Dice;
+use super::choose::AT_ONCE;
 use super::*;
+use crate::fault::TIMEOUT;
 use crate::journal::RunRecord;
 use crate::journal::test_events::{entries, start};
 use crate::model::RunId;
