@@ -33,9 +33,9 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "sweep::of_a_drain_killed_at_some_points_it_is_resumed",
-        suite: Suite::Full,
+        suite: Suite::Quick,
         dirties: Dirties::Mesh,
-        run: |lab| sweep(lab, &DRAIN, 5, 2),
+        run: |lab| sweep(lab, &DRAIN, 3, 1),
     },
     Case {
         name: "sweep::of_a_drain_killed_at_every_point_it_is_resumed",
