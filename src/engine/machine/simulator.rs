@@ -7,11 +7,13 @@
 
 use super::super::dice::Dice;
 use super::*;
+use crate::fault::PUT_BACK;
 use crate::journal::Entry;
 use crate::journal::test_events::{change, host, plan, programs, start_of, step};
 use crate::model::{
-    Digest, FieldChange, FieldPath, FileNow, FileRef, FileState, Now, ObjectRef, Program,
-    ProgramNow, Programs, Propagation, Retry, RunId, Setting, SettingRef, SettingState, Target,
+    Digest, FieldChange, FieldPath, FileNow, FileRef, FileState, Now, ObjectRef, OnFailure,
+    Program, ProgramNow, Programs, Propagation, Retry, RunId, Setting, SettingRef, SettingState,
+    Target,
 };
 use crate::plan::{after, take_back};
 use jiff::Timestamp;

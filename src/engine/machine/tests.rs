@@ -1,6 +1,7 @@
 use super::*;
+use crate::fault::{API_SILENT, Class, NOT_VERIFIED, PUT_BACK};
 use crate::journal::test_events::{self, step};
-use crate::model::{FieldChange, FieldPath, ObjectRef, Retry, RunId, Scope};
+use crate::model::{FieldChange, FieldPath, ObjectRef, OnFailure, Retry, RunId, Scope};
 use serde_json::Value;
 
 fn effect(name: &str) -> Effect {
