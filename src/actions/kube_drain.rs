@@ -5,7 +5,7 @@ use super::kube_eviction::{
 };
 use super::kube_object::Of;
 use super::{ANY_NAMESPACE, Action, Compiled, Decision, Eviction, Look, Needs, Patience, Place};
-use crate::drain::{DrainNode, OnBlocked, Options, Preview, Stays};
+use crate::drain::{DrainNode, OnBlocked, Options, Preview, Stays, away};
 use crate::fault::Fault;
 use crate::model::{
     Detail, Effect, Exception, FieldChange, FieldPath, ObjectRef, Prior, Risk, Settled, UndoClass,
@@ -26,7 +26,8 @@ const WITHIN: Duration = Duration::from_secs(30 * 60);
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
-    /// How long each pod is given to end: `own`, as it says itself, or a duration; `own` if left out.
+    /// How long each pod is given to end: `own`, as it says itself, or a duration; `own` if left out. One that is
+    /// being deleted already keeps the time that it was given.
     grace_period: Option<String>,
     /// How long all of it may take, and 0s for without end; 30m if left out.
     within: Option<String>,
@@ -155,19 +156,9 @@ impl Action for Drain {
         let name = &seen.node.name;
         let preview = &seen.preview;
         let drained = drained_before(prior, name);
-        if !cordons && preview.to_evict().next().is_none() && drained.is_empty() {
-            return match preview.goes.len() {
-                0 => Decision::NoChange {
-                    why: format!("{name} is cordoned already, and no pod has to leave it"),
-                },
-                1 => Decision::Check {
-                    expects: format!("the pod of {name} that is being deleted is gone"),
-                    except: Vec::new(),
-                },
-                n => Decision::Check {
-                    expects: format!("the {n} pods of {name} that are being deleted are gone"),
-                    except: Vec::new(),
-                },
+        if !cordons && drained.is_empty() && preview.goes.is_empty() {
+            return Decision::NoChange {
+                why: format!("{name} is cordoned already, and no pod has to leave it"),
             };
         }
         Decision::Change(Change {
@@ -202,7 +193,7 @@ impl Action for Drain {
             &mut compiled,
             &change.preview,
             &self.options,
-            format!("Pods of {name}"),
+            (format!("Pods of {name}"), Self::NEWCOMERS),
         );
         compiled.follows.push(format!(
             "it waits until they are gone; pods that come onto {name} meanwhile go by the same rules"
@@ -216,12 +207,17 @@ impl Action for Drain {
                 why: format!("{name} was cordoned before, and stays so; {lost}"),
             },
         };
-        compiled.predicted = (!change.after.is_empty()).then(|| {
-            format!(
+        compiled.predicted = match (change.after.as_slice(), compiled.effects.is_empty()) {
+            ([], false) => None,
+            ([], true) => Some(
+                "all of its pods are being deleted already; those that come meanwhile are evicted"
+                    .to_owned(),
+            ),
+            (after, _) => Some(format!(
                 "pods that leave {} may come here first, and then go from here too",
-                change.after.join(", ")
-            )
-        });
+                after.join(", ")
+            )),
+        };
         compiled
     }
 
@@ -318,12 +314,7 @@ fn one_of_the_control_plane(seen: &Seen, place: Place<'_>) -> Option<(String, St
             "drain one, bring it back, and see the control plane healthy; then the next".to_owned(),
         ));
     }
-    let away: Vec<&str> = seen
-        .nodes
-        .iter()
-        .filter(|node| node.control_plane && (!node.ready || node.cordoned) && node.name != *here)
-        .map(|node| node.name.as_str())
-        .collect();
+    let away = away(&seen.nodes, here);
     (!away.is_empty()).then(|| {
         (
             format!(

@@ -4,7 +4,7 @@ use super::kube_eviction::{
     all_gone, bound, evictions, grace, held_up, lost, needs, notes, patience, refusal, risk,
 };
 use super::{Action, Compiled, Decision, Eviction, Look, Needs, Patience, Place};
-use crate::drain::{OnBlocked, Options, Preview};
+use crate::drain::{OnBlocked, Options, Preview, Stays, not_waited_for};
 use crate::fault::Fault;
 use crate::model::{Exception, Prior, Risk, Settled, UndoClass};
 use crate::transport::PodsOf;
@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::time::Duration;
 
 /// How long it may take, where nobody says.
@@ -27,7 +27,8 @@ pub struct Args {
     namespace: String,
     /// Only pods with these labels, such as `app=web`.
     selector: String,
-    /// How long each pod is given to end: `own`, as it says itself, or a duration; `own` if left out.
+    /// How long each pod is given to end: `own`, as it says itself, or a duration; `own` if left out. One that is
+    /// being deleted already keeps the time that it was given.
     grace_period: Option<String>,
     /// How long all of it may take, and 0s for without end; 30m if left out.
     within: Option<String>,
@@ -156,6 +157,7 @@ impl Action for Evict {
     fn compile(&self, preview: Preview) -> Compiled {
         let mut compiled = Compiled::nothing();
         let subject = format!("Pods of {} with `{}`", self.namespace, self.selector);
+        let subject = (subject, Self::NEWCOMERS);
         evictions(&mut compiled, &preview, &self.options, subject);
         compiled.follows.push(
             "it waits until they are gone; pods that come meanwhile, as those that take their places, stay".to_owned(),
@@ -173,6 +175,18 @@ impl Action for Evict {
     fn verify(&self, seen: &Seen, _: Prior<'_>, _: &[Exception]) -> Settled {
         let goes = seen.preview.goes.iter().map(|(pod, _)| pod);
         all_gone(goes.filter(|pod| pod.is_going()))
+    }
+
+    fn found(&self, seen: &Seen) -> Map<String, Value> {
+        let stays = seen.preview.stays.iter();
+        let long: Vec<String> = stays
+            .filter(|(_, why)| *why == Stays::LongGone)
+            .map(|(pod, _)| pod.name())
+            .collect();
+        match long.is_empty() {
+            true => Map::new(),
+            false => Map::from_iter([("summary".to_owned(), not_waited_for(&long).into())]),
+        }
     }
 
     fn patience(&self) -> Patience {
@@ -199,6 +213,31 @@ impl Action for Evict {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn what_is_not_waited_for_is_named_at_the_end() {
+        let args = json!({"namespace": "shop", "selector": "app=web", "force": true,
+            "skip_terminating_longer_than": "1m"});
+        let evict = Evict::new(serde_json::from_value(args).unwrap()).unwrap();
+        let raw = json!({"metadata": {"namespace": "shop", "name": "a", "uid": "a", "labels": {"app": "web"},
+            "deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 0}});
+        let found = |seconds: i64| {
+            let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+            let now = now + Duration::from_secs(seconds.unsigned_abs());
+            let pods = vec![crate::drain::Pod::new(&raw).unwrap()];
+            let preview = Preview::of(pods, &evict.options, (&Default::default(), &[]), now);
+            let seen = Seen { preview };
+            (
+                evict.found(&seen),
+                Action::verify(&evict, &seen, Prior { steps: &[] }, &[]),
+            )
+        };
+        let (nothing, waits) = found(30);
+        assert!(nothing.is_empty() && matches!(waits, Settled::NotYet(_)));
+        let (found, done) = found(90);
+        insta::assert_snapshot!(found["summary"], @r#""being deleted still, and not waited for: shop/a""#);
+        assert_eq!(done, Settled::Yes);
+    }
 
     #[test]
     fn what_it_is_about_must_be_named() {

@@ -122,7 +122,7 @@ pub fn held_up(preview: &Preview, options: &Options) -> Option<(String, String)>
         (
             format!(
                 "it is not to wait for budgets, and would: {}",
-                sentence(preview).join("; ")
+                sentence(preview, false).join("; ")
             ),
             "`on_blocked: wait` waits for them".to_owned(),
         )
@@ -131,16 +131,10 @@ pub fn held_up(preview: &Preview, options: &Options) -> Option<(String, String)>
 
 /// What the operator should know of who goes.
 pub fn notes(preview: &Preview, options: &Options) -> Vec<String> {
-    let mut notes = sentence(preview);
+    let mut notes = sentence(preview, options.on_blocked == OnBlocked::Force);
     if options.grace == Grace::Seconds(0) && preview.to_evict().next().is_some() {
         notes.push(
             "`grace_period: 0s`: pods are taken out of the cluster at once, whether or not their processes have ended"
-                .to_owned(),
-        );
-    }
-    if options.on_blocked == OnBlocked::Force && !preview.simulated.held.is_empty() {
-        notes.push(
-            "`on_blocked: force`: what a budget holds is deleted at once, whatever the budget says"
                 .to_owned(),
         );
     }
@@ -148,11 +142,16 @@ pub fn notes(preview: &Preview, options: &Options) -> Vec<String> {
 }
 
 /// The evictions, and who goes, for people.
-pub fn evictions(compiled: &mut Compiled, preview: &Preview, options: &Options, subject: String) {
+pub fn evictions(
+    compiled: &mut Compiled,
+    preview: &Preview,
+    options: &Options,
+    (subject, newcomers): (String, bool),
+) {
     if !preview.goes.is_empty() || !preview.stays.is_empty() {
         compiled.details.push(Detail {
             subject,
-            lines: lines_of(preview),
+            lines: lines_of(preview, newcomers),
             ..Detail::default()
         });
     }

@@ -14,16 +14,19 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// The kinds whose pods are made again, and that say how many there should be, with their plurals.
-const JUDGED: [(&str, &str); 3] = [
-    ("DaemonSet", "daemonsets"),
-    ("ReplicaSet", "replicasets"),
-    ("StatefulSet", "statefulsets"),
+/// The kinds whose pods are made again, and that say how many there should be, each with its API's version and its
+/// plural.
+const JUDGED: [(&str, &str, &str); 4] = [
+    ("apps/v1", "DaemonSet", "daemonsets"),
+    ("apps/v1", "ReplicaSet", "replicasets"),
+    ("apps/v1", "StatefulSet", "statefulsets"),
+    ("v1", "ReplicationController", "replicationcontrollers"),
 ];
 
 /// Waits until the controllers of pods that earlier steps evict have as many of them ready as they should; the pods
-/// themselves are counted. Stands between two nodes that are drained one after another. A ReplicaSet, StatefulSet or DaemonSet that has too few
-/// already when this is planned is let be; pods of other controllers are not judged.
+/// themselves are counted. Stands between two nodes that are drained one after another. A ReplicaSet, StatefulSet, DaemonSet or
+/// ReplicationController that has too few already when this is planned is let be; pods of other controllers are not
+/// waited for, and the plan names these.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
@@ -75,9 +78,9 @@ impl Action for Replaced {
             Needs::default()
                 .look("list", &Of::any_of("v1", "Pod", ANY_NAMESPACE))
                 .wide(why),
-            |needs, (kind, _)| {
+            |needs, (version, kind, _)| {
                 needs
-                    .look("list", &Of::any_of("apps/v1", kind, ANY_NAMESPACE))
+                    .look("list", &Of::any_of(version, kind, ANY_NAMESPACE))
                     .wide(why)
             },
         )
@@ -92,9 +95,14 @@ impl Action for Replaced {
         let namespaces = evicted(prior)
             .filter_map(|(pod, _)| pod.namespace.as_deref())
             .collect();
-        let objects = JUDGED.map(|(kind, plural)| {
-            let list = look.in_namespaces("/apis/apps/v1", plural, &namespaces);
-            async move { Ok((kind, list.await?)) }
+        let at = |version: &str| match version.contains('/') {
+            true => format!("/apis/{version}"),
+            false => format!("/api/{version}"),
+        };
+        let places = JUDGED.map(|(version, ..)| at(version));
+        let objects = JUDGED.iter().zip(&places).map(|((_, kind, plural), at)| {
+            let list = look.in_namespaces(at, plural, &namespaces);
+            async move { Ok((*kind, list.await?)) }
         });
         let (pods, objects) = futures::try_join!(
             look.in_namespaces("/api/v1", "pods", &namespaces),
@@ -117,9 +125,10 @@ impl Action for Replaced {
             };
         }
         let evicts_now = prior.effects().any(Effect::evicts);
+        let unjudged = unjudged(prior);
         if owners.is_empty() && evicts_now && !prior.steps.iter().any(PlannedStep::is_late) {
             return Decision::NoChange {
-                why: "no controller of the pods that are evicted says how many of them are ready"
+                why: "no controller of the pods that are evicted says in a way that is known how many there should be"
                     .to_owned(),
             };
         }
@@ -145,7 +154,7 @@ impl Action for Replaced {
         };
         Decision::Check {
             expects: format!(
-                "the controllers of evicted pods have all of them ready again{besides}"
+                "the controllers of evicted pods have all of them ready again{besides}{unjudged}"
             ),
             except,
         }
@@ -183,9 +192,44 @@ fn evicted(prior: Prior<'_>) -> impl Iterator<Item = (&ObjectRef, &Owner)> {
             pod,
             owner: Some(owner),
             ..
-        } if JUDGED.iter().any(|(kind, _)| owner.kind == *kind) => Some((pod, owner)),
+        } if is_judged(owner) => Some((pod, owner)),
         _ => None,
     })
+}
+
+fn is_judged(owner: &Owner) -> bool {
+    JUDGED.iter().any(|(version, kind, _)| {
+        (owner.api_version.as_str(), owner.kind.as_str()) == (*version, *kind)
+    })
+}
+
+/// Whose pods are evicted, and whose successors nobody can count, in words.
+fn unjudged(prior: Prior<'_>) -> String {
+    let names: BTreeSet<String> = prior
+        .effects()
+        .filter_map(|effect| match effect {
+            Effect::EvictPod {
+                pod,
+                owner: Some(owner),
+                ..
+            } if !is_judged(owner) => {
+                let namespace = pod.namespace.as_deref().unwrap_or_default();
+                Some(format!("{} {namespace}/{}", owner.kind, owner.name))
+            }
+            _ => None,
+        })
+        .collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        [one] => {
+            format!("; how many {one} should have is not known, so its pods are not waited for")
+        }
+        several => format!(
+            "; how many these should have is not known, so their pods are not waited for: {}",
+            several.join(", ")
+        ),
+    }
 }
 
 /// UIDs of the controllers whose pods earlier steps evict.
@@ -311,6 +355,12 @@ mod tests {
             short,
             Settled::NotYet("ReplicaSet shop/web: 1 of 2 pods are ready".into())
         );
+        // Of a controller that nobody knows, it is said that it is not waited for.
+        let place = Place::for_test(&Scope::Run, &[]);
+        let Decision::Check { expects, .. } = action().decide(&sets(&[]), place, prior) else {
+            panic!()
+        };
+        assert!(expects.contains("Job shop/job"), "{expects}");
         // It was rolled out anew meanwhile.
         assert_eq!(verify(&[], &[]), Settled::Yes);
         // It had too few before.

@@ -30,7 +30,7 @@ pub enum Never {
     NoneMayBeAway,
     /// It needs as many pods as there are.
     AllAreNeeded { desired: i64, expected: i64 },
-    /// What it lets go is not made again, so that no more may follow.
+    /// None of what it lets go is made again, so that no more may follow.
     NotReplaced,
 }
 
@@ -121,10 +121,6 @@ impl<'b> Claims<'b> {
             _ => None,
         }
     }
-
-    pub fn several(&self) -> Option<&[&'b Budget]> {
-        (self.0.len() > 1).then_some(&self.0)
-    }
 }
 
 /// Pods that wait for one budget.
@@ -146,15 +142,22 @@ pub struct Simulated {
     pub held: Vec<Held>,
     /// Pods with more than one budget, each with their names.
     pub several: Vec<(String, Vec<String>)>,
+    /// How many of higher priority wait until those before them are gone.
+    pub behind: usize,
 }
 
-/// Evicts in the order given.
-pub fn simulate(pods: &[&Pod], budgets: &[Budget]) -> Simulated {
+/// Evicts in the order given; with `ranks`, none while one of lower priority is held.
+pub fn simulate(pods: &[&Pod], budgets: &[Budget], ranks: bool) -> Simulated {
     let mut found = Simulated::default();
     let mut left: Vec<i64> = budgets.iter().map(|budget| budget.allowed).collect();
-    let mut replaced: Vec<bool> = vec![true; budgets.len()];
+    let mut replaced: Vec<bool> = vec![false; budgets.len()];
     let mut first: Vec<usize> = vec![0; budgets.len()];
+    let mut held_at: Option<i64> = None;
     for pod in pods {
+        if held_at.is_some_and(|rank| ranks && pod.priority > rank) {
+            found.behind += 1;
+            continue;
+        }
         let mut own = budgets.iter().enumerate().filter(|(_, b)| b.protects(pod));
         let (one, more) = (own.next(), own.count());
         let Some((at, budget)) = one.filter(|_| !pod.needs_no_budget()) else {
@@ -164,6 +167,7 @@ pub fn simulate(pods: &[&Pod], budgets: &[Budget]) -> Simulated {
         if more > 0 {
             let names = budgets.iter().filter(|b| b.protects(pod)).map(Budget::key);
             found.several.push((pod.name(), names.collect()));
+            held_at.get_or_insert(pod.priority);
             continue;
         }
         if !pod.ready && budget.lets_unready_go() {
@@ -178,10 +182,11 @@ pub fn simulate(pods: &[&Pod], budgets: &[Budget]) -> Simulated {
         if *left > 0 && !budget.stale {
             *left -= 1;
             *first += 1;
-            *replaced &= pod.controller.is_some();
+            *replaced |= pod.controller.is_some();
             found.at_once += 1;
             continue;
         }
+        held_at.get_or_insert(pod.priority);
         match found.held.iter_mut().find(|held| held.budget == *budget) {
             Some(held) => held.pods.push(pod.name()),
             None => found.held.push(Held {
@@ -215,7 +220,7 @@ pub(crate) mod tests {
     }
 
     fn run(pods: &[Pod], budgets: &[Budget]) -> Simulated {
-        simulate(&pods.iter().collect::<Vec<_>>(), budgets)
+        simulate(&pods.iter().collect::<Vec<_>>(), budgets, false)
     }
 
     fn held(found: &Simulated) -> Vec<(String, usize, usize, Option<Never>)> {
@@ -272,6 +277,35 @@ pub(crate) mod tests {
             held(&found),
             [("shop/web".to_owned(), 1, 1, Some(Never::NotReplaced))]
         );
+        // One of them is, and then the next may go.
+        let pods = [alone("a"), pod("b", json!({})), pod("c", json!({}))];
+        let found = run(&pods, &[budget("web", 2, 3, 5)]);
+        assert_eq!(held(&found), [("shop/web".to_owned(), 2, 1, None)]);
+    }
+
+    #[test]
+    fn by_their_ranks_none_goes_before_one_that_is_held() {
+        let of = |name: &str, priority: i64, app: &str| {
+            pod(
+                name,
+                json!({"metadata": {"labels": {"app": app}}, "spec": {"priority": priority}}),
+            )
+        };
+        let pods = [
+            of("a", 0, "db"),
+            of("b", 0, "web"),
+            of("c", 0, "db"),
+            of("d", 9, "db"),
+        ];
+        let pods: Vec<&Pod> = pods.iter().collect();
+        let nothing = [budget("web", 0, 2, 2)];
+        let found = simulate(&pods, &nothing, true);
+        assert_eq!((found.at_once, found.behind), (2, 1));
+        let found = simulate(&pods, &nothing, false);
+        assert_eq!((found.at_once, found.behind), (3, 0));
+        let both = [budget("one", 1, 1, 2), budget("two", 1, 1, 2)];
+        assert_eq!(simulate(&pods, &both, true).behind, 1);
+        assert_eq!(simulate(&pods, &[budget("web", 1, 1, 2)], true).behind, 0);
     }
 
     #[test]

@@ -35,7 +35,8 @@ pub enum OnBlocked {
     /// It is waited for.
     #[default]
     Wait,
-    /// The step fails, once all the others have gone.
+    /// Refused where the plan sees that a budget would hold one. Where that shows only later, the step fails once
+    /// all the others have gone.
     Fail,
     /// It is deleted, whatever its budget says. The run is then confirmed like one of high risk.
     Force,

@@ -55,6 +55,34 @@ impl DrainNode {
     }
 }
 
+/// Other nodes of the control plane that are away, or are about to be.
+pub fn away<'n>(nodes: &'n [DrainNode], besides: &str) -> Vec<&'n str> {
+    let is_away = |node: &&DrainNode| {
+        node.control_plane && (!node.ready || node.cordoned) && node.name != besides
+    };
+    let away = nodes.iter().filter(is_away);
+    away.map(|node| node.name.as_str()).collect()
+}
+
+/// Why a node is not drained although it was planned: it is no longer as it was then.
+pub fn no_longer(nodes: &[DrainNode], name: &str) -> Option<String> {
+    let Some(node) = nodes.iter().find(|node| node.name == name) else {
+        return Some(format!("there is no node {name} any more"));
+    };
+    if !node.cordoned {
+        return Some(format!(
+            "{name} takes new pods: somebody has uncordoned it since"
+        ));
+    }
+    let away = away(nodes, name);
+    (node.control_plane && !away.is_empty()).then(|| {
+        format!(
+            "{name} is a node of the control plane, and another one is not Ready or cordoned by now: {}",
+            away.join(", ")
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,6 +103,31 @@ mod tests {
         assert!(!is_control_plane(
             &json!({"spec": {"taints": [{"key": "a"}]}})
         ));
+    }
+
+    #[test]
+    fn what_keeps_a_node_from_being_drained_when_its_turn_comes() {
+        let node = |name: &str, control_plane: bool, cordoned: bool, ready: bool| DrainNode {
+            name: name.to_owned(),
+            control_plane,
+            cordoned,
+            ready,
+            silent: false,
+            since: None,
+        };
+        let worker = |cordoned| node("n", false, cordoned, true);
+        assert_eq!(no_longer(&[worker(true)], "n"), None);
+        let why = |nodes: &[DrainNode]| no_longer(nodes, "n").unwrap();
+        assert!(why(&[worker(false)]).contains("uncordoned"));
+        assert!(why(&[]).contains("no node n"));
+        // Of a worker, the control plane is no concern.
+        let other = node("cp", true, true, true);
+        assert_eq!(no_longer(&[worker(true), other.clone()], "n"), None);
+        let own = node("n", true, true, true);
+        assert_eq!(no_longer(std::slice::from_ref(&own), "n"), None);
+        assert!(why(&[own.clone(), other]).contains("cp"));
+        assert!(why(&[own.clone(), node("cp", true, false, false)]).contains("cp"));
+        assert_eq!(no_longer(&[own, node("cp", true, false, true)], "n"), None);
     }
 
     #[test]

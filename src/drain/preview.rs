@@ -1,7 +1,7 @@
 //! What draining would do, for people.
 
 use super::budget::{Budget, Held, Simulated, simulate};
-use super::filter::{Daemons, InTheWay, Judged, Loss, Options, Stays};
+use super::filter::{Daemons, InTheWay, Judged, Loss, OnBlocked, Options, Stays};
 use super::pod::Pod;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -38,7 +38,9 @@ impl Preview {
             }
         }
         let going: Vec<&Pod> = preview.to_evict().collect();
-        preview.simulated = simulate(&going, budgets);
+        // What is forced waits for nobody.
+        let ranks = options.by_priority && options.on_blocked != OnBlocked::Force;
+        preview.simulated = simulate(&going, budgets, ranks);
         preview
     }
 
@@ -75,8 +77,8 @@ impl Options {
     }
 }
 
-/// Which pods go and which stay, line by line.
-pub fn lines_of(preview: &Preview) -> Vec<String> {
+/// Which pods go and which stay, line by line. `newcomers`: it need not be just these, so that of many, not each is named.
+pub fn lines_of(preview: &Preview, newcomers: bool) -> Vec<String> {
     let mut lines = Vec::new();
     let goes = preview.goes.iter().map(|(pod, losses)| {
         let mut said: Vec<String> = losses.iter().map(ToString::to_string).collect();
@@ -85,16 +87,23 @@ pub fn lines_of(preview: &Preview) -> Vec<String> {
         }
         (pod, said.join("; "))
     });
-    section(&mut lines, "-", "goes", "go", goes.collect());
+    let names = if newcomers { NAMES } else { usize::MAX };
+    section(&mut lines, ("-", "goes", "go"), goes.collect(), names);
     let stays = preview
         .stays
         .iter()
         .map(|(pod, why)| (pod, why.to_string()));
-    section(&mut lines, " ", "stays", "stay", stays.collect());
+    section(&mut lines, (" ", "stays", "stay"), stays.collect(), NAMES);
     lines
 }
 
-fn section(lines: &mut Vec<String>, mark: &str, one: &str, many: &str, pods: Vec<(&Pod, String)>) {
+/// Up to `most` names are shown of a controller's pods.
+fn section(
+    lines: &mut Vec<String>,
+    (mark, one, many): (&str, &str, &str),
+    pods: Vec<(&Pod, String)>,
+    most: usize,
+) {
     match pods.len() {
         0 => return,
         1 => lines.push(format!("1 pod {one}:")),
@@ -120,8 +129,8 @@ fn section(lines: &mut Vec<String>, mark: &str, one: &str, many: &str, pods: Vec
         groups.entry((key, why)).or_default().push(&pod.object.name);
     }
     for ((of, why), names) in groups {
-        let shown = names.iter().take(NAMES).copied().collect::<Vec<_>>();
-        let more = match names.len().saturating_sub(NAMES) {
+        let shown = names.iter().take(most).copied().collect::<Vec<_>>();
+        let more = match names.len().saturating_sub(most) {
             0 => String::new(),
             n => format!(" and {n} more"),
         };
@@ -134,12 +143,13 @@ fn section(lines: &mut Vec<String>, mark: &str, one: &str, many: &str, pods: Vec
     }
 }
 
-/// What becomes of the evictions under their budgets.
-pub fn sentence(preview: &Preview) -> Vec<String> {
+/// What becomes of the evictions under their budgets; `force`: what they hold is deleted.
+pub fn sentence(preview: &Preview, force: bool) -> Vec<String> {
     let Simulated {
         at_once,
         held,
         several,
+        behind,
     } = &preview.simulated;
     let mut said = Vec::new();
     if held.is_empty() && several.is_empty() {
@@ -152,15 +162,23 @@ pub fn sentence(preview: &Preview) -> Vec<String> {
     };
     for held in held {
         let then = if parts.is_empty() { "" } else { "then " };
-        parts.push(format!("{then}{}", words(held)));
+        parts.push(format!("{then}{}", words(held, force)));
+    }
+    match behind {
+        0 => {}
+        1 => parts.push("1 of higher priority waits until those are gone".to_owned()),
+        n => parts.push(format!("{n} of higher priority wait until those are gone")),
     }
     if !parts.is_empty() {
         said.push(parts.join("; "));
     }
     for (pod, names) in several {
+        let end = match force {
+            true => "it is deleted, whatever they say",
+            false => "it will not end by itself",
+        };
         said.push(format!(
-            "{pod} has {} PodDisruptionBudgets ({}), and the API server evicts no pod that has more than one: it will \
-             not end by itself",
+            "{pod} has {} PodDisruptionBudgets ({}), and the API server evicts no pod that has more than one: {end}",
             names.len(),
             names.join(", ")
         ));
@@ -168,11 +186,7 @@ pub fn sentence(preview: &Preview) -> Vec<String> {
     said
 }
 
-fn words(held: &Held) -> String {
-    let wait = match held.pods.len() {
-        1 => "1 waits".to_owned(),
-        n => format!("{n} wait"),
-    };
+fn words(held: &Held, force: bool) -> String {
     let budget = &held.budget;
     let allows = match (budget.stale, held.first) {
         (true, _) => "which its controller has yet to look at".to_owned(),
@@ -182,11 +196,31 @@ fn words(held: &Held) -> String {
         ),
         (_, first) => format!("which allows {first} at a time"),
     };
+    if force {
+        let deleted = match held.pods.len() {
+            1 => "1 is deleted".to_owned(),
+            n => format!("{n} are deleted"),
+        };
+        let pods = held.pods.join(", ");
+        return format!("{deleted}, whatever {budget} says, {allows}: {pods}");
+    }
+    let wait = match held.pods.len() {
+        1 => "1 waits".to_owned(),
+        n => format!("{n} wait"),
+    };
     let end = match &held.never {
         Some(never) => format!("it will not end by itself, as {never}"),
         None => "each goes on once the budget allows it".to_owned(),
     };
     format!("{wait} for {budget}, {allows}: {end}")
+}
+
+/// What is said at the end of pods that are left.
+pub fn not_waited_for(pods: &[String]) -> String {
+    format!(
+        "being deleted still, and not waited for: {}",
+        pods.join(", ")
+    )
 }
 
 #[cfg(test)]
@@ -229,7 +263,7 @@ mod tests {
 
     #[test]
     fn few_pods_are_shown_one_by_one() {
-        let text = lines_of(&preview(some(), &all(), &[])).join("\n");
+        let text = lines_of(&preview(some(), &all(), &[]), true).join("\n");
         insta::assert_snapshot!(text);
     }
 
@@ -239,7 +273,14 @@ mod tests {
             .map(|n| pod(&format!("web-{n:02}"), json!({})))
             .collect();
         pods.extend(some());
-        insta::assert_snapshot!(lines_of(&preview(pods, &all(), &[])).join("\n"));
+        let preview = preview(pods, &all(), &[]);
+        insta::assert_snapshot!(lines_of(&preview, true).join("\n"));
+        // Where it is just these, each is named.
+        let each = lines_of(&preview, false).join("\n");
+        assert!(
+            (0..30).all(|n| each.contains(&format!("web-{n:02}"))),
+            "{each}"
+        );
     }
 
     #[test]
@@ -259,12 +300,23 @@ mod tests {
             let other = pod("db", json!({"metadata": {"labels": {"app": "db"}}}));
             web.chain([other]).collect()
         };
-        let said =
-            |n: usize, budgets: &[Budget]| sentence(&preview(pods(n), &all(), budgets)).join("\n");
+        let said = |n: usize, budgets: &[Budget]| {
+            sentence(&preview(pods(n), &all(), budgets), false).join("\n")
+        };
+        let forced = |n: usize, budgets: &[Budget]| {
+            sentence(&preview(pods(n), &all(), budgets), true).join("\n")
+        };
         assert_eq!(said(3, &[]), "");
         let mut stale = budget("web", 0, 2, 3);
         stale.stale = true;
         let both = [budget("one", 1, 1, 2), budget("two", 1, 1, 2)];
+        let options = Options {
+            by_priority: true,
+            ..all()
+        };
+        let last = pod("last", json!({"spec": {"priority": 9}}));
+        let pods_by_rank = pods(1).into_iter().chain([last]).collect();
+        let ranked = preview(pods_by_rank, &options, &[budget("web", 0, 2, 2)]);
         insta::assert_snapshot!(
             [
                 said(2, &[budget("web", 0, 2, 2)]),
@@ -272,6 +324,9 @@ mod tests {
                 said(2, &[budget("web", 1, 2, 3)]),
                 said(2, &[stale]),
                 said(1, &both),
+                forced(2, &[budget("web", 0, 2, 2)]),
+                forced(1, &both),
+                sentence(&ranked, false).join("\n"),
             ]
             .join("\n\n")
         );

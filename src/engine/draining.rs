@@ -84,7 +84,9 @@ pub struct Draining {
     /// What came later, and is in the way.
     objections: BTreeMap<PodUid, String>,
     busy_until: Duration,
-    /// The same by the clock.
+    /// The pods cannot be seen just now: nothing more is sent.
+    blind: bool,
+    /// When it has too much to do no more, by the clock.
     busy_till: Option<Timestamp>,
     silent: Option<(Duration, Fault)>,
     stopping: bool,
@@ -120,6 +122,7 @@ impl Draining {
             fatal: None,
             objections: BTreeMap::new(),
             busy_until: Duration::ZERO,
+            blind: false,
             busy_till: None,
             silent: None,
             stopping: false,
@@ -145,7 +148,7 @@ impl Draining {
 
     /// All pods that there are.
     pub fn listed(&mut self, now: Moment, pods: Vec<Pod>) {
-        self.silent = None;
+        self.alive();
         let there: BTreeSet<PodUid> = pods.iter().map(|pod| pod.uid().to_owned()).collect();
         for pod in pods {
             self.is(now, pod);
@@ -193,7 +196,7 @@ impl Draining {
 
     /// A pod came or changed.
     pub fn is(&mut self, now: Moment, pod: Pod) {
-        self.silent = None;
+        self.alive();
         if let Some(entry) = self.pods.get_mut(pod.uid()) {
             let records = entry.seen(pod);
             self.note(records);
@@ -221,24 +224,28 @@ impl Draining {
                 return;
             }
         };
+        let finished = pod.finished();
         let owner = pod
             .controller
             .as_ref()
             .map_or("", |owner| owner.uid.as_str());
         let (first, later) = self.owners.entry(owner.to_owned()).or_default();
-        if self.listed {
+        if self.listed && finished {
+            // What kubelet turns away may come without end, and is in nobody's way.
+        } else if self.listed {
             *later += 1;
             if !owner.is_empty() && *later > COMING_BACK * (*first).max(1) {
                 let of = pod.controller_name();
                 let fault = Fault::definite(
                     "comes_back",
                     format!(
-                        "{of} puts pods onto {} again and again, although it is cordoned: {} is the latest",
+                        "{of} puts pods onto {} again and again: {} is the latest",
                         self.of.place,
                         pod.name()
                     ),
                 );
-                let next = "look at its nodeName and its tolerations";
+                let next =
+                    "look whether it is cordoned still, and at their nodeName and tolerations";
                 self.fatal.get_or_insert(fault.next(next));
             }
         } else {
@@ -281,7 +288,7 @@ impl Draining {
 
     /// A pod is there no more.
     pub fn gone(&mut self, uid: &str) {
-        self.silent = None;
+        self.alive();
         self.objections.remove(uid);
         if let Some(entry) = self.pods.get_mut(uid) {
             let records = entry.gone();
@@ -289,12 +296,25 @@ impl Draining {
         }
     }
 
+    /// The pods can be seen.
+    pub fn alive(&mut self) {
+        self.silent = None;
+        self.blind = false;
+    }
+
     /// Nothing can be seen just now.
     pub fn silent(&mut self, now: Moment, fault: Fault) {
-        if fault.class != Class::Unreachable {
+        // An API server that has just started does not know all rights yet; this one could be read before.
+        let may_pass = self.listed && fault.code == "api_forbidden";
+        if fault.class != Class::Unreachable && !may_pass {
             self.fatal.get_or_insert(fault);
             return;
         }
+        self.blind = true;
+        self.unanswered(now, fault);
+    }
+
+    fn unanswered(&mut self, now: Moment, fault: Fault) {
         let since = self.silent.as_ref().map_or(now.since, |(since, _)| *since);
         self.silent = Some((since, fault));
     }
@@ -348,7 +368,11 @@ impl Draining {
         let force = self.of.options.on_blocked == OnBlocked::Force;
         let gate = self.pods.get(uid).and_then(|entry| self.gate_of(entry));
         match &answer {
-            Evicted::Silent(fault) | Evicted::Away(fault) => self.silent(now, fault.clone()),
+            // It is asked again after a rest: one that watches quietly tells of nothing for long.
+            Evicted::Silent(fault) | Evicted::Away(fault) => {
+                self.unanswered(now, fault.clone());
+                self.busy_until = self.busy_until.max(now.since + AGAIN);
+            }
             _ => self.silent = None,
         }
         match (&answer, &gate) {
@@ -410,7 +434,10 @@ impl Draining {
     }
 
     fn ends_now(&self, now: Moment) -> bool {
-        self.stopping || self.fatal.is_some() || self.is_late(now)
+        self.stopping
+            || self.fatal.is_some()
+            || self.is_late(now)
+            || self.silent_for_too_long(now).is_some()
     }
 
     fn is_late(&self, now: Moment) -> bool {

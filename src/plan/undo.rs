@@ -13,9 +13,13 @@ use crate::model::{
     UndoClass, Verdict, indented,
 };
 use crate::transport::OwnerNames;
+use futures::stream::{self, StreamExt};
 use programs::{Earlier, left_by};
 use serde_json::Value;
 use starts::Again;
+
+/// How many pods are looked at side by side.
+const PODS_AT_ONCE: usize = 16;
 
 /// The plan of taking a run back.
 #[derive(Debug)]
@@ -84,7 +88,8 @@ pub async fn undo_plan(
                 let of = (&done.id.step, &done.id.scope);
                 if !evicted.contains(&of) {
                     evicted.push(of);
-                    steps.push(staying(&steps, record, done, stay_away(record, of)));
+                    let why = stay_away(world, record, of).await;
+                    steps.push(staying(&steps, record, done, why));
                 }
                 continue;
             }
@@ -230,16 +235,56 @@ pub async fn undo_plan(
 }
 
 /// What of a step's evictions stays, whatever is taken back.
-fn stay_away(record: &RunRecord, of: (&StepId, &Scope)) -> String {
+async fn stay_away(world: &World, record: &RunRecord, of: (&StepId, &Scope)) -> String {
     let here = |e: &&EffectRecord| (&e.id.step, &e.id.scope) == of && e.effect.evicts();
-    let count = record.to_take_back().filter(here).count();
-    match count {
-        1 => "the pod that was evicted does not come back: its controller, if it has one, has made another"
-            .to_owned(),
-        n => format!(
-            "the {n} pods that were evicted do not come back: their controllers, where they have one, have made others"
+    let all: Vec<&EffectRecord> = record.to_take_back().filter(here).collect();
+    let standing = all.into_iter().map(|done| async move {
+        if done.state == EffectState::Done {
+            return Some(Standing::After);
+        }
+        // Its intent is all that is known of it.
+        let now = left_by(world, record, done).await.ok()?;
+        Some(done.effect.standing(&now))
+    });
+    let standing: Vec<Option<Standing>> = stream::iter(standing)
+        .buffered(PODS_AT_ONCE)
+        .collect()
+        .await;
+    let count = |is: fn(&Option<Standing>) -> bool| standing.iter().filter(|s| is(s)).count();
+    stays_away(
+        count(|standing| matches!(standing, Some(Standing::After))),
+        count(|standing| matches!(standing, Some(Standing::Before))),
+        count(|standing| !matches!(standing, Some(Standing::After | Standing::Before))),
+    )
+}
+
+fn stays_away(gone: usize, there: usize, unknown: usize) -> String {
+    let mut said = Vec::new();
+    match gone {
+        0 => {}
+        1 => said.push(
+            "the pod that was evicted does not come back: its controller, if it has one, has made another"
+                .to_owned(),
         ),
+        n => said.push(format!(
+            "the {n} pods that were evicted do not come back: their controllers, where they have one, have made others"
+        )),
     }
+    match there {
+        0 => {}
+        1 => said.push("the pod whose eviction was cut short is still there".to_owned()),
+        n => said.push(format!(
+            "the {n} pods whose evictions were cut short are still there"
+        )),
+    }
+    match unknown {
+        0 => {}
+        1 => said.push("of 1 pod nobody knows whether it was evicted".to_owned()),
+        n => said.push(format!(
+            "of {n} pods nobody knows whether they were evicted"
+        )),
+    }
+    said.join("; ")
 }
 
 /// The step that takes one effect back.

@@ -114,7 +114,15 @@ fn where_nothing_has_to_leave() {
     let mut ending = pod("a");
     ending["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
     let going = seen(&drain, &[ending], cordoned(), &[]);
-    assert!(matches!(decide(&drain, &going), Decision::Check { .. }));
+    // What comes meanwhile is evicted, and who keeps them is told.
+    let compiled = super::tests::compiled(&drain, &going);
+    assert!(compiled.effects.is_empty());
+    assert!(
+        compiled
+            .predicted
+            .unwrap()
+            .contains("being deleted already")
+    );
     let waits = Action::verify(&drain, &going, Prior { steps: &[] }, &[]);
     assert_eq!(waits, Settled::NotYet("still there: shop/a".to_owned()));
     let gone = Action::verify(

@@ -84,7 +84,7 @@ impl Draining {
             }
         }
         order.sort_unstable();
-        let busy = now.since < self.busy_until || self.silent.is_some();
+        let busy = now.since < self.busy_until || self.blind;
         for (.., uid) in order {
             let sends = !busy && flying < AT_ONCE;
             let prepares = intends && prepared < 2 * AT_ONCE;

@@ -27,10 +27,7 @@ impl Draining {
                 Some(fault) => Err(self.give_up(fault)),
             });
         }
-        if let Some((since, fault)) = &self.silent
-            && now.since.saturating_sub(*since) >= SILENCE
-        {
-            let fault = fault.clone();
+        if let Some(fault) = self.silent_for_too_long(now).cloned() {
             return Some(Err(self.give_up(fault)));
         }
         if self.stopping {
@@ -47,6 +44,11 @@ impl Draining {
             return Some(Err(self.give_up(fault)));
         }
         self.is_held(now).map(|fault| Err(self.give_up(fault)))
+    }
+
+    pub(super) fn silent_for_too_long(&self, now: Moment) -> Option<&Fault> {
+        let (since, fault) = self.silent.as_ref()?;
+        (now.since.saturating_sub(*since) >= SILENCE).then_some(fault)
     }
 
     /// What of it failed.
@@ -117,8 +119,12 @@ impl Draining {
         let ends = self.pods.values().any(|entry| entry.state == State::Going);
         // What is being deleted may yet be gone by itself; what is held does not go by itself.
         let code = if ends { TIMEOUT } else { "not_drained" };
-        Fault::definite(code, message)
-            .next("look what holds it up; `runbook resume` goes on with the rest")
+        // Where nothing was evicted, the cordon is taken back, and there is nothing to go on with.
+        let next = match self.made.is_empty() && code != TIMEOUT {
+            true => "look what holds it up; a new plan shows how it stands",
+            false => "look what holds it up; `runbook resume` goes on with the rest",
+        };
+        Fault::definite(code, message).next(next)
     }
 
     /// What was made durable and has not happened is closed.

@@ -319,6 +319,12 @@ impl Entry {
                 self.state = State::Ready;
                 Vec::new()
             }
+            // A right may be missing for a moment only: an API server that has just started does not know all yet.
+            Evicted::Refused(fault) if fault.code == "api_forbidden" => {
+                self.tries += 1;
+                let pause = pause(self.backoff());
+                self.again(pause, fault)
+            }
             Evicted::Refused(fault) => {
                 self.permit = None;
                 self.state = State::Failed(fault.clone());
@@ -329,7 +335,7 @@ impl Entry {
             }
             Evicted::Unclear(fault) => {
                 self.tries += 1;
-                let pause = pause(AGAIN * 2u32.pow(self.tries.min(ATTEMPTS) - 1));
+                let pause = pause(self.backoff());
                 self.again(pause, fault)
             }
         }
@@ -344,6 +350,11 @@ impl Entry {
             Evicted::Held { .. } => "a PodDisruptionBudget".to_owned(),
             _ => "more than one PodDisruptionBudget".to_owned(),
         }
+    }
+
+    /// How long it rests after a try: twice as long each time.
+    fn backoff(&self) -> Duration {
+        AGAIN * 2u32.pow(self.tries.clamp(1, ATTEMPTS) - 1)
     }
 
     /// It is tried once more, or has failed.
@@ -362,7 +373,8 @@ impl Entry {
     }
 
     fn hold(&mut self, since: Timestamp, by: String, by_budget: bool) {
-        let since = self.held.as_ref().map_or(since, |held| held.since);
+        let held = self.held.as_ref().filter(|held| held.by == by);
+        let since = held.map_or(since, |held| held.since);
         self.held = Some(Held {
             since,
             by,

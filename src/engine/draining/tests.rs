@@ -431,6 +431,52 @@ fn a_controller_that_puts_pods_back_for_ever_is_named() {
     let fault = end(&mut draining, 1).unwrap().unwrap_err();
     assert_eq!(fault.code, "comes_back");
     assert!(fault.message.contains("ReplicaSet shop/web"), "{fault}");
+    // Those that kubelet turns away come without end, and go like others.
+    let mut other = self::draining(evicting(), &[pod("a")]);
+    for n in 0..=COMING_BACK {
+        let failed = of(&pod(&format!("b{n}")), |pod| pod.phase = "Failed".into());
+        other.is(at(1), failed);
+    }
+    assert_eq!(sends(&mut other, 1).len(), COMING_BACK + 2);
+}
+
+#[test]
+fn what_holds_it_now_holds_it_since_then() {
+    let mut draining = draining(evicting(), &[pod("a")]);
+    for (second, budget) in [(0, "web"), (60, "web"), (120, "other")] {
+        let (uid, permit) = sends(&mut draining, second).remove(0);
+        draining.answered(at(second), &uid, permit, held(budget));
+        if second == 60 {
+            assert!(
+                draining
+                    .said(at(60))
+                    .ends_with("shop/web since 00:00:00 UTC")
+            );
+        }
+    }
+    insta::assert_snapshot!(draining.said(at(120)), @"0 of 1 pod is gone from node02; a waits for PodDisruptionBudget shop/other since 00:02:00 UTC");
+}
+
+#[test]
+fn a_right_that_is_missing_for_a_moment_is_asked_for_again() {
+    let mut draining = draining(evicting(), &[pod("a")]);
+    let no = || Evicted::Refused(Fault::definite("api_forbidden", "no"));
+    let (uid, permit) = sends(&mut draining, 0).remove(0);
+    draining.answered(at(0), &uid, permit, no());
+    assert_eq!(sends(&mut draining, 0).len(), 0);
+    // Twice as long each time, and then it has failed.
+    for second in [1, 3, 7, 15] {
+        let (uid, permit) = sends(&mut draining, second).remove(0);
+        draining.answered(at(second), &uid, permit, no());
+        assert_eq!(sends_or_ends(&mut draining, second), 0);
+    }
+    let fault = end(&mut draining, 15).unwrap().unwrap_err();
+    assert_eq!(fault.code, "api_forbidden");
+}
+
+/// How many are sent at once, where it may be over.
+fn sends_or_ends(draining: &mut Draining, now: u64) -> usize {
+    draining.turn(at(now)).send.len()
 }
 
 #[test]
@@ -608,10 +654,29 @@ fn an_api_server_that_is_silent_is_waited_for_and_then_given_up() {
     draining.listed(at(7), vec![pod("a")]);
     let (uid, permit) = sends(&mut draining, 7).remove(0);
     draining.answered(at(7), &uid, permit, Evicted::Silent(silent()));
+    // It is asked again after a rest, and what counts is since when it is silent.
+    assert_eq!(sends(&mut draining, 7).len(), 0);
+    let (uid, permit) = sends(&mut draining, 100).remove(0);
+    draining.answered(at(100), &uid, permit, Evicted::Silent(silent()));
     assert_eq!(end(&mut draining, 100), None);
     let turn = draining.turn(at(127));
     assert_eq!(turn.end.unwrap().unwrap_err().class, Class::Unreachable);
     assert_eq!(words(turn.records), ["shop/a a#1 not done"]);
+    // One answer is enough, where the pods can be seen all the while.
+    let mut quiet = self::draining(evicting(), &[pod("a")]);
+    let (uid, permit) = sends(&mut quiet, 0).remove(0);
+    quiet.answered(at(0), &uid, permit, Evicted::Away(silent()));
+    let (uid, permit) = sends(&mut quiet, 1).remove(0);
+    quiet.answered(at(1), &uid, permit, held("web"));
+    assert_eq!(end(&mut quiet, 500), None);
+    // What may not be seen may not be known yet by an API server that has just started.
+    let mut late = self::draining(evicting(), &[pod("a")]);
+    late.silent(at(1), Fault::refused("api_forbidden", "no"));
+    assert_eq!(sends(&mut late, 100).len(), 0);
+    assert_eq!(
+        end(&mut late, 121).unwrap().unwrap_err().code,
+        "api_forbidden"
+    );
     // What no identity may see is no silence.
     let mut other = Draining::new(evicting(), &[], BTreeMap::new());
     other.silent(at(0), Fault::refused("api_forbidden", "no"));

@@ -3,17 +3,18 @@
 use super::super::claim::Claim;
 use super::super::draining::{Draining, Evicting, Moment};
 use super::super::machine::Drained;
-use super::{Observer, Stop, Until, Waiting, may_write, take_down};
+use super::{API_PATIENCE, Limits, Observer, Stop, Until, Waiting, may_write, take_down, wait};
 use crate::actions::{Eviction, Place, World, step};
-use crate::drain::{DrainNode, Loss, OnBlocked, Pod, PodUid};
+use crate::drain::{Budget, Daemons, DrainNode, Loss, OnBlocked, Pod, PodUid, no_longer};
 use crate::fault::Fault;
 use crate::journal::{EffectRecord, Event, Journal, JournalError, Permit};
-use crate::model::{Effect, Plan, PlannedStep, Risk};
-use crate::transport::{Evicted, PodNews};
+use crate::model::{Effect, Plan, PlannedStep, Risk, Settled};
+use crate::transport::{Evicted, PodNews, PodsOf};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -49,7 +50,7 @@ pub async fn drain(
     } = evictions;
     let prepared = match plan.steps.get(at) {
         None => Err(Fault::internal("the plan has no such step")),
-        Some(planned) => prepare(world, plan, planned, until).await,
+        Some(planned) => prepare(world, plan, planned, (until, stop.clone()), observer).await,
     };
     let (eviction, evicting) = match prepared {
         Ok(prepared) => prepared,
@@ -86,7 +87,8 @@ async fn prepare(
     world: &World,
     plan: &Plan,
     planned: &PlannedStep,
-    until: Option<Until>,
+    (until, stop): (Option<Until>, Stop),
+    observer: &mut dyn Observer,
 ) -> Result<(Eviction, Evicting), Fault> {
     let made = step(&planned.uses, &planned.with).map_err(Fault::internal)?;
     let eviction = made.eviction(Place {
@@ -100,7 +102,8 @@ async fn prepare(
         let why = "pods are deleted over their budgets, and this was not confirmed as a high risk";
         return Err(Fault::refused("not_confirmed", why).next("make a new plan, and confirm that"));
     }
-    let (daemons, budgets) = world.protection().await?;
+    let (daemons, budgets) =
+        look_again(world, &eviction.pods, (until.clone(), stop), observer).await?;
     let only = || -> BTreeSet<PodUid> {
         let effects = planned.verdict.effects().iter();
         effects
@@ -123,6 +126,42 @@ async fn prepare(
         within: [left, eviction.within].into_iter().flatten().min(),
     };
     Ok((eviction, evicting))
+}
+
+/// Reads what protects pods, and whether a node is as it was when this was planned: its turn may have come long
+/// after that. An API server that does not answer is waited for.
+async fn look_again(
+    world: &World,
+    pods: &PodsOf,
+    (until, stop): (Option<Until>, Stop),
+    observer: &mut dyn Observer,
+) -> Result<(Daemons, Vec<Budget>), Fault> {
+    let limits = Limits {
+        until,
+        within: API_PATIENCE,
+        settle: Duration::ZERO,
+        while_it_moves: false,
+        every: Duration::from_secs(2),
+    };
+    let read = Mutex::new(None);
+    wait(limits, observer, stop, async || {
+        let protection = world.protection().await?;
+        if let PodsOf::Node(name) = pods {
+            let nodes = world.cluster.list("/api/v1/nodes").await?;
+            let nodes: Vec<DrainNode> = nodes.iter().filter_map(DrainNode::new).collect();
+            if let Some(why) = no_longer(&nodes, name) {
+                let next = "make a new plan, and look what changed";
+                return Err(Fault::refused("drift", why).next(next));
+            }
+        }
+        if let Ok(mut read) = read.lock() {
+            *read = Some(protection);
+        }
+        Ok(Settled::Yes)
+    })
+    .await?;
+    let read = read.into_inner().ok().flatten();
+    read.ok_or_else(|| Fault::internal("nobody knows what protects the pods"))
 }
 
 /// Losses that the plan showed of this step; and data that may have come with pods from nodes that were drained

@@ -1,6 +1,7 @@
 //! What is left of a step are evictions: side by side, and not in an order of their own.
 
 use super::{Ask, Doing, Drained, Machine, ending_of};
+use crate::drain::not_waited_for;
 use crate::fault::Class;
 use crate::journal::{EffectRecord, Ending, Event};
 use crate::model::{EffectId, PlannedStep};
@@ -33,10 +34,7 @@ impl Machine {
             result,
         } = drained;
         if !left.is_empty() {
-            let said = format!(
-                "being deleted still, and not waited for: {}",
-                left.join(", ")
-            );
+            let said = not_waited_for(&left);
             let found = [("summary".to_owned(), Value::String(said))];
             records.extend(self.learn(found.into_iter().collect()));
         }

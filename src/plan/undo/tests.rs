@@ -303,6 +303,19 @@ fn what_is_not_put_back_by_its_plan_is_left_as_it_is() {
 }
 
 #[test]
+fn of_pods_it_is_said_what_went_what_is_there_and_what_nobody_knows() {
+    let said = [(1, 0, 0), (5, 0, 0), (0, 1, 0), (2, 3, 1), (0, 0, 2)]
+        .map(|(gone, there, unknown)| stays_away(gone, there, unknown));
+    insta::assert_snapshot!(said.join("\n"), @r"
+    the pod that was evicted does not come back: its controller, if it has one, has made another
+    the 5 pods that were evicted do not come back: their controllers, where they have one, have made others
+    the pod whose eviction was cut short is still there
+    the 2 pods that were evicted do not come back: their controllers, where they have one, have made others; the 3 pods whose evictions were cut short are still there; of 1 pod nobody knows whether it was evicted
+    of 2 pods nobody knows whether they were evicted
+    ");
+}
+
+#[test]
 fn what_programs_of_ours_left_is_put_back_or_left_alone() {
     let inverse = Effect::RunProgram {
         programs: Box::new(Programs::own_for_test().inverse().unwrap()),
