@@ -238,6 +238,9 @@ pub(crate) mod tests {
         assert_eq!(held(&one), [("shop/web".to_owned(), 1, 2, None)]);
         assert_eq!(one.held[0].pods, ["shop/b", "shop/c"]);
         assert_eq!(run(&pods, &[budget("web", 3, 0, 3)]).held, []);
+        // Where it lets nobody go just now, that may change.
+        let none = run(&pods, &[budget("web", 0, 2, 3)]);
+        assert_eq!(held(&none), [("shop/web".to_owned(), 0, 3, None)]);
     }
 
     #[test]
@@ -337,7 +340,10 @@ pub(crate) mod tests {
         let unready = || pod("a", json!({"status": {"conditions": []}}));
         let mut met = budget("web", 0, 2, 3);
         assert_eq!(run(&[unready()], std::slice::from_ref(&met)).at_once, 1);
-        met.healthy = 1;
+        // Nobody has said yet how many there should be (kubernetes v1.34, eviction.go).
+        met.desired = 0;
+        assert_eq!(run(&[unready()], std::slice::from_ref(&met)).at_once, 0);
+        (met.healthy, met.desired) = (1, 2);
         assert_eq!(run(&[unready()], std::slice::from_ref(&met)).at_once, 0);
         met.always_unready = true;
         assert_eq!(run(&[unready()], &[met]).at_once, 1);

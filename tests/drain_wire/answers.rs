@@ -66,6 +66,16 @@ pub fn busy(seconds: u32) -> Answer {
     }
 }
 
+/// Of a load balancer that has nobody to ask: no Status.
+pub fn away() -> Answer {
+    Answer {
+        code: 503,
+        kind: "text/plain; charset=utf-8",
+        retry_after: None,
+        body: "no healthy upstream\n".to_owned(),
+    }
+}
+
 pub fn not_found(name: &str) -> Answer {
     let message = format!("pods \"{name}\" not found");
     let details = json!({"name": name, "kind": "pods"});

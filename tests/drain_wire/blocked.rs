@@ -36,6 +36,14 @@ pub const CASES: &[Case] = &[
         run: force,
     },
     Case {
+        name: "blocked::killed_the_undo_tells_what_is_still_there",
+        run: killed,
+    },
+    Case {
+        name: "blocked::killed_it_does_not_go_on_where_somebody_uncordoned_it",
+        run: uncordoned,
+    },
+    Case {
         name: "blocked::what_nobody_ends_is_named_or_let_be",
         run: never_ends,
     },
@@ -183,6 +191,47 @@ fn force(lab: &Lab) -> Result<(), String> {
     })
 }
 
+/// A drain that is killed while a budget holds the pod.
+fn killed_while_held(scene: &Scene<'_>) -> Result<String, String> {
+    scene.pods(&[POD])?;
+    scene.budget(BUDGET, 1, 1)?;
+    let run = scene.drain_killed_at("holds since")?;
+    scene.left(&[POD])?;
+    expect("whether the node is cordoned", &scene.cordoned()?, &true)?;
+    Ok(run)
+}
+
+fn killed(lab: &Lab) -> Result<(), String> {
+    Scene::with(lab, "killed", |scene| {
+        let run = killed_while_held(scene)?;
+        let undo = scene.program.run(&["undo", &run, "--yes"])?.exits(0)?;
+        let undo = undo.says(&["was cut short is still there"])?;
+        expect(
+            "whether it says that pods were evicted",
+            &undo.stdout.contains("come back: "),
+            &false,
+        )?;
+        scene.left(&[POD])?;
+        expect("whether the node is cordoned", &scene.cordoned()?, &false)
+    })
+}
+
+fn uncordoned(lab: &Lab) -> Result<(), String> {
+    Scene::with(lab, "uncordoned", |scene| {
+        let run = killed_while_held(scene)?;
+        let path = format!("/api/v1/nodes/{}", scene.node);
+        let uncordon = json!({"spec": {"unschedulable": null}});
+        scene.api.call("PATCH", &path, uncordon)?;
+        let before = scene.evictions(POD).len();
+        let resumed = scene.program.run(&["resume", &run])?;
+        resumed
+            .exits(6)?
+            .says(&["somebody has uncordoned it since"])?;
+        scene.left(&[POD])?;
+        expect("evictions", &scene.evictions(POD).len(), &before)
+    })
+}
+
 /// Its kubelet is dead: it stays as it is, terminating.
 fn never_ends(lab: &Lab) -> Result<(), String> {
     Scene::with(lab, "neverends", |scene| {
@@ -195,6 +244,10 @@ fn never_ends(lab: &Lab) -> Result<(), String> {
         scene.left(&[POD])?;
         expect("evictions", &scene.evictions(POD).len(), &1)?;
         scene.told(&ran, &[POD, "free"])?;
+        // Waiting for it alone, it is told what keeps it.
+        let ran = scene.drain(&["within=8s"])?.exits(6)?;
+        ran.says(&["being deleted already", "finalizers", "example.com/hold"])?;
+        expect("evictions", &scene.evictions(POD).len(), &1)?;
         // It has been terminating for the time that was given.
         let ran = scene.drain(&["skip_terminating_longer_than=2s"])?;
         ran.exits(0)?;

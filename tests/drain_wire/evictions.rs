@@ -41,6 +41,14 @@ pub const CASES: &[Case] = &[
         run: forbidden,
     },
     Case {
+        name: "evictions::that_are_forbidden_for_a_moment_are_asked_for_again",
+        run: forbidden_once,
+    },
+    Case {
+        name: "evictions::are_asked_for_again_after_one_that_nobody_was_there_to_answer",
+        run: away_once,
+    },
+    Case {
         name: "evictions::under_two_budgets_fail_by_themselves",
         run: two_budgets,
     },
@@ -260,8 +268,30 @@ fn forbidden(lab: &Lab) -> Result<(), String> {
         Rule::always(scene.eviction_of(POD), Then::Answered(answer))
     };
     odd(lab, "forbidden", rule, |scene, ran| {
-        times(scene, 1)?;
+        // An API server that has just started may not know all rights yet.
+        times(scene, 5)?;
         remains(scene, ran, &["forbidden"])
+    })
+}
+
+fn forbidden_once(lab: &Lab) -> Result<(), String> {
+    let rule = once(|scene| answers::forbidden(&scene.namespace, POD, "admin"));
+    odd(lab, "forbiddenonce", rule, |scene, ran| {
+        times(scene, 2)?;
+        done(scene, ran, &[])
+    })
+}
+
+/// Nothing else happens meanwhile: neither a pod nor another answer tells that the API server is back.
+fn away_once(lab: &Lab) -> Result<(), String> {
+    Scene::with(lab, "awayonce", |scene| {
+        scene.pods(&[POD])?;
+        let answer = Then::Answered(answers::away());
+        scene.proxy.rule(Rule::once(scene.eviction_of(POD), answer));
+        let ran = scene.drain(&[])?.exits(0)?;
+        times(scene, 2)?;
+        scene.left(&[])?;
+        scene.told(&ran, &[POD])
     })
 }
 

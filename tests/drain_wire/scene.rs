@@ -11,6 +11,8 @@ use lab::Lab;
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 
 pub struct Scene<'l> {
     pub lab: &'l Lab,
@@ -169,7 +171,51 @@ impl<'l> Scene<'l> {
         self.apply(&["delete-pods"], &[&[namespace.as_str()], params].concat())
     }
 
+    /// Drains the node until it says this, and kills it then. Gives the run.
+    pub fn drain_killed_at(&self, words: &str) -> Result<String, String> {
+        let node = ["drain-node", "--node", &self.node];
+        self.applying(&node, &[], |args| {
+            let mut child = self
+                .program
+                .command(args)
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .spawn()
+                .map_err(|e| e.to_string())?;
+            let (mut said, mut run) = (String::new(), None);
+            for line in BufReader::new(child.stderr.take().ok_or("no pipe")?).lines() {
+                let line = line.map_err(|e| e.to_string())?;
+                if let Some(id) = line.strip_prefix("Run ") {
+                    run = Some(id.to_owned());
+                }
+                // A line may break anywhere.
+                said.push_str(line.trim());
+                said.push(' ');
+                if said.contains(words) {
+                    break;
+                }
+            }
+            child.kill().map_err(|e| e.to_string())?;
+            child.wait().map_err(|e| e.to_string())?;
+            run.filter(|_| said.contains(words))
+                .ok_or_else(|| format!("it never said `{words}`: {said}"))
+        })
+    }
+
     fn apply(&self, runbook: &[&str], params: &[&str]) -> Result<Ran, String> {
+        let ran = self.applying(runbook, params, |args| self.program.run(args))?;
+        let (code, out, err) = (ran.code, &ran.stdout, &ran.stderr);
+        let said = format!("\nit exited with {code}\n--- stdout\n{out}--- stderr\n{err}");
+        self.last.replace(said);
+        Ok(ran)
+    }
+
+    fn applying<T>(
+        &self,
+        runbook: &[&str],
+        params: &[&str],
+        run: impl FnOnce(&[&str]) -> Result<T, String>,
+    ) -> Result<T, String> {
         let kubeconfig = self.proxy.kubeconfig();
         let mut args = [&["apply", "--yes", "--kubeconfig", &kubeconfig], runbook].concat();
         let mut all = vec!["grace_period=0s", "ready_within=0s", "within=1m"];
@@ -180,11 +226,7 @@ impl<'l> Scene<'l> {
             all.push(param);
         }
         args.extend(all.iter().flat_map(|param| ["--param", *param]));
-        let ran = self.program.run(&args)?;
-        let (code, out, err) = (ran.code, &ran.stdout, &ran.stderr);
-        let said = format!("\nit exited with {code}\n--- stdout\n{out}--- stderr\n{err}");
-        self.last.replace(said);
-        Ok(ran)
+        run(&args)
     }
 
     /// kubectl, through the proxy.

@@ -213,8 +213,14 @@ impl Lab {
         let manifest = self.calico_manifest()?;
         self.kubectl_feed(&["apply", "--validate=false"], &manifest)?;
         // Apply leaves alone what others added, such as an environment variable.
-        self.kubectl_feed(&["replace", "--save-config", "--validate=false"], &manifest)
-            .map(drop)
+        // It reads before it writes, and its controller may write a DaemonSet's status between the two.
+        self.until("kubectl replace without a conflict", 30, || {
+            match self.kubectl_feed(&["replace", "--save-config", "--validate=false"], &manifest) {
+                Err(Error::Failed { output, .. }) if output.contains("(Conflict)") => Ok(None),
+                done => done.map(Some),
+            }
+        })
+        .map(drop)
     }
 
     /// Calico's resource definitions, without which it cannot keep anything in the Kubernetes API.
