@@ -102,8 +102,7 @@ async fn prepare(
         let why = "pods are deleted over their budgets, and this was not confirmed as a high risk";
         return Err(Fault::refused("not_confirmed", why).next("make a new plan, and confirm that"));
     }
-    let (daemons, budgets) =
-        look_again(world, &eviction.pods, (until.clone(), stop), observer).await?;
+    let (daemons, budgets) = look_again(world, &eviction.pods, (until, stop), observer).await?;
     let only = || -> BTreeSet<PodUid> {
         let effects = planned.verdict.effects().iter();
         effects
