@@ -221,11 +221,16 @@ impl Carried {
     }
 
     /// The last words. `done` says what a success means.
-    pub fn summary(&self, done: &str) {
+    pub fn summary(&self, state: &StateDir, done: &str) {
+        // What earlier sittings left open, only the journal knows.
+        let record = (!self.succeeded())
+            .then(|| state.read(self.run).ok())
+            .flatten();
         let words = Words {
             seen: &what_was_seen(&self.plan),
             done,
             taken_back: false,
+            unclear: record.is_some_and(|record| record.has_open_intents()),
         };
         to_people(&format!(
             "\n{}",
@@ -277,7 +282,7 @@ async fn end(
     if !except.is_empty() {
         done.push(format!("Not looked at: {}.", except.join(", ")));
     }
-    carried.summary(&done.join(" "));
+    carried.summary(state, &done.join(" "));
     let exit = Exit::of_run(&carried.end);
     // Where the journal has failed, nothing more is done without it.
     let failed = !carried.succeeded() && carried.end.made > 0;
@@ -390,7 +395,7 @@ async fn take_back(
     let machine = Machine::new(start.plan, start.allowed);
     let work = (world, holding.claim.as_ref());
     let carried = carry(work, &mut journal, machine, None, start.gates).await;
-    carried.summary("");
+    carried.summary(state, "");
     if carried.succeeded() {
         return Ok(TakenBack::Whole { stays });
     }

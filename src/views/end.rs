@@ -41,6 +41,8 @@ pub struct Words<'w> {
     pub done: &'w str,
     /// It was taken back since.
     pub taken_back: bool,
+    /// Of some of its changes it is not known whether they happened.
+    pub unclear: bool,
 }
 
 /// How a run ended. `took` is left out where the clock went back meanwhile.
@@ -49,6 +51,7 @@ pub fn render_end(end: &End, took: Option<Duration>, words: Words<'_>) -> String
         seen,
         done,
         taken_back,
+        unclear,
     } = words;
     let End {
         ending,
@@ -82,6 +85,9 @@ pub fn render_end(end: &End, took: Option<Duration>, words: Words<'_>) -> String
                 0 if *put_back > 0 => format!("{word}. What was changed, its host has put back."),
                 0 => format!("{word}. Nothing was written."),
                 _ if taken_back => format!("{word}. {changes} made."),
+                _ if unclear => format!(
+                    "{word}. {changes} made or begun, not known of all whether they happened, and not taken back."
+                ),
                 _ => format!("{word}. {changes} made, and not taken back."),
             }
         }
@@ -147,6 +153,16 @@ mod tests {
             ..end.clone()
         };
         insta::assert_snapshot!(render_end(&end_put_back, None, words), @"Failed. What was changed, its host has put back.");
+        let stopped = End {
+            ending: Ending::Stopped,
+            made: 2,
+            ..end.clone()
+        };
+        let unclear = Words {
+            unclear: true,
+            ..words
+        };
+        insta::assert_snapshot!(render_end(&stopped, None, unclear), @"Stopped by you. 2 changes made or begun, not known of all whether they happened, and not taken back.");
         insta::assert_snapshot!(render_end(&end, None, Words { done: "So.", ..words }), @"Done: 1 change, verified. So.");
     }
 }

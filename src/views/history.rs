@@ -135,6 +135,7 @@ pub fn render_history(record: &RunRecord, entries: &[Entry], state: State) -> St
                 seen: &what_was_seen(plan),
                 done: "",
                 taken_back: matches!(state, State::TakenBack { whole: true, .. }),
+                unclear: record.has_open_intents(),
             };
             line(&render_end(&end, took(record), words));
         }

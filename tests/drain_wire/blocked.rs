@@ -232,7 +232,8 @@ fn uncordoned(lab: &Lab) -> Result<(), String> {
         let resumed = scene.program.run(&["resume", &run])?;
         resumed
             .exits(6)?
-            .says(&["somebody has uncordoned it since", "[drift]"])?;
+            .says(&["somebody has uncordoned it since", "[drift]"])?
+            .says(&["1 change made or begun, not known"])?;
         scene.left(&[POD])?;
         expect("evictions", &scene.evictions(POD).len(), &before)
     })
