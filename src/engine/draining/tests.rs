@@ -486,6 +486,31 @@ fn only_the_pods_of_the_plan_where_it_is_so() {
     let mut draining = draining(of, &[pod("a"), pod("b")]);
     draining.is(at(0), pod("c"));
     assert_eq!(names(&sends(&mut draining, 0)), ["a"]);
+    // Of the others, those that were being deleted when it began are waited for.
+    let mut of = evicting();
+    of.only = Some(BTreeSet::new());
+    let mut first = self::draining(of.clone(), &[going("b")]);
+    assert_eq!(end(&mut first, 0), None);
+    first.gone("b");
+    assert_eq!(end(&mut first, 0), Some(Ok(())));
+    let mut later = self::draining(of, &[]);
+    later.is(at(0), going("b"));
+    assert_eq!(end(&mut later, 0), Some(Ok(())));
+}
+
+#[test]
+fn where_nothing_may_be_done_any_more_it_ends_once_all_is_answered() {
+    let mut draining = draining(evicting(), &[pod("a"), pod("b")]);
+    let mut sent = sends(&mut draining, 0);
+    draining.break_off(Fault::refused("claim_lost", "another has it"));
+    assert_eq!(end(&mut draining, 0), None);
+    for (uid, permit) in sent.drain(..) {
+        draining.answered(at(0), &uid, permit, Evicted::Begun);
+    }
+    assert_eq!(
+        end(&mut draining, 0).unwrap().unwrap_err().code,
+        "claim_lost"
+    );
 }
 
 #[test]
