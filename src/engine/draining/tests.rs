@@ -499,6 +499,45 @@ fn only_the_pods_of_the_plan_where_it_is_so() {
 }
 
 #[test]
+fn what_nobody_knows_outweighs_what_is_certain() {
+    let mut draining = draining(evicting(), &[pod("a"), pod("b")]);
+    let mut asks = sends(&mut draining, 0);
+    let (uid, permit) = asks.remove(0);
+    let no = Fault::definite("refused", "it is not allowed");
+    draining.answered(at(0), &uid, permit, Evicted::Refused(no));
+    let mut second = 0;
+    while let Some((uid, permit)) = asks.pop() {
+        let lost = Evicted::Unclear(Fault::indeterminate("api_lost", "the answer was lost"));
+        draining.answered(at(second), &uid, permit, lost);
+        second += 100;
+        let mut turn = draining.turn(at(second));
+        if let Some(end) = turn.end {
+            let fault = end.unwrap_err();
+            assert_eq!(fault.class, Class::Indeterminate);
+            assert!(fault.message.contains("2 pods did not go"), "{fault}");
+            return;
+        }
+        asks.append(&mut turn.send);
+    }
+    panic!("it does not end");
+}
+
+#[test]
+fn an_intent_that_was_not_made_durable_is_none() {
+    let mut draining = draining(evicting(), &[pod("a")]);
+    let turn = draining.turn(at(0));
+    let [(id, _)] = turn.intend.as_slice() else {
+        panic!()
+    };
+    draining.break_off(Fault::refused("claim_lost", "another has it"));
+    assert_eq!(end(&mut draining, 0), None);
+    draining.not_intended(id);
+    let turn = draining.turn(at(0));
+    assert_eq!(turn.end.unwrap().unwrap_err().code, "claim_lost");
+    assert_eq!(words(turn.records), [""; 0]);
+}
+
+#[test]
 fn where_nothing_may_be_done_any_more_it_ends_once_all_is_answered() {
     let mut draining = draining(evicting(), &[pod("a"), pod("b")]);
     let mut sent = sends(&mut draining, 0);
