@@ -235,12 +235,8 @@ impl Action for Drain {
                 back.join(", ")
             ));
         }
-        let long = seen
-            .preview
-            .stays
-            .iter()
-            .filter(|(_, why)| *why == Stays::LongGone);
-        notes.extend(long.map(|(pod, why)| format!("{}: {why}", pod.name())));
+        let long = seen.preview.long_gone();
+        notes.extend(long.map(|pod| format!("{}: {}", pod.name(), Stays::LongGone)));
         let here = seen.nodes.iter().find(|node| node.name == seen.node.name);
         if here.is_some_and(|node| !node.ready) {
             notes.push(format!(

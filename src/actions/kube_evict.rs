@@ -4,7 +4,7 @@ use super::kube_eviction::{
     all_gone, bound, evictions, grace, held_up, lost, needs, notes, patience, refusal, risk,
 };
 use super::{Action, Compiled, Decision, Eviction, Look, Needs, Patience, Place};
-use crate::drain::{OnBlocked, Options, Preview, Stays, not_waited_for};
+use crate::drain::{OnBlocked, Options, Pod, Preview, not_waited_for};
 use crate::fault::Fault;
 use crate::model::{Exception, Prior, Risk, Settled, UndoClass};
 use crate::transport::PodsOf;
@@ -178,11 +178,7 @@ impl Action for Evict {
     }
 
     fn found(&self, seen: &Seen) -> Map<String, Value> {
-        let stays = seen.preview.stays.iter();
-        let long: Vec<String> = stays
-            .filter(|(_, why)| *why == Stays::LongGone)
-            .map(|(pod, _)| pod.name())
-            .collect();
+        let long: Vec<String> = seen.preview.long_gone().map(Pod::name).collect();
         match long.is_empty() {
             true => Map::new(),
             false => Map::from_iter([("summary".to_owned(), not_waited_for(&long).into())]),
@@ -224,7 +220,7 @@ mod tests {
         let found = |seconds: i64| {
             let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
             let now = now + Duration::from_secs(seconds.unsigned_abs());
-            let pods = vec![crate::drain::Pod::new(&raw).unwrap()];
+            let pods = vec![Pod::new(&raw).unwrap()];
             let preview = Preview::of(pods, &evict.options, (&Default::default(), &[]), now);
             let seen = Seen { preview };
             (

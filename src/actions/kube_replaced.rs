@@ -92,20 +92,15 @@ impl Action for Replaced {
         _: Place<'_>,
         prior: Prior<'_>,
     ) -> Result<Seen, Fault> {
-        let namespaces = evicted(prior)
+        let namespaces = judged(prior)
             .filter_map(|(pod, _)| pod.namespace.as_deref())
             .collect();
-        let at = |version: &str| match version.contains('/') {
-            true => format!("/apis/{version}"),
-            false => format!("/api/{version}"),
-        };
-        let places = JUDGED.map(|(version, ..)| at(version));
-        let objects = JUDGED.iter().zip(&places).map(|((_, kind, plural), at)| {
-            let list = look.in_namespaces(at, plural, &namespaces);
-            async move { Ok((*kind, list.await?)) }
+        let objects = JUDGED.map(|(version, kind, plural)| {
+            let list = look.in_namespaces(version, plural, &namespaces);
+            async move { Ok((kind, list.await?)) }
         });
         let (pods, objects) = futures::try_join!(
-            look.in_namespaces("/api/v1", "pods", &namespaces),
+            look.in_namespaces("v1", "pods", &namespaces),
             try_join_all(objects),
         )?;
         Ok(Seen::new(&objects, &pods))
@@ -185,16 +180,21 @@ impl Action for Replaced {
     }
 }
 
-/// The pods that earlier steps evict, of which others are made, with their controllers.
+/// The pods that earlier steps evict and that have a controller, with it.
 fn evicted(prior: Prior<'_>) -> impl Iterator<Item = (&ObjectRef, &Owner)> {
     prior.effects().filter_map(|effect| match effect {
         Effect::EvictPod {
             pod,
             owner: Some(owner),
             ..
-        } if is_judged(owner) => Some((pod, owner)),
+        } => Some((pod, owner)),
         _ => None,
     })
+}
+
+/// Those of which it is known how many there should be.
+fn judged(prior: Prior<'_>) -> impl Iterator<Item = (&ObjectRef, &Owner)> {
+    evicted(prior).filter(|(_, owner)| is_judged(owner))
 }
 
 fn is_judged(owner: &Owner) -> bool {
@@ -205,18 +205,11 @@ fn is_judged(owner: &Owner) -> bool {
 
 /// Whose pods are evicted, and whose successors nobody can count, in words.
 fn unjudged(prior: Prior<'_>) -> String {
-    let names: BTreeSet<String> = prior
-        .effects()
-        .filter_map(|effect| match effect {
-            Effect::EvictPod {
-                pod,
-                owner: Some(owner),
-                ..
-            } if !is_judged(owner) => {
-                let namespace = pod.namespace.as_deref().unwrap_or_default();
-                Some(format!("{} {namespace}/{}", owner.kind, owner.name))
-            }
-            _ => None,
+    let names: BTreeSet<String> = evicted(prior)
+        .filter(|(_, owner)| !is_judged(owner))
+        .map(|(pod, owner)| {
+            let namespace = pod.namespace.as_deref().unwrap_or_default();
+            format!("{} {namespace}/{}", owner.kind, owner.name)
         })
         .collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -234,9 +227,7 @@ fn unjudged(prior: Prior<'_>) -> String {
 
 /// UIDs of the controllers whose pods earlier steps evict.
 fn owners(prior: Prior<'_>) -> BTreeSet<&str> {
-    evicted(prior)
-        .map(|(_, owner)| owner.uid.as_str())
-        .collect()
+    judged(prior).map(|(_, owner)| owner.uid.as_str()).collect()
 }
 
 impl Seen {

@@ -220,12 +220,15 @@ impl Carried {
         self.end.ending == Ending::Done
     }
 
-    /// The last words. `done` says what a success means.
-    pub fn summary(&self, state: &StateDir, done: &str) {
-        // What earlier sittings left open, only the journal knows.
-        let record = (!self.succeeded())
+    /// What the journal tells of a run that did not succeed.
+    pub fn record(&self, state: &StateDir) -> Option<RunRecord> {
+        (!self.succeeded())
             .then(|| state.read(self.run).ok())
-            .flatten();
+            .flatten()
+    }
+
+    /// The last words. `done` says what a success means; what earlier sittings left open, only the journal knows.
+    pub fn summary(&self, record: Option<&RunRecord>, done: &str) {
         let words = Words {
             seen: &what_was_seen(&self.plan),
             done,
@@ -282,12 +285,11 @@ async fn end(
     if !except.is_empty() {
         done.push(format!("Not looked at: {}.", except.join(", ")));
     }
-    carried.summary(state, &done.join(" "));
+    let record = carried.record(state);
+    carried.summary(record.as_ref(), &done.join(" "));
     let exit = Exit::of_run(&carried.end);
     // Where the journal has failed, nothing more is done without it.
-    let failed = !carried.succeeded() && carried.end.made > 0;
-    let record = failed.then(|| state.read(carried.run).ok()).flatten();
-    let record = record.filter(|record| record.ending.is_some());
+    let record = record.filter(|record| carried.end.made > 0 && record.ending.is_some());
     let Some((extent, record)) = record.and_then(|record| Some((by_itself(&record)?, record)))
     else {
         carried.ways();
@@ -395,7 +397,7 @@ async fn take_back(
     let machine = Machine::new(start.plan, start.allowed);
     let work = (world, holding.claim.as_ref());
     let carried = carry(work, &mut journal, machine, None, start.gates).await;
-    carried.summary(state, "");
+    carried.summary(carried.record(state).as_ref(), "");
     if carried.succeeded() {
         return Ok(TakenBack::Whole { stays });
     }

@@ -180,7 +180,10 @@ pub async fn conclude_undo(
         true => String::new(),
         false => format!(", but for what stays: {}", stays.join(", ")),
     };
-    carried.summary(state, &format!("Run {of} is taken back{part}{stays}."));
+    carried.summary(
+        carried.record(state).as_ref(),
+        &format!("Run {of} is taken back{part}{stays}."),
+    );
     if carried.succeeded() && !faults.is_empty() {
         inform!(
             "The fault that it had healed is back: {}.",

@@ -50,6 +50,12 @@ impl Preview {
         goes.filter(|pod| !pod.is_going())
     }
 
+    /// Those that are being deleted for longer than is waited for.
+    pub fn long_gone(&self) -> impl Iterator<Item = &Pod> {
+        let long = self.stays.iter().filter(|(_, why)| *why == Stays::LongGone);
+        long.map(|(pod, _)| pod)
+    }
+
     /// Every pod that is in the way, with all reasons.
     pub fn objections(&self) -> String {
         let each = self.in_the_way.iter().map(|(pod, why)| {

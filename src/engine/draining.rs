@@ -230,9 +230,10 @@ impl Draining {
             .as_ref()
             .map_or("", |owner| owner.uid.as_str());
         let (first, later) = self.owners.entry(owner.to_owned()).or_default();
-        if self.listed && finished {
+        if !self.listed {
+            *first += 1;
+        } else if !finished {
             // What kubelet turns away may come without end, and is in nobody's way.
-        } else if self.listed {
             *later += 1;
             if !owner.is_empty() && *later > COMING_BACK * (*first).max(1) {
                 let of = pod.controller_name();
@@ -248,8 +249,6 @@ impl Draining {
                     "look whether it is cordoned still, and at their nodeName and tolerations";
                 self.fatal.get_or_insert(fault.next(next));
             }
-        } else {
-            *first += 1;
         }
         let uid = pod.uid().to_owned();
         let mut entry = Entry::new(pod, losses);
@@ -438,6 +437,13 @@ impl Draining {
             || self.fatal.is_some()
             || self.is_late(now)
             || self.silent_for_too_long(now).is_some()
+    }
+
+    /// The priority whose turn it is, where there are turns.
+    fn lowest(&self) -> Option<i64> {
+        let open = self.pods.values().filter(|entry| !entry.state.is_over());
+        let lowest = open.map(|entry| entry.pod.priority).min();
+        lowest.filter(|_| self.of.options.by_priority)
     }
 
     fn is_late(&self, now: Moment) -> bool {

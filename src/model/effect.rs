@@ -27,6 +27,14 @@ pub struct ObjectRef {
     pub uid: String,
 }
 
+/// The path under which the API server serves a version.
+pub(crate) fn served_under(api_version: &str) -> String {
+    match api_version {
+        "v1" => "/api/v1".to_owned(),
+        group => format!("/apis/{group}"),
+    }
+}
+
 impl ObjectRef {
     /// The path under which the API server serves it.
     pub fn path(&self) -> String {
@@ -35,10 +43,7 @@ impl ObjectRef {
 
     /// The path under which it is made.
     pub fn collection(&self) -> String {
-        let root = match self.api_version.as_str() {
-            "v1" => "/api/v1".to_owned(),
-            group => format!("/apis/{group}"),
-        };
+        let root = served_under(&self.api_version);
         match &self.namespace {
             Some(namespace) => format!("{root}/namespaces/{namespace}/{}", self.resource),
             None => format!("{root}/{}", self.resource),

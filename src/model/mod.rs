@@ -24,7 +24,7 @@ pub use claim::{CLAIM, Holder, LEASE_SECONDS, LEASES, Lease, lease_name, micro};
 pub use difference::difference;
 pub use drop_in::{DropIn, hidden_by, in_order, is_after};
 pub use effect::{Effect, Now, ObjectRef, Owner, Propagation, Settled, Standing, Subject};
-pub(crate) use effect::{gone, is_ready, owned_by, succeeded, value_text};
+pub(crate) use effect::{gone, is_ready, owned_by, served_under, succeeded, value_text};
 pub use fields::{FieldChange, FieldPath, PatchError, Segment, json_patch, with_changes};
 pub use file::{FileNow, FileRef, FileState, HostRef};
 pub use identity::{Identity, Method};

@@ -11,8 +11,6 @@ use lab::Lab;
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
 
 pub struct Scene<'l> {
     pub lab: &'l Lab,
@@ -175,30 +173,8 @@ impl<'l> Scene<'l> {
     pub fn drain_killed_at(&self, words: &str) -> Result<String, String> {
         let node = ["drain-node", "--node", &self.node];
         self.applying(&node, &[], |args| {
-            let mut child = self
-                .program
-                .command(args)
-                .stdout(Stdio::null())
-                .stderr(Stdio::piped())
-                .spawn()
-                .map_err(|e| e.to_string())?;
-            let (mut said, mut run) = (String::new(), None);
-            for line in BufReader::new(child.stderr.take().ok_or("no pipe")?).lines() {
-                let line = line.map_err(|e| e.to_string())?;
-                if let Some(id) = line.strip_prefix("Run ") {
-                    run = Some(id.to_owned());
-                }
-                // A line may break anywhere.
-                said.push_str(line.trim());
-                said.push(' ');
-                if said.contains(words) {
-                    break;
-                }
-            }
-            child.kill().map_err(|e| e.to_string())?;
-            child.wait().map_err(|e| e.to_string())?;
-            run.filter(|_| said.contains(words))
-                .ok_or_else(|| format!("it never said `{words}`: {said}"))
+            self.program.kill_when_it_says(args, words)?;
+            self.program.latest()
         })
     }
 

@@ -3,6 +3,7 @@
 use lab::Lab;
 use lab::machine::{NODES, Node};
 use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -152,6 +153,29 @@ impl<'l> Program<'l> {
             stdout: String::new(),
             stderr: String::from_utf8_lossy(&said).replace('\r', ""),
         })
+    }
+
+    /// Starts it, and kills it as soon as it says something.
+    pub fn kill_when_it_says(&self, args: &[&str], words: &str) -> Result<(), String> {
+        let mut child = self
+            .command(args)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|e| e.to_string())?;
+        let mut said = String::new();
+        for line in BufReader::new(child.stderr.take().ok_or("no pipe")?).lines() {
+            said.push_str(&line.map_err(|e| e.to_string())?);
+            said.push('\n');
+            // A line may break anywhere.
+            if flat(&said).contains(&flat(words)) {
+                child.kill().map_err(|e| e.to_string())?;
+                child.wait().map_err(|e| e.to_string())?;
+                return Ok(());
+            }
+        }
+        child.wait().map_err(|e| e.to_string())?;
+        Err(format!("it never said `{words}`:\n{said}"))
     }
 
     /// The latest run, as the program lists it.

@@ -247,29 +247,6 @@ fn story(program: &Program<'_>) -> Result<String, String> {
     Ok(changes.to_owned())
 }
 
-/// Starts it, and kills it as soon as it says something.
-fn kill_when_it_says(program: &Program<'_>, args: &[&str], words: &str) -> Result<(), String> {
-    let mut child = program
-        .command(args)
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|e| e.to_string())?;
-    let stderr = child.stderr.take().ok_or("no pipe")?;
-    let mut said = String::new();
-    for line in BufReader::new(stderr).lines() {
-        let line = line.map_err(|e| e.to_string())?;
-        said.push_str(&line);
-        said.push('\n');
-        if line.contains(words) {
-            child.kill().map_err(|e| e.to_string())?;
-            child.wait().map_err(|e| e.to_string())?;
-            return Ok(());
-        }
-    }
-    child.wait().map_err(|e| e.to_string())?;
-    Err(format!("it never said `{words}`:\n{said}"))
-}
-
 fn fix_bgp(lab: &Lab) -> Result<(), String> {
     for words in [
         // The first change is made, the second is not begun.
@@ -290,7 +267,7 @@ fn fix_bgp(lab: &Lab) -> Result<(), String> {
             "settle=5s",
             "--yes",
         ];
-        kill_when_it_says(&program, &args, words)?;
+        program.kill_when_it_says(&args, words)?;
         let run = program.latest()?;
         program
             .run(&["history"])?

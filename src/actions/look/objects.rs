@@ -4,7 +4,7 @@ use super::super::kube_object::Of;
 use super::super::served::Served;
 use super::Look;
 use crate::fault::{Fault, nearest};
-use crate::model::ObjectRef;
+use crate::model::{ObjectRef, served_under};
 use crate::transport::{Trial, Tried};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -56,10 +56,7 @@ impl Look<'_> {
         if let Some(kinds) = known.get(api_version) {
             return Ok(kinds.clone());
         }
-        let path = match api_version {
-            "v1" => "/api/v1".to_owned(),
-            group => format!("/apis/{group}"),
-        };
+        let path = served_under(api_version);
         let Some(list) = self.world.cluster.get(&path).await? else {
             return Err(self.no_version(api_version).await?);
         };

@@ -5,6 +5,7 @@ use super::super::world::World;
 use super::Look;
 use crate::drain::{Budget, Daemons, DrainNode, Pod};
 use crate::fault::Fault;
+use crate::model::served_under;
 use crate::transport::PodsOf;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde_json::Value;
@@ -77,14 +78,15 @@ impl Look<'_> {
         Ok(raw.iter().filter_map(DrainNode::new).collect())
     }
 
-    /// What is of a kind in some namespaces, by the kind's plural and where it is served.
+    /// What is of a kind in some namespaces, by the version and the plural under which it is served.
     pub async fn in_namespaces(
         &self,
-        at: &str,
+        api_version: &str,
         plural: &str,
         namespaces: &BTreeSet<&str>,
     ) -> Result<Vec<Value>, Fault> {
         let cluster = &self.world.cluster;
+        let at = served_under(api_version);
         let path = |namespace| format!("{at}/namespaces/{namespace}/{plural}");
         let paths: Vec<String> = namespaces.iter().map(path).collect();
         let lists: Vec<Vec<Value>> = stream::iter(paths)

@@ -64,16 +64,7 @@ impl Draining {
                 *per_gate.entry(gate).or_default() += 1;
             }
         }
-        let open = |e: &&Entry| !e.state.is_over();
-        let lowest = match self.of.options.by_priority {
-            true => self
-                .pods
-                .values()
-                .filter(open)
-                .map(|e| e.pod.priority)
-                .min(),
-            false => None,
-        };
+        let lowest = self.lowest();
         let mut order: Vec<(i64, u32, String, PodUid)> = Vec::new();
         for (uid, entry) in &self.pods {
             let later = lowest.is_some_and(|lowest| entry.pod.priority > lowest);

@@ -1,8 +1,7 @@
 //! When a drain is over, and what is said of it then.
 
-use super::Draining;
-use super::Moment;
 use super::entry::{Entry, State};
+use super::{Draining, Moment};
 use crate::drain::OnBlocked;
 use crate::fault::{Class, Fault, TIMEOUT};
 use jiff::Timestamp;
@@ -82,14 +81,12 @@ impl Draining {
         if self.of.options.on_blocked != OnBlocked::Fail {
             return None;
         }
-        let open: Vec<&Entry> = self.pods.values().filter(|e| !e.state.is_over()).collect();
-        let least = match self.of.options.by_priority {
-            true => open.iter().map(|entry| entry.pod.priority).min(),
-            false => None,
-        };
-        let all = open
-            .iter()
-            .filter(|entry| least.is_none_or(|least| entry.pod.priority == least))
+        let lowest = self.lowest();
+        let all = self
+            .pods
+            .values()
+            .filter(|entry| !entry.state.is_over())
+            .filter(|entry| lowest.is_none_or(|lowest| entry.pod.priority == lowest))
             .all(|entry| entry.state != State::Going && self.is_held_by_budget(entry));
         all.then(|| {
             Fault::definite("held_by_budget", self.said(now))

@@ -93,10 +93,9 @@ impl Draining {
                 clock(till)
             ));
         }
-        if self.of.options.by_priority {
-            let open = || self.pods.values().filter(|e| !e.state.is_over());
-            let least = open().map(|e| e.pod.priority).min();
-            let later = open().filter(|e| Some(e.pod.priority) > least).count();
+        if let Some(lowest) = self.lowest() {
+            let open = self.pods.values().filter(|e| !e.state.is_over());
+            let later = open.filter(|e| e.pod.priority > lowest).count();
             if later > 0 {
                 said.push(format!(
                     "{later} more once those of lower priority are gone"

@@ -144,14 +144,18 @@ async fn look_again(
     };
     let read = Mutex::new(None);
     wait(limits, observer, stop, async || {
-        let protection = world.protection().await?;
-        if let PodsOf::Node(name) = pods {
+        let node = async {
+            let PodsOf::Node(name) = pods else {
+                return Ok(None);
+            };
             let nodes = world.cluster.list("/api/v1/nodes").await?;
             let nodes: Vec<DrainNode> = nodes.iter().filter_map(DrainNode::new).collect();
-            if let Some(why) = no_longer(&nodes, name) {
-                let next = "make a new plan, and look what changed";
-                return Err(Fault::refused("drift", why).next(next));
-            }
+            Ok(no_longer(&nodes, name))
+        };
+        let (protection, changed) = futures::try_join!(world.protection(), node)?;
+        if let Some(why) = changed {
+            let next = "make a new plan, and look what changed";
+            return Err(Fault::refused("drift", why).next(next));
         }
         if let Ok(mut read) = read.lock() {
             *read = Some(protection);
