@@ -156,18 +156,11 @@ fn second_nic(lab: &Lab) -> Result<(), String> {
 }
 
 /// Reboots a node from within and waits until it is Ready and its sessions are established.
-/// Boots a node anew, until it is Ready and in the mesh.
 pub fn reboot(lab: &Lab, number: usize) -> Result<(), String> {
     let node = node(number)?;
-    let boot_id = || lab.ssh(node, "cat /proc/sys/kernel/random/boot_id");
-    let before = boot_id().map_err(|e| e.to_string())?.stdout;
-    // The connection breaks with the machine.
-    let _ = lab.ssh(node, "systemctl reboot");
-    wait_until(120, "the node to boot", || {
-        Ok(boot_id().is_ok_and(|o| o.status.success() && o.stdout != before))
-    })?;
+    lab.reboot(node).map_err(|e| e.to_string())?;
     let name = node.name();
-    wait_until(120, "the node to be Ready, with calico-node", || {
+    wait_until(240, "the node to be Ready, with calico-node", || {
         let ready = lab.kubectl_text(&[
             "wait",
             "--for=condition=Ready",

@@ -58,7 +58,7 @@ impl UnderWay {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().map_err(|e| e.to_string())?;
         let run = Self { child };
-        wait_until(60, "the first program", || {
+        wait_until(180, "the first program", || {
             Ok(script(program.lab, "ls /run/slow-begun 2>/dev/null; true")?.contains("begun"))
         })?;
         Ok(run)
@@ -200,7 +200,7 @@ fn asleep(lab: &Lab) -> Result<(), String> {
     run.signal(Signal::STOP)?;
     let id = first.latest()?;
     // Nobody hears of it any more.
-    wait_until(60, "the end of its Lease", || {
+    wait_until(180, "the end of its Lease", || {
         Ok(second.run(&apply)?.says(&["[left_behind]"]).is_ok())
     })?;
     // Another takes its place, and the first wakes up beside it.
@@ -209,7 +209,7 @@ fn asleep(lab: &Lab) -> Result<(), String> {
     let mut command = second.command(&abandon);
     script(lab, "rm -f /run/slow-one /run/slow-begun")?;
     let other = std::thread::spawn(move || finish(&mut command));
-    wait_until(60, "the other's first program", || {
+    wait_until(180, "the other's first program", || {
         Ok(script(lab, "ls /run/slow-begun 2>/dev/null; true")?.contains("begun"))
     })?;
     run.signal(Signal::CONT)?;

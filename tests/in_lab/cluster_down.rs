@@ -49,7 +49,7 @@ fn heard(lab: &Lab) -> Result<Vec<String>, String> {
 /// Waits until every kubelet is heard again, and its node Ready.
 pub fn all_ready(lab: &Lab) -> Result<(), String> {
     let before = heard(lab)?;
-    wait_until(120, "Ready nodes", || {
+    wait_until(180, "Ready nodes", || {
         let again = heard(lab)?.iter().all(|time| !before.contains(time));
         let nodes = lab
             .kubectl_text(&["get", "nodes", "--no-headers"])
@@ -123,7 +123,7 @@ fn comes_back(lab: &Lab) -> Result<(), String> {
     let mut run = None;
     without_api_server(lab, || {
         run = Some(std::thread::spawn(move || finish(&mut command)));
-        wait_until(60, "the first program", || {
+        wait_until(180, "the first program", || {
             Ok(script(lab, "ls /run/healed-begun 2>/dev/null; true")?.contains("begun"))
         })
     })?;

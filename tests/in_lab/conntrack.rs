@@ -209,7 +209,7 @@ fn survives_a_reboot(lab: &Lab) -> Result<(), String> {
         "journalctl -k -b -o cat | grep -c 'table full' || true",
     )?;
     expect("complaints of the kernel since", &full.as_str(), &"0")?;
-    wait_until(120, "the API server's word on the node", || {
+    wait_until(180, "the API server's word on the node", || {
         let ready = [
             "wait",
             "--for=condition=Ready",

@@ -102,7 +102,7 @@ fn paused(lab: &Lab, program: &Program<'_>, point: &Point) -> Result<Child, Stri
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|e| e.to_string())?;
-    wait_until(60, "an effect under way", || waits(lab, point))?;
+    wait_until(180, "an effect under way", || waits(lab, point))?;
     Ok(child)
 }
 
@@ -113,7 +113,7 @@ pub fn waits(lab: &Lab, point: &Point) -> Result<bool, String> {
 
 /// The host ends what nobody waits for any more.
 fn until_ended(lab: &Lab, point: &Point) -> Result<(), String> {
-    wait_until(60, "the end of what was under way", || {
+    wait_until(180, "the end of what was under way", || {
         waits(lab, point).map(|waits| !waits)
     })
 }

@@ -87,7 +87,7 @@ fn without_kube_controllers(lab: &Lab) -> Result<(), String> {
     kubectl(lab, &["cordon", NODE])?;
     of_calico(&[&["delete", "pods"][..], &there].concat())?;
     let deployment = "deployment/calico-kube-controllers";
-    of_calico(&["rollout", "status", deployment, "--timeout=90s"])?;
+    of_calico(&["rollout", "status", deployment, "--timeout=180s"])?;
     kubectl(lab, &["uncordon", NODE]).map(drop)
 }
 
@@ -161,7 +161,7 @@ spec:
             "rollout",
             "status",
             "deployment/web",
-            "--timeout=90s",
+            "--timeout=180s",
         ],
     )
     .map(drop)
@@ -394,7 +394,7 @@ fn dead_kubelet(lab: &Lab, program: &Program<'_>) -> Result<(), String> {
     let ssh = |script: &str| lab.ssh_text(node(2)?, script).map_err(|e| e.to_string());
     ssh("systemctl stop kubelet")?;
     let outcome = (|| {
-        wait_until(120, "a node that is not Ready", || {
+        wait_until(180, "a node that is not Ready", || {
             let args = [
                 "get",
                 "node",
@@ -494,7 +494,7 @@ spec:
             "wait",
             "--for=condition=Ready",
             "pod/lone",
-            "--timeout=60s",
+            "--timeout=180s",
         ],
     )?;
     program.run(&["apply", &saved, "--yes"])?.exits(3)?;
@@ -586,7 +586,7 @@ pub fn reset(lab: &Lab) -> Result<(), String> {
 pub fn state(lab: &Lab) -> Result<String, String> {
     let cordoned = is_cordoned(lab, NODE)?;
     let wanted = if cordoned { 0 } else { 3 };
-    let rested = wait_until(60, "the pods to come to rest", || {
+    let rested = wait_until(180, "the pods to come to rest", || {
         Ok(pods_on(lab, NODE)?.len() == wanted)
     });
     rested.map(|()| format!("cordoned: {cordoned}, pods: {wanted}"))

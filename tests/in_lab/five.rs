@@ -35,7 +35,7 @@ pub fn clear(lab: &Lab) -> Result<(), String> {
     let patch = r#"{"spec":{"unschedulable":null},"metadata":{"labels":{"example.com/five":null},"annotations":{"example.com/five":null,"example.com/said":null}}}"#;
     kubectl(lab, &["patch", "node", NODE, "--type=merge", "-p", patch])?;
     // A controller takes the taint of a cordoned node away, a little later.
-    wait_until(60, "the node's taint to go", || {
+    wait_until(180, "the node's taint to go", || {
         let node = lab
             .kubectl_json(&["get", "node", NODE])
             .map_err(|e| e.to_string())?;

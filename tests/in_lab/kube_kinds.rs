@@ -299,7 +299,7 @@ fn refusals(lab: &Lab) -> Result<(), String> {
     prepare(lab, &program)?;
     apply_text(lab, &program, FORBIDDING)?;
     let forbidden = r#"{"data":{"forbidden":"x"}}"#;
-    wait_until(60, "the policy", || {
+    wait_until(180, "the policy", || {
         let tried = lab.kubectl(&[
             "-n",
             NAMESPACE,

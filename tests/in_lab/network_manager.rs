@@ -159,7 +159,7 @@ fn for_good(lab: &Lab) -> Result<(), String> {
         .exits(0)?
         .says(&["Everything is as it was before the run"])?;
     on_node(lab, "systemctl restart NetworkManager")?;
-    wait_until(60, "the fault", || {
+    wait_until(180, "the fault", || {
         Ok(links(lab)?.contains("cali0123456789a 100 connected"))
     })
 }
@@ -264,7 +264,7 @@ fn link_lost(lab: &Lab) -> Result<(), String> {
     expect("the files", &files(lab)?, &before)?;
     expect("what counts", &counts(lab)?, &String::new())?;
     // Not only on the disk: it has read that, and manages them again.
-    wait_until(60, "NetworkManager to manage them again", || {
+    wait_until(180, "NetworkManager to manage them again", || {
         Ok(!links(lab)?.contains("unmanaged"))
     })?;
     let left = on_node(
@@ -284,7 +284,7 @@ fn taken_over(lab: &Lab) -> Result<(), String> {
         lab,
         "rm /etc/NetworkManager/conf.d/calico.conf; nmcli general reload conf",
     )?;
-    wait_until(60, "NetworkManager to take over", || {
+    wait_until(180, "NetworkManager to take over", || {
         Ok(links(lab)?.contains("tunl0 30 disconnected"))
     })?;
     run(&program, "apply", &[])?.exits(1)?.says(&[

@@ -143,7 +143,7 @@ impl<'l, 'p> Least<'l, 'p> {
                     self.replace(&without)?;
                     let what = format!("that `{verb} {resource}` of {} is missed", role["kind"]);
                     // Rights are taken away a little after they are.
-                    wait_until(20, &what, || {
+                    wait_until(180, &what, || {
                         Ok(says_lacks(&self.run(plan)?, verb, resource))
                     })?;
                     missed += 1;
@@ -159,7 +159,7 @@ impl<'l, 'p> Least<'l, 'p> {
         let whole = &["plan"][..];
         let plan = [whole, &apply[1..]].concat();
         let plan: Vec<&str> = plan.into_iter().filter(|arg| *arg != "--yes").collect();
-        wait_until(20, "the rights to be there again", || {
+        wait_until(180, "the rights to be there again", || {
             let ran = self.run(&plan)?;
             Ok(ran.code == 0 && !ran.stderr.contains("may not") && !ran.stdout.contains("may not"))
         })?;
@@ -251,7 +251,7 @@ fn every_one_is_needed(lab: &Lab) -> Result<(), String> {
     }
     let apply = [&["apply", "--yes"][..], &on].concat();
     let plan = [&["plan"][..], &on].concat();
-    wait_until(20, "the rights to go", || {
+    wait_until(180, "the rights to go", || {
         Ok(says_lacks(&least.run(&plan)?, "create", "leases"))
     })?;
     least

@@ -100,7 +100,7 @@ impl<'l> Slow<'l> {
             "apply", &path, "--node", NODE, "--yes", "--params", &secrets,
         ];
         let pty = Pty::start(&program.command(&args))?;
-        wait_until(60, "a step under way", || waits(lab, MIDDLE))?;
+        wait_until(180, "a step under way", || waits(lab, MIDDLE))?;
         Ok(Self {
             lab,
             program,

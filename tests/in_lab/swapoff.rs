@@ -139,7 +139,7 @@ fn there_and_back(
     expect("what is swapped to", &areas(lab)?.trim(), &area)?;
     // One that came up by itself after the swap was off was not started by the run, and not by the undo.
     on(lab, "systemctl restart --no-block kubelet")?;
-    wait_until(60, "a kubelet that refuses swap again", || {
+    wait_until(180, "a kubelet that refuses swap again", || {
         let failing = "systemctl show -P SubState kubelet";
         Ok(on(lab, failing)?.contains("auto-restart"))
     })

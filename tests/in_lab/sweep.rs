@@ -334,7 +334,7 @@ fn power_cut(lab: &Lab) -> Result<(), String> {
         .stderr(Stdio::null())
         .spawn()
         .map_err(|e| e.to_string())?;
-    wait_until(60, "an effect under way", || {
+    wait_until(180, "an effect under way", || {
         // Not the look of the plan, which takes no lock: what waits has the lock open as its own.
         let waits = lab.ssh_text(
             node(3)?,

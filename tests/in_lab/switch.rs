@@ -121,7 +121,7 @@ fn killed(program: &Program<'_>, steps: &str) -> Result<String, String> {
         said.push_str(&line.map_err(|e| e.to_string())?);
         said.push('\n');
         if said.contains("over a new connection") {
-            wait_until(60, "the end of the link", || is_cut_off(program.lab))?;
+            wait_until(180, "the end of the link", || is_cut_off(program.lab))?;
             let pid = Pid::from_raw(i32::try_from(child.id()).map_err(|e| e.to_string())?);
             kill_process(pid.ok_or("no process")?, Signal::KILL).map_err(|e| e.to_string())?;
             child.wait().map_err(|e| e.to_string())?;
@@ -226,7 +226,7 @@ fn nobody_lives(lab: &Lab) -> Result<(), String> {
     five::reset(lab)?;
     let program = Program::new(lab)?;
     let run = killed(&program, &step("20s", GUIDED))?;
-    wait_until(90, "the host to be back", || answers(lab))?;
+    wait_until(180, "the host to be back", || answers(lab))?;
     five::script(lab, "touch /etc/five/harmless")?;
     program.run(&["resume", &run])?.exits(0)?.says(&[
         "node03 was not reached again within 20 s",
@@ -245,7 +245,7 @@ fn nothing_left(lab: &Lab) -> Result<(), String> {
     five::reset(lab)?;
     let program = Program::new(lab)?;
     let run = killed(&program, &step("10s", DOWN))?;
-    wait_until(90, "the host to be back", || answers(lab))?;
+    wait_until(180, "the host to be back", || answers(lab))?;
     program
         .run(&["undo", &run, "--yes"])?
         .exits(0)?
@@ -259,7 +259,7 @@ fn power_cut(lab: &Lab) -> Result<(), String> {
     let run = killed(&program, &step("1h", GUIDED))?;
     lab.cut_power(node(3)?).map_err(|e| e.to_string())?;
     lab.power_on(node(3)?).map_err(|e| e.to_string())?;
-    wait_until(60, "the boot to put it back", || answers(lab))?;
+    wait_until(180, "the boot to put it back", || answers(lab))?;
     five::script(
         lab,
         "touch /etc/five/harmless; systemctl is-system-running --wait; test -z \"$(systemctl list-jobs --no-legend)\"",

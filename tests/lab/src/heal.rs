@@ -206,8 +206,7 @@ impl Lab {
 
     /// Runs a script on a node after its power was cut, which ends whatever kept everybody out.
     fn power_cycled(&self, node: Node, script: &str) -> Result<String> {
-        self.processes().stop(&node.name())?;
-        self.start_machine(node)?;
+        self.power_cycle(node)?;
         let answer = format!("an answer of {} over ssh", node.name());
         self.until(&answer, 180, || self.boot_id(node))?;
         let said = self.ssh_text(node, script)?;

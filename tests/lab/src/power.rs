@@ -11,8 +11,14 @@ use crate::status::ready_status;
 /// How long a boot, and then a kubelet, may take on a busy machine.
 const PATIENCE: u64 = 180;
 
+/// How long a shutdown and a boot may take before they count as hung: usually it is half a minute for both.
+const SHUTDOWN: u64 = 100;
+
 impl Lab {
     /// Boots a machine anew, as its own `reboot` does, and waits until ssh answers again.
+    ///
+    /// One that hangs on its way down gets its plug pulled, as its owner would: now and then an idle machine of
+    /// user-mode Linux (6.1) misses a timer of its shutdown, and waits until something else happens to wake it.
     pub fn reboot(&self, node: Node) -> Result<()> {
         let name = node.name();
         let before = self.until(&format!("an answer of {name} over ssh"), PATIENCE, || {
@@ -20,9 +26,21 @@ impl Lab {
         })?;
         // The connection may end before the command does.
         self.ssh(node, "systemctl reboot")?;
-        self.until(&format!("another boot of {name}"), PATIENCE, || {
-            Ok(self.boot_id(node)?.filter(|now| *now != before).map(drop))
-        })
+        let boot = format!("another boot of {name}");
+        let booted = || Ok(self.boot_id(node)?.filter(|now| *now != before).map(drop));
+        match self.until(&boot, SHUTDOWN, booted) {
+            Err(Error::Late { .. }) => {}
+            other => return other,
+        }
+        let hung = format!("{name} hung in its reboot, so its power was cut");
+        self.progress.part(&hung, || self.power_cycle(node))?;
+        self.until(&boot, PATIENCE, booted)
+    }
+
+    /// Pulls a machine's plug, if it runs at all, and powers it on.
+    pub(crate) fn power_cycle(&self, node: Node) -> Result<()> {
+        self.processes().stop(&node.name())?;
+        self.start_machine(node)
     }
 
     /// Pulls a machine's plug. What its kernel had not yet written to the disk is lost; what it had written stays,
