@@ -7,7 +7,7 @@ use crate::calico::path::{
     Cause, Certain, HostPath, Hosts, Judgement, NoHost, Setup, judge, open, pairs,
 };
 use crate::fault::{Class, Fault};
-use crate::model::Prior;
+use crate::model::{Prior, Verb};
 use async_trait::async_trait;
 use futures::{StreamExt, stream};
 use schemars::JsonSchema;
@@ -68,11 +68,11 @@ impl Action for BgpPath {
         };
         Needs::default()
             .mesh()
-            .look("list", &of_calico("BGPConfiguration"))
+            .look(Verb::List, &of_calico("BGPConfiguration"))
             .wide("all of them: nodes may have one of their own")
-            .look("list", &of_calico("IPPool"))
+            .look(Verb::List, &of_calico("IPPool"))
             .wide("all of them: any may wrap pods' traffic in IPIP")
-            .look("list", &pods)
+            .look(Verb::List, &pods)
             .wide("not for single objects: a pod gets its name when it is made")
     }
 

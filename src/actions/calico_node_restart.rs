@@ -4,7 +4,7 @@ use super::kube_object::Of;
 use super::{Action, Compiled, Decision, Look, Needs, Place};
 use crate::calico::rolls_calico_node;
 use crate::fault::Fault;
-use crate::model::{Blobs, Detail, Effect, ObjectRef, Prior, UndoClass, is_ready};
+use crate::model::{Blobs, Detail, Effect, ObjectRef, Prior, UndoClass, Verb, is_ready};
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -71,12 +71,12 @@ impl Action for NodeRestart {
             true => Needs::default().mesh(),
             false => Needs::default().calico(),
         };
-        base.look("list", &pods)
-            .look("get", &pods)
+        base.look(Verb::List, &pods)
+            .look(Verb::Get, &pods)
             .wide("not for single objects: a pod gets its name when it is made")
-            .apply("delete", &pods)
+            .apply(Verb::Delete, &pods)
             // Where the undo of another step puts the DaemonSet back, it is started anew with that.
-            .undo("delete", &pods)
+            .undo(Verb::Delete, &pods)
     }
 
     async fn observe(

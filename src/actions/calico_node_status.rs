@@ -4,7 +4,7 @@ use super::kube_object::Of;
 use super::{Action, Compiled, Decision, Look, Needs, Place};
 use crate::calico::{StatusError, Version};
 use crate::fault::Fault;
-use crate::model::{Blobs, Detail, Effect, ObjectRef, Prior, Propagation, UndoClass, bare};
+use crate::model::{Blobs, Detail, Effect, ObjectRef, Prior, Propagation, UndoClass, Verb, bare};
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -79,18 +79,18 @@ impl Action for NodeStatuses {
             name: super::rights::ANY.to_owned(),
         };
         let why = "not for single objects: each is named after its node";
-        ["get", "list"]
+        [Verb::Get, Verb::List]
             .into_iter()
             .fold(Needs::default().mesh(), |needs, verb| {
                 needs.look(verb, &all).wide(why)
             })
-            .look("list", &Of::any_of("v1", "Pod", "kube-system"))
+            .look(Verb::List, &Of::any_of("v1", "Pod", "kube-system"))
             .wide("not for single objects: a pod gets its name when it is made")
-            .apply("create", &all)
-            .apply("delete", &all)
+            .apply(Verb::Create, &all)
+            .apply(Verb::Delete, &all)
             .wide(why)
-            .undo("create", &all)
-            .undo("delete", &all)
+            .undo(Verb::Create, &all)
+            .undo(Verb::Delete, &all)
             .wide(why)
     }
 

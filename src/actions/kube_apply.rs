@@ -6,7 +6,7 @@ use super::kube_object::{Earlier, Of, earlier};
 use super::{Action, Compiled, Decision, Look, Needs, Place};
 use crate::fault::Fault;
 use crate::model::{
-    Blobs, Detail, Effect, ObjectRef, Prior, Propagation, UndoClass, bare, named_by,
+    Blobs, Detail, Effect, ObjectRef, Prior, Propagation, UndoClass, Verb, bare, named_by,
 };
 use crate::transport::{Trial, Tried};
 use async_trait::async_trait;
@@ -92,7 +92,10 @@ impl Action for Apply {
         let objects = Of::told_by_manifests(with);
         objects.iter().fold(Needs::default(), |needs, of| {
             // Whether it is there already, nobody knows before.
-            needs.fields(of).apply("create", of).undo("delete", of)
+            needs
+                .fields(of)
+                .apply(Verb::Create, of)
+                .undo(Verb::Delete, of)
         })
     }
 

@@ -5,8 +5,8 @@ use super::kube_object::{Earlier, Of, earlier};
 use super::{Action, Compiled, Decision, Look, Needs, Patience, Place};
 use crate::fault::Fault;
 use crate::model::{
-    Blobs, Detail, Effect, Exception, ObjectRef, Prior, Propagation, Settled, UndoClass, gone,
-    restorable,
+    Blobs, Detail, Effect, Exception, ObjectRef, Prior, Propagation, Settled, UndoClass, Verb,
+    gone, restorable,
 };
 use crate::transport::{Trial, Tried};
 use async_trait::async_trait;
@@ -61,10 +61,12 @@ impl Action for Delete {
 
     fn needs(with: &Value) -> Needs {
         let of = Of::told(with);
-        let needs = Needs::default().look("get", &of).apply("delete", &of);
+        let needs = Needs::default()
+            .look(Verb::Get, &of)
+            .apply(Verb::Delete, &of);
         match stays_gone(&of.kind) {
             Some(_) => needs,
-            None => needs.undo("create", &of),
+            None => needs.undo(Verb::Create, &of),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::kube_object::Of;
 use super::{ANY_NAMESPACE, Compiled, Needs, Patience};
 use crate::drain::{Grace, Loss, OnBlocked, Options, Pod, Preview, lines_of, sentence};
-use crate::model::{Detail, Effect, Risk, Settled};
+use crate::model::{Detail, Effect, Risk, Settled, Verb};
 use crate::runbook::parse_time;
 use serde_json::Value;
 use std::time::Duration;
@@ -70,23 +70,26 @@ pub fn needs(with: &Value, namespace: &str) -> Needs {
         _ => "not for single objects: pods get their names when they are made",
     };
     let needs = Needs::default()
-        .look("list", &pods)
+        .look(Verb::List, &pods)
         .wide(everywhere)
-        .look("watch", &pods)
+        .look(Verb::Watch, &pods)
         .wide(everywhere)
         .look(
-            "list",
+            Verb::List,
             &Of::any_of("policy/v1", "PodDisruptionBudget", ANY_NAMESPACE),
         )
         .wide("all of them: which pods one is about stands in it")
-        .look("list", &Of::any_of("apps/v1", "DaemonSet", ANY_NAMESPACE))
+        .look(
+            Verb::List,
+            &Of::any_of("apps/v1", "DaemonSet", ANY_NAMESPACE),
+        )
         .wide("all of them: a pod's may be gone")
-        .apply("create", &Of::any_of("v1", "Eviction", namespace))
+        .apply(Verb::Create, &Of::any_of("v1", "Eviction", namespace))
         .wide("not for single objects: pods get their names when they are made");
     match with.get("on_blocked").and_then(Value::as_str) {
         None | Some("wait" | "fail") => needs,
         Some(_) => needs
-            .apply("delete", &pods)
+            .apply(Verb::Delete, &pods)
             .wide("where `on_blocked` is `force`: not for single objects"),
     }
 }

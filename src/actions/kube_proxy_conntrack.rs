@@ -8,7 +8,7 @@ use super::host_conntrack::MAX as KEY;
 use super::kube_object::Of;
 use super::{Action, Compiled, Decision, Look, Needs, Patience, Place};
 use crate::fault::{API_SILENT, Fault};
-use crate::model::Prior;
+use crate::model::{Prior, Verb};
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -223,9 +223,9 @@ impl Action for ProxyConntrack {
 
     fn needs(_with: &Value) -> Needs {
         Needs::default()
-            .look("get", &Of::targets())
-            .look("get", &object("apps/v1", "DaemonSet"))
-            .look("get", &object("v1", "ConfigMap"))
+            .look(Verb::Get, &Of::targets())
+            .look(Verb::Get, &object("apps/v1", "DaemonSet"))
+            .look(Verb::Get, &object("v1", "ConfigMap"))
     }
 
     async fn observe(

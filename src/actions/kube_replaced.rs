@@ -5,7 +5,7 @@ use super::kube_object::Of;
 use super::{ANY_NAMESPACE, Action, Compiled, Decision, Look, Needs, Patience, Place, duration};
 use crate::drain::Pod;
 use crate::fault::Fault;
-use crate::model::{Effect, Exception, ObjectRef, Owner, PlannedStep, Prior, Settled};
+use crate::model::{Effect, Exception, ObjectRef, Owner, PlannedStep, Prior, Settled, Verb};
 use async_trait::async_trait;
 use futures::future::try_join_all;
 use schemars::JsonSchema;
@@ -76,11 +76,11 @@ impl Action for Replaced {
         let why = "in every namespace: pods of all may be on a node";
         JUDGED.iter().fold(
             Needs::default()
-                .look("list", &Of::any_of("v1", "Pod", ANY_NAMESPACE))
+                .look(Verb::List, &Of::any_of("v1", "Pod", ANY_NAMESPACE))
                 .wide(why),
             |needs, (version, kind, _)| {
                 needs
-                    .look("list", &Of::any_of(version, kind, ANY_NAMESPACE))
+                    .look(Verb::List, &Of::any_of(version, kind, ANY_NAMESPACE))
                     .wide(why)
             },
         )

@@ -6,7 +6,7 @@ use super::rights::is_any;
 use super::{Action, Compiled, Decision, Look, Needs, Patience, Place, duration};
 use crate::fault::Fault;
 use crate::model::{
-    Exception, FieldPath, ObjectRef, Prior, Settled, UndoClass, all_replaced, stands_still,
+    Exception, FieldPath, ObjectRef, Prior, Settled, UndoClass, Verb, all_replaced, stands_still,
 };
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -89,8 +89,8 @@ impl Action for Rollout {
                 ..of.clone()
             };
             match restarts {
-                true => needs.look("get", of).apply("patch", of),
-                false => needs.look("get", of),
+                true => needs.look(Verb::Get, of).apply(Verb::Patch, of),
+                false => needs.look(Verb::Get, of),
             }
         })
     }

@@ -4,7 +4,7 @@ use super::kube_object::Of;
 use super::kube_state::{condition, has_condition, holds, stands};
 use super::{Action, Compiled, Decision, Look, Needs, Patience, Place, duration};
 use crate::fault::Fault;
-use crate::model::{Exception, ObjectRef, Prior, Settled};
+use crate::model::{Exception, ObjectRef, Prior, Settled, Verb};
 use crate::runbook::Condition;
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -87,7 +87,7 @@ impl Action for Wait {
     }
 
     fn needs(with: &Value) -> Needs {
-        Needs::default().look("get", &Of::told(with))
+        Needs::default().look(Verb::Get, &Of::told(with))
     }
 
     async fn observe(&self, look: &Look<'_>, _: Place<'_>, _: Prior<'_>) -> Result<Seen, Fault> {

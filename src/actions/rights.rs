@@ -1,6 +1,7 @@
 //! What a step needs in the cluster, as its arguments tell it before they are rendered.
 
 use super::kube_object::Of;
+use crate::model::Verb;
 use serde_json::Value;
 
 /// What a right is needed for.
@@ -17,7 +18,7 @@ pub enum Purpose {
 pub struct Need {
     /// Of which object. A part that has a template in it, or is [`ANY`], may be anything.
     pub of: Of,
-    pub verb: &'static str,
+    pub verb: Verb,
     pub purpose: Purpose,
     /// Why it is for more than one object, where that is no template's doing.
     pub wide: Option<&'static str>,
@@ -48,7 +49,7 @@ impl Needs {
         }
     }
 
-    fn add(mut self, of: &Of, verb: &'static str, purpose: Purpose) -> Self {
+    fn add(mut self, of: &Of, verb: Verb, purpose: Purpose) -> Self {
         self.writes |= purpose == Purpose::Apply;
         self.all.push(Need {
             of: of.clone(),
@@ -67,29 +68,31 @@ impl Needs {
         self
     }
 
-    pub fn look(self, verb: &'static str, of: &Of) -> Self {
+    pub fn look(self, verb: Verb, of: &Of) -> Self {
         self.add(of, verb, Purpose::Look)
     }
 
-    pub fn apply(self, verb: &'static str, of: &Of) -> Self {
+    pub fn apply(self, verb: Verb, of: &Of) -> Self {
         self.add(of, verb, Purpose::Apply)
     }
 
-    pub fn undo(self, verb: &'static str, of: &Of) -> Self {
+    pub fn undo(self, verb: Verb, of: &Of) -> Self {
         self.add(of, verb, Purpose::Undo)
     }
 
     /// Fields of an object are written, and put back.
     pub fn fields(self, of: &Of) -> Self {
-        self.look("get", of).apply("patch", of).undo("patch", of)
+        self.look(Verb::Get, of)
+            .apply(Verb::Patch, of)
+            .undo(Verb::Patch, of)
     }
 
     /// What every kind reads that is about Calico: how it is set up.
     pub fn calico(self) -> Self {
         let daemonset = Of::any_of("apps/v1", "DaemonSet", ANY).named("calico-node");
-        self.look("get", &daemonset)
+        self.look(Verb::Get, &daemonset)
             .wide("in every namespace: it is looked for in calico-system too, where Calico's operator has it")
-            .look("get", &Of::any_of("v1", "ConfigMap", "kube-system"))
+            .look(Verb::Get, &Of::any_of("v1", "ConfigMap", "kube-system"))
             .wide("not for single objects: the DaemonSet calico-node names them")
     }
 
@@ -107,8 +110,8 @@ impl Needs {
             ..configuration.clone()
         };
         self.calico()
-            .look("get", &configuration)
-            .look("list", &peers)
+            .look(Verb::Get, &configuration)
+            .look(Verb::List, &peers)
             .wide("all of them: which nodes one is about stands in it")
     }
 }

@@ -8,6 +8,7 @@ use super::file::{FileNow, FileRef, FileState, HostRef};
 use super::object::{bare, differing, restorable, tells_only_which};
 use super::program::{ProgramNow, Programs};
 use super::setting::{SettingRef, SettingState};
+use super::verb::Verb;
 use crate::fault::Fault;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -313,20 +314,20 @@ impl Effect {
 
     /// The object of a cluster that it is done to, and the verb of Kubernetes' RBAC that it needs
     /// there.
-    pub fn on_object(&self) -> Option<(&ObjectRef, &'static str)> {
+    pub fn on_object(&self) -> Option<(&ObjectRef, Verb)> {
         match self {
-            Self::SetFields { object, .. } => Some((object, "patch")),
-            Self::ReplacePod { pod, .. } => Some((pod, "delete")),
+            Self::SetFields { object, .. } => Some((object, Verb::Patch)),
+            Self::ReplacePod { pod, .. } => Some((pod, Verb::Delete)),
             Self::EvictPod {
                 pod, deletes: true, ..
-            } => Some((pod, "delete")),
-            Self::EvictPod { pod, .. } => Some((pod, "create")),
+            } => Some((pod, Verb::Delete)),
+            Self::EvictPod { pod, .. } => Some((pod, Verb::Create)),
             Self::PutObject {
                 object,
                 after: Some(_),
                 ..
-            } => Some((object, "create")),
-            Self::PutObject { object, .. } => Some((object, "delete")),
+            } => Some((object, Verb::Create)),
+            Self::PutObject { object, .. } => Some((object, Verb::Delete)),
             Self::PutFile { .. } | Self::PutSetting { .. } | Self::RunProgram { .. } => None,
         }
     }

@@ -18,6 +18,7 @@ mod rollout;
 mod secret;
 mod setting;
 mod sysctl;
+mod verb;
 
 pub use blob::{Blobs, Content, Digest, LARGE, Sum};
 pub use claim::{CLAIM, Holder, LEASE_SECONDS, LEASES, Lease, lease_name, micro};
@@ -40,3 +41,4 @@ pub(crate) use rollout::{all_replaced, rolled_out, seen_by_controller, stands_st
 pub use secret::{Secret, Secrets};
 pub use setting::{Setting, SettingRef, SettingState, sysctl_path};
 pub use sysctl::{SysctlLine, same_sysctl, with_value};
+pub use verb::Verb;

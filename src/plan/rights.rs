@@ -4,7 +4,7 @@
 use super::meant::{Meant, Params};
 use crate::actions::{Need, Of, Purpose, Served, built_in, is_any, needs};
 use crate::fault::Fault;
-use crate::model::{Effect, Plan, PlanKind, PlannedStep, Scope, StepId, UndoClass};
+use crate::model::{Effect, Plan, PlanKind, PlannedStep, Scope, StepId, UndoClass, Verb};
 use crate::runbook::{CONFIRM, Runbook, Step, StepScope, TargetKind};
 use crate::transport::Right;
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,9 +39,9 @@ pub struct Rights {
 
 const NAMESPACE: &str = "kube-system";
 
-fn right(verb: &str, group: &str, resource: &str) -> Right {
+fn right(verb: Verb, group: &str, resource: &str) -> Right {
     Right {
-        verb: verb.to_owned(),
+        verb,
         group: group.to_owned(),
         resource: resource.to_owned(),
         namespace: None,
@@ -53,12 +53,12 @@ fn right(verb: &str, group: &str, resource: &str) -> Right {
 fn of_every_run() -> [(Right, &'static str); 2] {
     let cluster = Right {
         name: Some(NAMESPACE.to_owned()),
-        ..right("get", "", "namespaces")
+        ..right(Verb::Get, "", "namespaces")
     };
     [
         (cluster, "every run: which cluster this is"),
         (
-            right("list", "", "nodes"),
+            right(Verb::List, "", "nodes"),
             "every run: which nodes there are",
         ),
     ]
@@ -73,9 +73,11 @@ fn of_keeping_apart(nodes: &[Option<String>], whole: bool) -> Vec<Right> {
         namespace: Some(NAMESPACE.to_owned()),
         ..right(verb, "coordination.k8s.io", "leases")
     };
-    let mut rights = ["get", "create", "patch", "delete"].map(lease).to_vec();
+    let mut rights = [Verb::Get, Verb::Create, Verb::Patch, Verb::Delete]
+        .map(lease)
+        .to_vec();
     for name in nodes {
-        rights.extend(["get", "patch"].map(|verb| Right {
+        rights.extend([Verb::Get, Verb::Patch].map(|verb| Right {
             name: name.clone(),
             ..right(verb, "", "nodes")
         }));
@@ -83,7 +85,7 @@ fn of_keeping_apart(nodes: &[Option<String>], whole: bool) -> Vec<Right> {
     if whole {
         rights.push(Right {
             name: Some(NAMESPACE.to_owned()),
-            ..right("patch", "", "namespaces")
+            ..right(Verb::Patch, "", "namespaces")
         });
     }
     rights
@@ -122,14 +124,14 @@ pub async fn rights(
                 purpose,
                 wide,
             } = need;
-            if of.kind == "Namespace" && *verb == "create" {
+            if of.kind == "Namespace" && *verb == Verb::Create {
                 makes.insert(of.name.clone());
             }
             let resource = resource(of, &step.id, &mut served, &ask).await?;
             let why = Why::Step(*purpose, step.id.clone());
             grants.push(Grant {
                 wide: *wide,
-                ..Grant::of(of, verb, resource, why)
+                ..Grant::of(of, *verb, resource, why)
             });
         }
     }
@@ -216,11 +218,10 @@ impl Grant {
         }
     }
 
-    fn of(of: &Of, verb: &str, served: Option<Served>, why: Why) -> Self {
+    fn of(of: &Of, verb: Verb, served: Option<Served>, why: Why) -> Self {
         let known = |part: &str| (!is_any(part)).then(|| part.to_owned());
         let any = || "*".to_owned();
-        // Neither can be given for single objects: nobody names what is yet to be made, or a list.
-        let named = !["create", "list", "watch"].contains(&verb);
+        let named = verb.names_its_object();
         let parts = [Some(&of.api_version), Some(&of.kind), of.namespace.as_ref()];
         let parts = parts.into_iter().chain([Some(&of.name).filter(|_| named)]);
         Self {
@@ -230,7 +231,7 @@ impl Grant {
                 .cloned()
                 .collect(),
             right: Right {
-                verb: verb.to_owned(),
+                verb,
                 group: match is_any(&of.api_version) {
                     true => any(),
                     false => of.group().to_owned(),

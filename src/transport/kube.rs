@@ -12,7 +12,7 @@ pub use trial::{Conflict, Rejection, Trial, Tried};
 
 use crate::fault::{API_SILENT, Fault};
 use crate::journal::Permit;
-use crate::model::{ClusterId, Effect, ObjectRef, PatchError, json_patch};
+use crate::model::{ClusterId, Effect, ObjectRef, PatchError, Verb, json_patch};
 use http::{Method, Request, StatusCode};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -37,7 +37,7 @@ pub struct ClusterOptions {
 /// A right that is needed: verb and resource, of one object or of all.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Right {
-    pub verb: String,
+    pub verb: Verb,
     pub group: String,
     pub resource: String,
     pub namespace: Option<String>,
@@ -49,12 +49,12 @@ impl Right {
     pub fn of(effect: &Effect) -> Option<Self> {
         let (object, verb) = effect.on_object()?;
         let right = Self {
-            verb: verb.to_owned(),
+            verb,
             group: object.group().to_owned(),
             resource: object.resource.clone(),
             namespace: object.namespace.clone(),
             // What is yet to be made has no name for the API server's judgement.
-            name: (verb != "create").then(|| object.name.clone()),
+            name: verb.names_its_object().then(|| object.name.clone()),
         };
         Some(match effect {
             // Whoever evicts one pod of a namespace evicts others there.
@@ -75,7 +75,7 @@ impl Right {
         // Nobody looks at each pod of many: they are followed together.
         let (object, _) = effect.on_object().filter(|_| !effect.evicts())?;
         Some(Self {
-            verb: "get".to_owned(),
+            verb: Verb::Get,
             name: Some(object.name.clone()),
             ..Self::of(effect)?
         })
@@ -246,7 +246,7 @@ impl Cluster {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": {
-                "verb": right.verb,
+                "verb": right.verb.as_str(),
                 "group": right.group,
                 "resource": resource,
                 "subresource": part,

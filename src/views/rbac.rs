@@ -2,6 +2,7 @@
 
 use super::text::{clean, filled};
 use crate::actions::Purpose;
+use crate::model::Verb;
 use crate::plan::{Grant, Rights, Why};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +17,6 @@ pub enum Subject {
 const API: &str = "rbac.authorization.k8s.io";
 /// Of comments: a manifest is read in an editor as well.
 const WIDTH: usize = 110;
-const VERBS: [&str; 6] = ["get", "list", "create", "update", "patch", "delete"];
 
 /// What a rule is about: group, resource, and the object's name.
 type About = (String, String, Option<String>);
@@ -24,7 +24,7 @@ type About = (String, String, Option<String>);
 /// What a rule gives: each verb, and what for.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Rule {
-    verbs: BTreeMap<usize, BTreeSet<Why>>,
+    verbs: BTreeMap<Verb, BTreeSet<Why>>,
     templates: BTreeSet<String>,
     wide: BTreeSet<&'static str>,
     /// The namespace that the runbook makes itself, so that no Role can be in it before.
@@ -89,8 +89,7 @@ fn roles(rights: &Rights) -> BTreeMap<Option<String>, BTreeMap<About, Rule>> {
             right.name.clone(),
         );
         let rule = roles.entry(place).or_default().entry(about).or_default();
-        let verb = VERBS.iter().position(|verb| *verb == right.verb);
-        let whys = rule.verbs.entry(verb.unwrap_or(VERBS.len())).or_default();
+        let whys = rule.verbs.entry(right.verb).or_default();
         whys.insert(grant.why.clone());
         rule.templates.extend(widest.templates.iter().cloned());
         rule.wide.extend(widest.wide);
@@ -162,14 +161,13 @@ struct Merged<'r> {
 impl Merged<'_> {
     fn write(&self, out: &mut String) {
         let Self { group, rule, .. } = self;
-        let verb = |at: &usize| VERBS.get(*at).copied().unwrap_or("*");
         // Verbs that are for the same stand together.
         let mut said: Vec<(String, Vec<&str>)> = Vec::new();
-        for (at, whys) in &rule.verbs {
+        for (verb, whys) in &rule.verbs {
             let why = reasons(whys);
             match said.iter_mut().find(|(other, _)| *other == why) {
-                Some((_, verbs)) => verbs.push(verb(at)),
-                None => said.push((why, vec![verb(at)])),
+                Some((_, verbs)) => verbs.push(verb.as_str()),
+                None => said.push((why, vec![verb.as_str()])),
             }
         }
         for (why, verbs) in said {
@@ -192,14 +190,14 @@ impl Merged<'_> {
             );
             comment(out, &text);
         }
-        let gives = |at: &usize| ["create", "patch"].contains(&verb(at));
+        let gives = |verb: &Verb| matches!(verb, Verb::Create | Verb::Patch);
         if *group == API && rule.verbs.keys().any(gives) {
             comment(
                 out,
                 "the API server lets nobody give rights that they lack: add those that are given",
             );
         }
-        let verbs: Vec<&str> = rule.verbs.keys().map(verb).collect();
+        let verbs: Vec<&str> = rule.verbs.keys().map(|verb| verb.as_str()).collect();
         out.push_str(&format!("  - apiGroups: {}\n", list(&[group])));
         out.push_str(&format!("    resources: {}\n", list(&self.resources)));
         if !self.names.is_empty() {

@@ -166,7 +166,7 @@ fn a_pod_is_replaced_when_it_is_gone_ending_or_another() {
     ending["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
     assert_eq!(effect.standing_of(Some(&ending)), Standing::After);
     assert_eq!(effect.inverse(), None);
-    assert_eq!(effect.on_object().unwrap().1, "delete");
+    assert_eq!(effect.on_object().unwrap().1, Verb::Delete);
     assert!(!effect.rolls_pods());
 }
 
@@ -342,8 +342,8 @@ fn an_object_is_made_or_deleted_as_its_uid_and_its_fields_tell() {
         assert_eq!(stands(&delete, now.clone()), deleted, "delete {now:?}");
         assert_eq!(stands(&back, now.clone()), taken_back, "back {now:?}");
     }
-    assert_eq!(create.on_object().unwrap().1, "create");
-    assert_eq!(delete.on_object().unwrap().1, "delete");
+    assert_eq!(create.on_object().unwrap().1, Verb::Create);
+    assert_eq!(delete.on_object().unwrap().1, Verb::Delete);
     assert_eq!(create.over(&Now::Object(Some(made("u", "2")))), None);
     let mut image = image();
     image["data"]["a"] = json!("2");

@@ -23,7 +23,7 @@ fn objects(manifest: &str) -> Vec<serde_json::Value> {
 #[tokio::test]
 async fn all_that_ships_and_all_examples() {
     let library = Library::new(kinds(), Vec::new());
-    let mut names = vec!["fix-bgp-wrong-ip".to_owned(), "sysctl-conntrack".to_owned()];
+    let mut names: Vec<String> = library.list().0.into_iter().map(|one| one.name).collect();
     for file in std::fs::read_dir("examples").unwrap() {
         let path = file.unwrap().path();
         if path.extension().is_some_and(|end| end == "yaml") {
