@@ -432,6 +432,16 @@ fn compare_picks(lab: &Lab) -> Result<(), String> {
 
 fn stuck(lab: &Lab) -> Result<(), String> {
     const RESTART: &str = "restart-calico-node";
+    // Sessions are established before kubelet asks again whether calico-node is ready.
+    let ready = [
+        "-n",
+        "kube-system",
+        "rollout",
+        "status",
+        "daemonset/calico-node",
+        "--timeout=180s",
+    ];
+    lab.kubectl_text(&ready).map_err(text)?;
     let program = Program::new(lab)?;
     program
         .run(&["apply", RESTART, "--node", "node02", "--yes"])?
