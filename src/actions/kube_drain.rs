@@ -22,7 +22,7 @@ use std::time::Duration;
 const WITHIN: Duration = Duration::from_secs(30 * 60);
 
 /// Cordons a node and evicts its pods, as `kubectl drain` does, many at a time; pods that come meanwhile go too.
-/// Of the control plane's nodes, one is drained in a run.
+/// Of the control plane's nodes, one is drained in a run, and none while another one is cordoned or not Ready.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Args {
@@ -40,7 +40,7 @@ pub struct Args {
     /// Evict pods that nothing makes again; without it, they are in the way.
     #[serde(default)]
     force: bool,
-    /// Do not wait for pods that are being deleted for longer than this, and 0s for waiting; 0s if left out.
+    /// Do not wait for pods whose grace period has been over for longer than this, and 0s for waiting; 0s if left out.
     skip_terminating_longer_than: Option<String>,
     /// Only pods with these labels, such as `app=web`; all if left out.
     selector: Option<String>,
@@ -71,6 +71,8 @@ pub struct Change {
     node: ObjectRef,
     before: Option<Value>,
     cordons: bool,
+    /// It was cordoned before this run, and an undo leaves it so.
+    stays_cordoned: bool,
     preview: Preview,
     /// Nodes that are drained before, and whose pods may come here.
     after: Vec<String>,
@@ -148,7 +150,8 @@ impl Action for Drain {
             return refuse(refusal);
         }
         let path = FieldPath::root().key("spec").key("unschedulable");
-        let before = match prior.change_of(&seen.node, &path) {
+        let earlier = prior.change_of(&seen.node, &path);
+        let before = match earlier {
             Some(change) => change.after.clone(),
             None => seen.unschedulable.clone(),
         };
@@ -165,6 +168,7 @@ impl Action for Drain {
             node: seen.node.clone(),
             before,
             cordons,
+            stays_cordoned: seen.unschedulable == Some(Value::Bool(true)),
             preview: preview.clone(),
             after: drained,
         })
@@ -203,9 +207,10 @@ impl Action for Drain {
                 lost: "pods that come meanwhile, and are evicted, do not come back".to_owned(),
             },
             (Some(lost), true) => UndoClass::BestEffort { lost },
-            (Some(lost), false) => UndoClass::None {
+            (Some(lost), false) if change.stays_cordoned => UndoClass::None {
                 why: format!("{name} was cordoned before, and stays so; {lost}"),
             },
+            (Some(lost), false) => UndoClass::None { why: lost },
         };
         compiled.predicted = match (change.after.as_slice(), compiled.effects.is_empty()) {
             ([], false) => None,

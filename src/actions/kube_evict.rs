@@ -38,7 +38,7 @@ pub struct Args {
     /// Evict pods that nothing makes again; without it, they are in the way.
     #[serde(default)]
     force: bool,
-    /// Do not wait for pods that are being deleted for longer than this, and 0s for waiting; 0s if left out.
+    /// Do not wait for pods whose grace period has been over for longer than this, and 0s for waiting; 0s if left out.
     skip_terminating_longer_than: Option<String>,
     /// Pods of lower priority first; those of higher ones once they are gone.
     #[serde(default)]
@@ -169,7 +169,16 @@ impl Action for Evict {
     }
 
     fn notes(&self, seen: &Seen, _: &Decision<Preview>) -> Vec<String> {
-        notes(&seen.preview, &self.options)
+        let mut notes = notes(&seen.preview, &self.options);
+        let simulated = &seen.preview.simulated;
+        // A whole workload may be down for a while.
+        if simulated.at_once > 1 && simulated.held.is_empty() && simulated.several.is_empty() {
+            notes.push(format!(
+                "no PodDisruptionBudget holds any of them: all {} go at once",
+                simulated.at_once
+            ));
+        }
+        notes
     }
 
     fn verify(&self, seen: &Seen, _: Prior<'_>, _: &[Exception]) -> Settled {
@@ -208,6 +217,7 @@ impl Action for Evict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::drain::Budget;
     use serde_json::json;
 
     #[test]
@@ -233,6 +243,39 @@ mod tests {
         let (found, done) = found(90);
         insta::assert_snapshot!(found["summary"], @r#""being deleted still, and not waited for: shop/a""#);
         assert_eq!(done, Settled::Yes);
+    }
+
+    #[test]
+    fn that_all_go_at_once_is_said() {
+        let args = json!({"namespace": "shop", "selector": "app=web", "force": true});
+        let evict = Evict::new(serde_json::from_value(args).unwrap()).unwrap();
+        let pods = |names: &[&str]| -> Vec<Pod> {
+            let raw = |name: &&str| {
+                json!({"metadata": {"namespace": "shop", "name": name, "uid": name, "labels": {"app": "web"}},
+                "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}})
+            };
+            names
+                .iter()
+                .map(raw)
+                .filter_map(|raw| Pod::new(&raw))
+                .collect()
+        };
+        let said = |names: &[&str], budgets: &[Budget]| {
+            let protects = (&Default::default(), budgets);
+            let preview = Preview::of(pods(names), &evict.options, protects, Timestamp::UNIX_EPOCH);
+            evict
+                .notes(&Seen { preview }, &Decision::Foreseen)
+                .join("\n")
+        };
+        let all = "no PodDisruptionBudget holds any of them: all 2 go at once";
+        assert!(said(&["a", "b"], &[]).contains(all));
+        assert!(!said(&["a"], &[]).contains("at once"));
+        let budget = Budget::new(&json!({
+            "metadata": {"namespace": "shop", "name": "web"},
+            "spec": {"selector": {"matchLabels": {"app": "web"}}},
+            "status": {"disruptionsAllowed": 1, "currentHealthy": 2, "desiredHealthy": 1, "expectedPods": 2},
+        }));
+        assert!(!said(&["a", "b"], &[budget.unwrap()]).contains("no PodDisruptionBudget"));
     }
 
     #[test]

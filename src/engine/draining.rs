@@ -4,9 +4,10 @@
 mod choose;
 mod end;
 mod entry;
+mod seen;
 mod words;
 
-use crate::drain::{Budget, Daemons, DrainNode, Judged, OnBlocked, Options, Pod, PodUid};
+use crate::drain::{Budget, Daemons, DrainNode, OnBlocked, Options, PodUid};
 use crate::fault::{Class, Fault};
 use crate::journal::{EffectRecord, EffectState, Event, Outcome, Permit};
 use crate::model::{Effect, EffectId, Scope, StepId};
@@ -19,14 +20,11 @@ use std::time::Duration;
 
 /// How often one is tried of which nobody knows what becomes.
 const ATTEMPTS: u32 = 5;
-/// How often one that a budget holds is tried, and one whose namespace is being deleted.
+/// How often one that a budget holds is tried, and one that something else does.
 const AGAIN: Duration = Duration::from_secs(1);
-const NAMESPACE_AGAIN: Duration = Duration::from_secs(5);
+const LONGER: Duration = Duration::from_secs(5);
 /// How long it rests at most where the API server has too much to do.
 const LONGEST_REST: Duration = Duration::from_secs(60);
-/// So many times as many pods may come onto a node as it had of the same controller.
-const COMING_BACK: usize = 3;
-
 /// When something happens: since the step began, and by the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
@@ -137,6 +135,19 @@ impl Draining {
         (self.made, self.attempts)
     }
 
+    /// The same where it breaks off in the middle: what is under way may happen yet.
+    pub fn broken(self) -> Vec<EffectId> {
+        let mut made = self.made;
+        let open = self.pods.into_values().filter_map(Entry::may_happen);
+        let open = open.chain(self.open.into_values().map(|record| record.id));
+        for id in open {
+            if !made.iter().any(|known| known.same_effect(&id)) {
+                made.push(id);
+            }
+        }
+        made
+    }
+
     /// Pods that are being deleted, and were not waited for.
     pub fn left(&self) -> Vec<String> {
         let left = self
@@ -144,155 +155,6 @@ impl Draining {
             .values()
             .filter(|entry| entry.state == State::Left);
         left.map(|entry| entry.pod.name()).collect()
-    }
-
-    /// All pods that there are.
-    pub fn listed(&mut self, now: Moment, pods: Vec<Pod>) {
-        self.alive();
-        let there: BTreeSet<PodUid> = pods.iter().map(|pod| pod.uid().to_owned()).collect();
-        for pod in pods {
-            self.is(now, pod);
-        }
-        let gone: Vec<PodUid> = self
-            .pods
-            .keys()
-            .filter(|uid| !there.contains(*uid))
-            .cloned()
-            .collect();
-        for uid in gone {
-            self.gone(&uid);
-        }
-        self.objections.retain(|uid, _| there.contains(uid));
-        if self.listed {
-            return;
-        }
-        self.listed = true;
-        for (uid, record) in std::mem::take(&mut self.open) {
-            if there.contains(&uid) {
-                let what = format!(
-                    "{} is still there, and is not to go now",
-                    record.effect.subject()
-                );
-                let fault = Fault::definite("not_begun", what);
-                self.outcome(record.id, Outcome::NotDone { fault });
-                continue;
-            }
-            // It went while nobody looked.
-            self.outcome(record.id.clone(), Outcome::Done);
-            self.made.push(record.id);
-        }
-        if !self.objections.is_empty() {
-            let what = self.objections();
-            let fault = Fault::refused(
-                "drift",
-                format!(
-                    "nothing is evicted from {}, as it is not as it was when this was planned: {what}",
-                    self.of.place
-                ),
-            );
-            self.fatal = Some(fault.next("make a new plan, and look what changed"));
-        }
-    }
-
-    /// A pod came or changed.
-    pub fn is(&mut self, now: Moment, pod: Pod) {
-        self.alive();
-        if let Some(entry) = self.pods.get_mut(pod.uid()) {
-            let records = entry.seen(pod);
-            self.note(records);
-            return;
-        }
-        // Those that were being deleted already when it began are waited for, too.
-        let waited_for = pod.is_going() && !self.listed;
-        let only = self.of.only.as_ref();
-        if only.is_some_and(|only| !only.contains(pod.uid()) && !waited_for) {
-            return;
-        }
-        self.objections.remove(pod.uid());
-        // Whoever made it meanwhile is there.
-        if let Some(owner) = pod.controller.as_ref().filter(|_| self.listed)
-            && owner.kind == "DaemonSet"
-        {
-            let daemon = format!("{}/{}", pod.namespace(), owner.name);
-            self.of.daemons.0.insert(daemon);
-        }
-        let losses = match self.judge(&pod, now.at) {
-            Ok(Some(losses)) => losses,
-            Ok(None) => return,
-            Err(objection) => {
-                self.objections.insert(pod.uid().to_owned(), objection);
-                return;
-            }
-        };
-        let finished = pod.finished();
-        let owner = pod
-            .controller
-            .as_ref()
-            .map_or("", |owner| owner.uid.as_str());
-        let (first, later) = self.owners.entry(owner.to_owned()).or_default();
-        if !self.listed {
-            *first += 1;
-        } else if !finished {
-            // What kubelet turns away may come without end, and is in nobody's way.
-            *later += 1;
-            if !owner.is_empty() && *later > COMING_BACK * (*first).max(1) {
-                let of = pod.controller_name();
-                let fault = Fault::definite(
-                    "comes_back",
-                    format!(
-                        "{of} puts pods onto {} again and again: {} is the latest",
-                        self.of.place,
-                        pod.name()
-                    ),
-                );
-                let next =
-                    "look whether it is cordoned still, and at their nodeName and tolerations";
-                self.fatal.get_or_insert(fault.next(next));
-            }
-        }
-        let uid = pod.uid().to_owned();
-        let mut entry = Entry::new(pod, losses);
-        if let Some(record) = self.open.remove(&uid) {
-            let records = entry.recall(record);
-            self.note(records);
-        }
-        self.pods.insert(uid, entry);
-    }
-
-    /// What is in the way, in words.
-    fn objections(&self) -> String {
-        let all: Vec<&str> = self.objections.values().map(String::as_str).collect();
-        all.join("; ")
-    }
-
-    /// What is lost with a pod that goes; `None`: it stays; or why it is in the way.
-    fn judge(&self, pod: &Pod, at: Timestamp) -> Result<Option<Vec<String>>, String> {
-        match self.of.options.judge(pod, &self.of.daemons, at) {
-            Judged::Stays(_) => Ok(None),
-            Judged::InTheWay(why) => {
-                let why: Vec<String> = why.iter().map(ToString::to_string).collect();
-                Err(format!("{}: {}", pod.name(), why.join("; ")))
-            }
-            Judged::Goes(losses) => {
-                let new = losses
-                    .iter()
-                    .find(|loss| !self.of.seen.contains(loss.as_str()));
-                match new {
-                    Some(loss) => Err(format!("{}: {loss}", pod.name())),
-                    None => Ok(Some(losses.iter().map(|l| l.as_str().to_owned()).collect())),
-                }
-            }
-        }
-    }
-
-    /// A pod is there no more.
-    pub fn gone(&mut self, uid: &str) {
-        self.alive();
-        self.objections.remove(uid);
-        if let Some(entry) = self.pods.get_mut(uid) {
-            let records = entry.gone();
-            self.note(records);
-        }
     }
 
     /// The pods can be seen.
@@ -366,7 +228,10 @@ impl Draining {
     pub fn answered(&mut self, now: Moment, uid: &str, permit: Permit, answer: Evicted) {
         let force = self.of.options.on_blocked == OnBlocked::Force;
         let gate = self.pods.get(uid).and_then(|entry| self.gate_of(entry));
+        let goes = self.pods.get(uid).is_some_and(Entry::is_seen_going);
         match &answer {
+            // It is not asked again, and a quiet watch would not say for long that the API server is there.
+            Evicted::Away(_) if goes => {}
             // It is asked again after a rest: one that watches quietly tells of nothing for long.
             Evicted::Silent(fault) | Evicted::Away(fault) => {
                 self.unanswered(now, fault.clone());

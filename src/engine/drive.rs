@@ -17,7 +17,7 @@ use crate::plan::{Gate, decide_now, found_so_far, question};
 use crate::runbook::Runbook;
 use crate::transport::MayMoveOn;
 use async_trait::async_trait;
-use draining::{Evictions, drain};
+use draining::{Broken, Evictions, drain};
 use serde_json::{Map, Value};
 use std::pin::pin;
 use std::sync::Mutex;
@@ -276,7 +276,13 @@ async fn drive(
                 let plan = machine.plan();
                 let stop = stop.clone();
                 let drained = drain((world, claim), journal, plan, evictions, observer, stop);
-                Input::Drained(drained.await?)
+                match drained.await {
+                    Ok(drained) => Input::Drained(drained),
+                    Err(Broken { error, made }) => {
+                        machine.may_have_evicted(made);
+                        return Err(error);
+                    }
+                }
             }
             Ask::Rest(at) => {
                 journal.flush()?;

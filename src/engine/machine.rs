@@ -243,7 +243,7 @@ impl Machine {
         Some((step.id.clone(), step.scope.clone()))
     }
 
-    /// The operator wants it to end after the step that is under way.
+    /// The operator wants it to end: nothing more is begun.
     pub fn stop(&mut self) {
         self.stopping = true;
     }

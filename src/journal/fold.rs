@@ -202,6 +202,8 @@ impl EffectRecord {
         self.state = match outcome {
             Outcome::Done => EffectState::Done,
             Outcome::Unknown { .. } => EffectState::Open,
+            // Of a pod that went, it is known whether a request of ours may have done it.
+            Outcome::AlreadySo if self.effect.evicts() && !self.unsure => EffectState::NotOurs,
             // It was so when it was looked at: by an attempt of ours, unless all were refused.
             Outcome::AlreadySo if self.state != EffectState::NotOurs => EffectState::Done,
             Outcome::NotDone { .. } if self.unsure => EffectState::Open,
@@ -223,8 +225,12 @@ mod tests {
 
     /// One run with one effect: intents (`i`) and outcomes (done, already, not, unknown) in order.
     fn story(letters: &str) -> EffectState {
+        let (id, effect) = effect("one");
+        story_of(id, effect, letters)
+    }
+
+    fn story_of(mut id: EffectId, effect: Effect, letters: &str) -> EffectState {
         let mut events = vec![start(RunId::generate())];
-        let (mut id, effect) = effect("one");
         id.attempt = 0;
         for letter in letters.chars() {
             if letter == 'i' {
@@ -254,6 +260,29 @@ mod tests {
             });
         }
         state(events)
+    }
+
+    #[test]
+    fn a_pod_that_others_took_away_is_not_ours() {
+        let evicted = |letters: &str| {
+            let (id, _) = effect("one");
+            let pod = serde_json::json!({"api_version": "v1", "resource": "pods", "kind": "Pod", "namespace": "n", "name": "p", "uid": "u"});
+            let effect = Effect::EvictPod {
+                pod: serde_json::from_value(pod).unwrap(),
+                node: "node02".into(),
+                grace: None,
+                deletes: false,
+                owner: None,
+                loses: vec![],
+            };
+            story_of(id, effect, letters)
+        };
+        assert_eq!(evicted("ia"), EffectState::NotOurs);
+        assert_eq!(evicted("inia"), EffectState::NotOurs);
+        assert_eq!(evicted("id"), EffectState::Done);
+        // Of an attempt before, nobody knows.
+        assert_eq!(evicted("iia"), EffectState::Done);
+        assert_eq!(evicted("iuia"), EffectState::Done);
     }
 
     #[test]

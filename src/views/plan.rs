@@ -4,7 +4,7 @@ use super::page::Page;
 use super::text::clean;
 use crate::engine::Question;
 use crate::model::{
-    Detail, OnFailure, Plan, PlanKind, PlannedStep, Scope, Target, UndoClass, Verdict,
+    Detail, Effect, OnFailure, Plan, PlanKind, PlannedStep, Scope, Target, UndoClass, Verdict,
 };
 use crate::plan::Difference;
 use console::{StyledObject, style};
@@ -371,6 +371,22 @@ fn failure_words(plan: &Plan) -> String {
         (None, _) => format!(
             "If a step certainly fails, {back}. If that is not certain, or a wait runs out, {stops}."
         ),
+        // A drain that has evicted nothing has done no more than a cordon.
+        (Some(at), Some(step)) if step.evicts && step.on_failure == OnFailure::Undo => {
+            let writes = |effect: &Effect| !effect.evicts();
+            match (at, step.verdict.effects().iter().any(writes)) {
+                (0, false) => format!("If a step fails, {stops}."),
+                (0, true) => format!(
+                    "If `{}` certainly fails before a pod is evicted, {back}. Otherwise {stops}.",
+                    step.id
+                ),
+                _ => format!(
+                    "If a step up to `{}` certainly fails, and no pod is evicted yet, {back}. \
+                     Otherwise {stops}.",
+                    step.id
+                ),
+            }
+        }
         (Some(0), _) | (_, None) => format!("If a step fails, {stops}."),
         (Some(_), Some(step)) => format!(
             "If a step up to `{}` certainly fails, {back}. After that, or where it is not certain, or \

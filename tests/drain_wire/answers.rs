@@ -66,6 +66,12 @@ pub fn busy(seconds: u32) -> Answer {
     }
 }
 
+/// Of an admission webhook that wants to be asked again, as the API server passes it on.
+pub fn not_now(webhook: &str, why: &str) -> Answer {
+    let message = format!("admission webhook \"{webhook}\" denied the request: {why}");
+    answer(429, &status(429, &message, "", Value::Null))
+}
+
 /// Of a load balancer that has nobody to ask: no Status.
 pub fn away() -> Answer {
     Answer {

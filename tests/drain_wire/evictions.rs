@@ -37,6 +37,10 @@ pub const CASES: &[Case] = &[
         run: busy,
     },
     Case {
+        name: "evictions::that_a_webhook_refuses_for_now_are_tried_again",
+        run: not_now,
+    },
+    Case {
         name: "evictions::that_are_forbidden_fail_by_themselves",
         run: forbidden,
     },
@@ -258,6 +262,16 @@ fn busy(lab: &Lab) -> Result<(), String> {
             &said.contains("isruptionBudget"),
             &false,
         )?;
+        done(scene, ran, &[])
+    })
+}
+
+fn not_now(lab: &Lab) -> Result<(), String> {
+    let rule = once(|_| answers::not_now("vm.example.org", "it is moved first"));
+    odd(lab, "notnow", rule, |scene, ran| {
+        times(scene, 2)?;
+        let ran = ran
+            .says(&["odd waits for admission webhook vm.example.org (it is moved first) since "])?;
         done(scene, ran, &[])
     })
 }

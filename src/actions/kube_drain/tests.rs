@@ -107,6 +107,35 @@ fn what_was_cordoned_before_stays_so() {
 }
 
 #[test]
+fn what_an_earlier_step_cordons_its_own_undo_gives_back() {
+    let drain = action(json!({}));
+    let seen = seen(&drain, &[pod("a")], None, &[]);
+    let cordon = Effect::SetFields {
+        object: seen.node.clone(),
+        fields: vec![FieldChange {
+            path: FieldPath::root().key("spec").key("unschedulable"),
+            before: None,
+            after: cordoned(),
+        }],
+    };
+    let scope = Scope::Target(Target::node("node02", "u"));
+    let earlier = [step("cordon", scope.clone(), change(vec![cordon]))];
+    let place = Place::for_test(&scope, &[]);
+    let Decision::Change(change) = drain.decide(&seen, place, Prior { steps: &earlier }) else {
+        panic!()
+    };
+    let compiled = drain.compile(change);
+    assert!(matches!(&compiled.effects[..], [Effect::EvictPod { .. }]));
+    let UndoClass::None { why } = &compiled.undo else {
+        panic!("{:?}", compiled.undo)
+    };
+    assert!(
+        why.contains("do not come back") && !why.contains("stays so"),
+        "{why}"
+    );
+}
+
+#[test]
 fn where_nothing_has_to_leave() {
     let drain = action(json!({}));
     let nothing = decide(&drain, &seen(&drain, &[], cordoned(), &[]));

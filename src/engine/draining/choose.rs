@@ -50,11 +50,13 @@ impl Draining {
             .values()
             .filter(|e| e.state == State::Sent)
             .count();
-        // What is held may be so for long: it is in nobody's way.
+        let lowest = self.lowest();
+        let later = |entry: &Entry| lowest.is_some_and(|lowest| entry.pod.priority > lowest);
+        // What is held may be so for long, and so may what waits for its turn: they are in nobody's way.
         let mut prepared = self
             .pods
             .values()
-            .filter(|e| e.is_prepared() && e.held.is_none())
+            .filter(|e| e.is_prepared() && e.held.is_none() && !later(e))
             .count();
         // Commits are shared: many intents at a time, or none.
         let intends = prepared <= AT_ONCE;
@@ -64,11 +66,9 @@ impl Draining {
                 *per_gate.entry(gate).or_default() += 1;
             }
         }
-        let lowest = self.lowest();
         let mut order: Vec<(i64, u32, String, PodUid)> = Vec::new();
         for (uid, entry) in &self.pods {
-            let later = lowest.is_some_and(|lowest| entry.pod.priority > lowest);
-            if !later && entry.may_be_sent(now.since) {
+            if !later(entry) && entry.may_be_sent(now.since) {
                 let (priority, name) = self.of.options.rank(&entry.pod);
                 // Those that were asked about least come first, so that each has its turn.
                 order.push((priority, entry.asked, name, uid.clone()));

@@ -1,6 +1,6 @@
 //! One pod that goes.
 
-use super::{AGAIN, ATTEMPTS, Evicting, Moment, NAMESPACE_AGAIN};
+use super::{AGAIN, ATTEMPTS, Evicting, LONGER, Moment};
 use crate::drain::Pod;
 use crate::fault::Fault;
 use crate::journal::{EffectRecord, Outcome, Permit};
@@ -49,7 +49,18 @@ pub struct Held {
     pub since: Timestamp,
     /// The budget's name, or what else holds it.
     pub by: String,
+    /// What that says.
+    pub why: Option<String>,
     pub by_budget: bool,
+}
+
+impl std::fmt::Display for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.why {
+            Some(why) => write!(f, "{} ({why})", self.by),
+            None => f.write_str(&self.by),
+        }
+    }
 }
 
 /// What becomes of effects.
@@ -188,6 +199,16 @@ impl Entry {
         }
     }
 
+    /// What was sent and not answered, or answered so that nobody knows.
+    pub fn may_happen(self) -> Option<EffectId> {
+        let may = self.state == State::Sent || self.unsure.is_some();
+        self.id.filter(|_| may)
+    }
+
+    pub fn is_seen_going(&self) -> bool {
+        self.seen_gone || self.pod.is_going()
+    }
+
     /// Whether it should be gone by now.
     pub fn is_overdue(&self, now: Timestamp) -> bool {
         let late = |ends: Timestamp| now.duration_since(ends).as_secs() >= 5;
@@ -198,7 +219,7 @@ impl Entry {
     pub fn seen(&mut self, pod: Pod) -> Outcomes {
         self.pod = pod;
         match self.state {
-            State::Ready | State::Pausing(_) if self.pod.is_going() => {
+            State::Ready | State::Pausing(_) | State::Failed(_) if self.pod.is_going() => {
                 self.ends_by_others(State::Going)
             }
             _ => Vec::new(),
@@ -209,12 +230,8 @@ impl Entry {
     pub fn gone(&mut self) -> Outcomes {
         self.seen_gone = true;
         match self.state {
-            State::Ready | State::Pausing(_) => self.ends_by_others(State::Gone),
-            State::Going => {
-                self.state = State::Gone;
-                Vec::new()
-            }
-            State::Failed(_) | State::Left => {
+            State::Ready | State::Pausing(_) | State::Failed(_) => self.ends_by_others(State::Gone),
+            State::Going | State::Left => {
                 self.state = State::Gone;
                 Vec::new()
             }
@@ -308,7 +325,15 @@ impl Entry {
             Evicted::NamespaceEnds => {
                 let by = format!("the end of namespace {}", self.pod.namespace());
                 self.hold(now.at, by, false);
-                self.state = pause(NAMESPACE_AGAIN);
+                self.state = pause(LONGER);
+                Vec::new()
+            }
+            Evicted::NotNow { by, why } => {
+                self.hold(now.at, by, false);
+                if let Some(held) = &mut self.held {
+                    held.why = Some(why);
+                }
+                self.state = pause(LONGER);
                 Vec::new()
             }
             Evicted::Contended | Evicted::Away(_) => {
@@ -325,14 +350,7 @@ impl Entry {
                 let pause = pause(self.backoff());
                 self.again(pause, fault)
             }
-            Evicted::Refused(fault) => {
-                self.permit = None;
-                self.state = State::Failed(fault.clone());
-                let id = self.id.take();
-                id.map(|id| (id, Outcome::NotDone { fault }))
-                    .into_iter()
-                    .collect()
-            }
+            Evicted::Refused(fault) => self.failed(fault),
             Evicted::Unclear(fault) => {
                 self.tries += 1;
                 let pause = pause(self.backoff());
@@ -363,13 +381,21 @@ impl Entry {
             self.state = pause;
             return Vec::new();
         }
+        self.failed(fault)
+    }
+
+    /// It is not tried any more. An earlier request whose answer was lost may take effect yet, and is seen then.
+    fn failed(&mut self, fault: Fault) -> Outcomes {
         self.permit = None;
         self.state = State::Failed(fault.clone());
-        let outcome = match self.unsure.take() {
-            Some(fault) => Outcome::Unknown { fault },
-            None => Outcome::NotDone { fault },
+        let (id, outcome) = match &self.unsure {
+            Some(fault) => {
+                let fault = fault.clone();
+                (self.id.clone(), Outcome::Unknown { fault })
+            }
+            None => (self.id.take(), Outcome::NotDone { fault }),
         };
-        self.id.take().map(|id| (id, outcome)).into_iter().collect()
+        id.map(|id| (id, outcome)).into_iter().collect()
     }
 
     fn hold(&mut self, since: Timestamp, by: String, by_budget: bool) {
@@ -378,6 +404,7 @@ impl Entry {
         self.held = Some(Held {
             since,
             by,
+            why: None,
             by_budget,
         });
     }
@@ -385,6 +412,9 @@ impl Entry {
     /// Nothing more is done: what was made durable and not sent did not happen.
     pub fn closed(&mut self, fault: &Fault) -> Outcomes {
         self.permit = None;
+        if matches!(self.state, State::Failed(_)) {
+            return Vec::new();
+        }
         let outcome = match (self.unsure.take(), &self.held) {
             (Some(fault), _) => Outcome::Unknown { fault },
             (None, Some(held)) => Outcome::NotDone {
@@ -395,9 +425,8 @@ impl Entry {
                         "not_begun"
                     },
                     format!(
-                        "{} was not evicted: {} holds it since {}",
+                        "{} was not evicted: {held} holds it since {}",
                         self.pod.name(),
-                        held.by,
                         super::words::clock(held.since)
                     ),
                 ),

@@ -1,6 +1,8 @@
 use super::super::dice::Dice;
 use super::choose::AT_ONCE;
+use super::seen::COMING_BACK;
 use super::*;
+use crate::drain::Pod;
 use crate::fault::TIMEOUT;
 use crate::journal::RunRecord;
 use crate::journal::test_events::{entries, start};
@@ -817,6 +819,193 @@ fn what_an_earlier_sitting_began_is_found_out() {
     draining.gone("going");
     assert_eq!(end(&mut draining, 0), Some(Ok(())));
     assert_eq!(draining.into_made().0.len(), 3);
+}
+
+/// The record of intents that an earlier sitting made durable.
+fn begun(names: &[&str]) -> Vec<EffectRecord> {
+    let intent = |name: &&str| Event::Intent {
+        id: EffectId {
+            step: StepId::new("drain").unwrap(),
+            scope: Scope::Run,
+            item: format!("shop/{name} {name}"),
+            attempt: 1,
+        },
+        effect: Effect::EvictPod {
+            pod: pod(name).object,
+            node: "node02".into(),
+            grace: None,
+            deletes: false,
+            owner: None,
+            loses: vec![],
+        },
+    };
+    let mut events = vec![start(RunId::generate())];
+    events.extend(names.iter().map(intent));
+    RunRecord::fold(entries(events)).unwrap().effects
+}
+
+#[test]
+fn what_goes_for_too_long_went_by_our_doing_and_is_named() {
+    let skips = || with(|o| o.skip_terminating_longer_than = Some(Duration::from_secs(60)));
+    let mut draining = Draining::new(skips(), &begun(&["a"]), BTreeMap::new());
+    draining.listed(at(600), vec![going("a"), going("b")]);
+    let turn = draining.turn(at(600));
+    assert_eq!(words(turn.records), ["shop/a a#1 done"]);
+    assert_eq!(turn.end, Some(Ok(())));
+    assert_eq!(draining.left(), ["shop/a", "shop/b"]);
+    // It is of another kind now, and goes all the same.
+    let mut draining = Draining::new(evicting(), &begun(&["a"]), BTreeMap::new());
+    let other = of(&going("a"), |pod| pod.mirror = true);
+    draining.listed(at(600), vec![other]);
+    assert_eq!(outcomes(&mut draining, 600), ["shop/a a#1 done"]);
+}
+
+#[test]
+fn where_the_journal_breaks_all_that_may_happen_counts() {
+    let pods = ["a", "b", "c", "d"].map(pod);
+    let mut draining = Draining::new(evicting(), &begun(&["x"]), BTreeMap::new());
+    draining.listed(at(0), pods.to_vec());
+    draining.open = begun(&["y"])
+        .into_iter()
+        .map(|record| ("y".to_owned(), record))
+        .collect();
+    let mut sent = sends(&mut draining, 0);
+    let mut answer = |draining: &mut Draining, answer: Evicted| {
+        let (uid, permit) = sent.remove(0);
+        draining.answered(at(0), &uid, permit, answer);
+    };
+    answer(&mut draining, Evicted::Begun);
+    answer(
+        &mut draining,
+        Evicted::Unclear(Fault::indeterminate("api_lost", "lost")),
+    );
+    answer(&mut draining, held("web"));
+    let items: Vec<String> = draining.broken().into_iter().map(|id| id.item).collect();
+    // What is held was understood, and did nothing; that on its way may.
+    let may = ["shop/x x", "shop/a a", "shop/b b", "shop/d d", "shop/y y"];
+    assert_eq!(items, may);
+}
+
+#[test]
+fn who_refuses_it_for_now_is_named_and_keeps_no_other() {
+    let not_now = |why: &str| Evicted::NotNow {
+        by: "admission webhook vm.example.org".into(),
+        why: why.into(),
+    };
+    let mut draining = draining(evicting(), &[pod("a"), pod("b")]);
+    let mut sent = sends(&mut draining, 0);
+    let (uid, permit) = sent.remove(0);
+    draining.answered(at(0), &uid, permit, not_now("it is moved first"));
+    let said = draining.said(at(1));
+    let waits =
+        "a waits for admission webhook vm.example.org (it is moved first) since 00:00:00 UTC";
+    assert!(said.contains(waits), "{said}");
+    assert!(!said.contains("too much to do"), "{said}");
+    let (uid, permit) = sent.remove(0);
+    draining.answered(at(1), &uid, permit, Evicted::Begun);
+    assert_eq!(sends(&mut draining, 4).len(), 0);
+    let (uid, permit) = sends(&mut draining, 5).remove(0);
+    draining.answered(at(5), &uid, permit, not_now("it is being moved"));
+    // Since when, and what it says now.
+    let said = draining.said(at(6));
+    assert!(
+        said.contains("(it is being moved) since 00:00:00"),
+        "{said}"
+    );
+    draining.stop();
+    let turn = draining.turn(at(7));
+    assert!(turn.end.is_some());
+    let Some(Event::Outcome { outcome, .. }) = turn.records.last() else {
+        panic!("{turn:?}")
+    };
+    let Outcome::NotDone { fault } = outcome else {
+        panic!("{outcome:?}")
+    };
+    let why = "shop/a was not evicted: admission webhook vm.example.org (it is being moved) holds it since 00:00:00 UTC";
+    assert_eq!(
+        (fault.code.as_str(), fault.message.as_str()),
+        ("not_begun", why)
+    );
+}
+
+#[test]
+fn what_was_refused_after_a_lost_answer_is_not_known() {
+    let mut draining = draining(evicting(), &[pod("a")]);
+    let (uid, permit) = sends(&mut draining, 0).remove(0);
+    let lost = Fault::indeterminate("api_lost", "lost");
+    draining.answered(at(0), &uid, permit, Evicted::Unclear(lost));
+    let (uid, permit) = sends(&mut draining, 1).remove(0);
+    let refused = Fault::definite("x", "it is as it is");
+    draining.answered(at(1), &uid, permit, Evicted::Refused(refused));
+    assert_eq!(outcomes(&mut draining, 1), ["shop/a a#1 unknown"]);
+}
+
+/// A pod whose eviction was given up, as no answer came, beside one that still goes.
+fn given_up() -> Draining {
+    let mut draining = draining(evicting(), &[pod("a"), going("b")]);
+    let mut now = 0;
+    for _ in 0..ATTEMPTS {
+        let (uid, permit) = loop {
+            match sends(&mut draining, now).pop() {
+                Some(sent) => break sent,
+                None => now += 1,
+            }
+        };
+        let lost = Fault::indeterminate("api_lost", "lost");
+        draining.answered(at(now), &uid, permit, Evicted::Unclear(lost));
+    }
+    assert_eq!(outcomes(&mut draining, now), ["shop/a a#1 unknown"]);
+    draining
+}
+
+#[test]
+fn what_nobody_knew_and_is_seen_to_go_is_known() {
+    let mut goes = given_up();
+    goes.is(at(100), going("a"));
+    assert_eq!(outcomes(&mut goes, 100), ["shop/a a#1 done"]);
+    goes.gone("b");
+    // It is waited for again.
+    assert_eq!(end(&mut goes, 100), None);
+    goes.gone("a");
+    assert_eq!(end(&mut goes, 100), Some(Ok(())));
+    let mut gone = given_up();
+    gone.gone("a");
+    gone.gone("b");
+    assert_eq!(outcomes(&mut gone, 100), ["shop/a a#1 done"]);
+    // What is not seen stays unknown, and that is said once.
+    let mut never = given_up();
+    never.gone("b");
+    let turn = never.turn(at(100));
+    assert_eq!(words(turn.records), Vec::<String>::new());
+    assert_eq!(
+        turn.end.unwrap().unwrap_err().class,
+        crate::fault::Class::Indeterminate
+    );
+}
+
+#[test]
+fn one_that_is_seen_to_go_makes_no_api_server_silent() {
+    let mut draining = draining(evicting(), &[pod("a")]);
+    let (uid, permit) = sends(&mut draining, 0).remove(0);
+    draining.is(at(0), of(&going("a"), |_| {}));
+    let away = Fault::unreachable("api_silent", "it answers with 503");
+    draining.answered(at(0), &uid, permit, Evicted::Away(away));
+    assert!(!draining.said(at(1)).contains("503"));
+    // Long after, it is waited for still.
+    assert_eq!(end(&mut draining, 1000), None);
+}
+
+#[test]
+fn what_waits_for_its_turn_keeps_no_other_from_being_prepared() {
+    let important: Vec<Pod> = (0..100)
+        .map(|n| of(&pod(&format!("{n:03}")), |pod| pod.priority = 5))
+        .collect();
+    let mut draining = draining(with(|o| o.by_priority = true), &important);
+    for (uid, permit) in sends(&mut draining, 0) {
+        draining.answered(at(0), &uid, permit, Evicted::Busy { seconds: 5 });
+    }
+    draining.is(at(1), pod("late"));
+    assert_eq!(names(&sends(&mut draining, 5)), ["late"]);
 }
 
 mod random;

@@ -64,7 +64,7 @@ impl Draining {
             let holds = entry
                 .held
                 .as_ref()
-                .map(|held| (held.by.clone(), held.since));
+                .map(|held| (held.to_string(), held.since));
             match (holds.or(by_budget), &entry.state) {
                 (_, State::Gone | State::Left | State::Failed(_) | State::Going) => {}
                 (Some((by, at)), _) => {

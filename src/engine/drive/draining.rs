@@ -8,7 +8,7 @@ use crate::actions::{Eviction, Place, World, step};
 use crate::drain::{Budget, Daemons, DrainNode, Loss, OnBlocked, Pod, PodUid, no_longer};
 use crate::fault::Fault;
 use crate::journal::{EffectRecord, Event, Journal, JournalError, Permit};
-use crate::model::{Effect, Plan, PlannedStep, Risk, Settled};
+use crate::model::{Effect, EffectId, Plan, PlannedStep, Risk, Settled};
 use crate::transport::{Evicted, PodNews, PodsOf};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -32,6 +32,14 @@ pub struct Evictions {
     pub until: Option<Until>,
 }
 
+/// The journal failed in the middle of a drain.
+#[derive(Debug)]
+pub struct Broken {
+    pub error: JournalError,
+    /// The evictions that were made, or may have been.
+    pub made: Vec<EffectId>,
+}
+
 /// # Errors
 /// Only where the journal fails.
 pub async fn drain(
@@ -41,7 +49,7 @@ pub async fn drain(
     evictions: Evictions,
     observer: &mut dyn Observer,
     stop: Stop,
-) -> Result<Drained, JournalError> {
+) -> Result<Drained, Broken> {
     let Evictions {
         at,
         begun,
@@ -71,7 +79,13 @@ pub async fn drain(
         stop,
         begun: Instant::now(),
     };
-    let result = work.run(&mut draining, eviction, journal).await?;
+    let result = match work.run(&mut draining, eviction, journal).await {
+        Ok(result) => result,
+        Err(error) => {
+            let made = draining.broken();
+            return Err(Broken { error, made });
+        }
+    };
     let left = draining.left();
     let (made, attempts) = draining.into_made();
     Ok(Drained {

@@ -26,6 +26,15 @@ impl Machine {
         Ask::Drain(self.step, begun, self.evictions.clone())
     }
 
+    /// Evictions that were made, or may have been.
+    pub fn may_have_evicted(&mut self, made: Vec<EffectId>) {
+        for id in made {
+            if !self.made.iter().any(|known| known.same_effect(&id)) {
+                self.made.push(id);
+            }
+        }
+    }
+
     pub(super) fn drained(&mut self, drained: Drained, records: &mut Vec<Event>) -> Ask {
         let Drained {
             made,
@@ -39,11 +48,7 @@ impl Machine {
             records.extend(self.learn(found.into_iter().collect()));
         }
         self.evictions = attempts;
-        for id in made {
-            if !self.made.iter().any(|known| known.same_effect(&id)) {
-                self.made.push(id);
-            }
-        }
+        self.may_have_evicted(made);
         let of = self.place();
         let here = |id: &EffectId| of.as_ref() == Some(&(id.step.clone(), id.scope.clone()));
         self.step_changed |= self.made.iter().any(here);

@@ -562,6 +562,16 @@ fn a_journal_that_fails_ends_the_run_and_what_was_made_is_counted() {
 }
 
 #[test]
+fn what_was_evicted_before_its_journal_failed_is_counted() {
+    let mut machine = machine_of(PlanKind::Apply, vec![change(&["a"])], &[]);
+    machine.on(Input::Begin);
+    machine.may_have_evicted(vec![id("s0", "shop/a a", 1), id("s0", "shop/b b", 1)]);
+    machine.may_have_evicted(vec![id("s0", "shop/a a", 2)]);
+    let end = machine.broke(Fault::refused("journal_database", "disk full"));
+    assert_eq!(end.made, 2);
+}
+
+#[test]
 fn an_object_that_vanished_is_looked_at_again() {
     let mut script = Script::new();
     script.looks = vec![Ok(Standing::Before), Ok(Standing::After)];

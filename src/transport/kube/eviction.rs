@@ -37,6 +37,9 @@ pub enum Evicted {
     Held { budget: Option<String>, why: String },
     /// The API server has too much to do; seconds after which it may be asked again.
     Busy { seconds: u64 },
+    /// Something in the cluster that is asked about evictions refuses it for now, such as one that moves a virtual
+    /// machine first; what, and what it says.
+    NotNow { by: String, why: String },
     /// Its namespace is being deleted, and the pod with it.
     NamespaceEnds,
     /// It will not be evicted.
@@ -137,7 +140,7 @@ impl Cluster {
                         conflicts: Vec::new(),
                         causes: Vec::new(),
                         about: String::new(),
-                        retry_after: after.unwrap_or_default(),
+                        retry_after: after.unwrap_or(1),
                     },
                 },
             ),
@@ -168,8 +171,10 @@ impl Cluster {
                     budget: budget_in(why),
                     why: why.clone(),
                 },
+                // One that has too much to do says when to ask again (kubernetes v1.34, its filters and its storage).
+                None if retry_after == 0 => not_now(&message),
                 None => Evicted::Busy {
-                    seconds: retry_after.max(1),
+                    seconds: retry_after,
                 },
             },
             StatusCode::FORBIDDEN if cause(NAMESPACE_ENDS).is_some() => Evicted::NamespaceEnds,
@@ -201,6 +206,22 @@ impl Cluster {
     }
 }
 
+/// Who refuses it, in `admission webhook "NAME" denied the request: WHY` (kubernetes v1.34, webhook/errors).
+fn not_now(message: &str) -> Evicted {
+    let webhook = || {
+        let (name, why) = message
+            .strip_prefix("admission webhook \"")?
+            .split_once('"')?;
+        Some((name, why.strip_prefix(" denied the request: ")?))
+    };
+    let (by, why) = match webhook() {
+        Some((name, why)) => (format!("admission webhook {name}"), why),
+        None => ("the API server".to_owned(), message),
+    };
+    let why = why.trim().chars().take(FOREIGN).collect();
+    Evicted::NotNow { by, why }
+}
+
 /// The API server says with 201 that a pod has several budgets; what counts is in the body.
 fn failure(answer: &Value) -> Option<Answer> {
     let status: kube::core::Status = serde_json::from_value(answer.clone()).ok()?;
@@ -226,6 +247,21 @@ mod tests {
         let waits = "The disruption budget web is still being processed by the server.";
         assert_eq!(budget_in(waits).as_deref(), Some("web"));
         assert_eq!(budget_in("something else"), None);
+    }
+
+    #[test]
+    fn who_refuses_it_for_now_is_named() {
+        let said = |message: &str| match not_now(message) {
+            Evicted::NotNow { by, why } => (by, why),
+            other => panic!("{other:?}"),
+        };
+        let message =
+            "admission webhook \"evictions.example.org\" denied the request: it is moved first";
+        let (by, why) = said(message);
+        assert_eq!(by, "admission webhook evictions.example.org");
+        assert_eq!(why, "it is moved first");
+        let (by, why) = said("not yet");
+        assert_eq!((by.as_str(), why.as_str()), ("the API server", "not yet"));
     }
 
     #[test]

@@ -158,6 +158,48 @@ fn a_plan_that_changes_things() {
 }
 
 #[test]
+fn what_becomes_of_a_drain_that_fails_is_said() {
+    let evicts = || Effect::EvictPod {
+        pod: ObjectRef::for_test("v1", "Pod", "shop", "a"),
+        node: "node02".into(),
+        grace: None,
+        deletes: false,
+        owner: None,
+        loses: vec![],
+    };
+    let drain = |cordons: bool| {
+        let undo = UndoClass::BestEffort { lost: "x".into() };
+        let mut verdict = change(false, undo);
+        if let Verdict::Change { effects, .. } = &mut verdict {
+            effects.truncate(usize::from(cordons));
+            effects.push(evicts());
+        }
+        PlannedStep {
+            evicts: true,
+            ..step("drain", node02(), verdict)
+        }
+    };
+    let label = || step("label", node02(), change(false, UndoClass::Exact));
+    let stops = PlannedStep {
+        on_failure: OnFailure::Stop,
+        ..drain(true)
+    };
+    let said = [
+        vec![drain(true)],
+        vec![drain(false)],
+        vec![label(), drain(false)],
+        vec![stops],
+    ];
+    let said = said.map(|steps| failure_words(&plan(steps))).join("\n");
+    insta::assert_snapshot!(said, @"
+    If `drain` certainly fails before a pod is evicted, what was done is taken back by itself. Otherwise it stops there, and says what was done and how to go on or back.
+    If a step fails, it stops there, and says what was done and how to go on or back.
+    If a step up to `drain` certainly fails, and no pod is evicted yet, what was done is taken back by itself. Otherwise it stops there, and says what was done and how to go on or back.
+    If a step fails, it stops there, and says what was done and how to go on or back.
+    ");
+}
+
+#[test]
 fn a_plan_with_nothing_to_do() {
     let plan = plan(vec![
         step(

@@ -11,6 +11,8 @@ struct Real {
     /// Nothing of ours may touch it.
     stays: bool,
     deleted: bool,
+    /// A request of ours did it.
+    ours: bool,
     gone: bool,
 }
 
@@ -48,6 +50,7 @@ impl Scene {
                 deleted: pod.is_going(),
                 pod,
                 stays,
+                ours: false,
                 gone: false,
             });
         }
@@ -106,6 +109,7 @@ impl Scene {
             return held("web");
         }
         real.deleted = true;
+        real.ours = true;
         if web && !deletes {
             self.allowed -= 1;
         }
@@ -234,6 +238,12 @@ fn run(seed: u64) {
     if scene.dice.once_in(4) {
         of.options.on_blocked = OnBlocked::Force;
     }
+    // Those that go are late from the beginning.
+    let skips = scene.dice.once_in(4);
+    if skips {
+        let long = scene.dice.below(300);
+        of.options.skip_terminating_longer_than = Some(Duration::from_secs(long as u64));
+    }
     let mut over = false;
     for sitting in 0..40 {
         let steps = match sitting {
@@ -247,10 +257,20 @@ fn run(seed: u64) {
         }
     }
     assert!(over, "it never ends");
-    for real in &scene.pods {
-        assert_eq!(real.gone, !real.stays, "{}", real.pod.name());
-    }
     let record = scene.record();
+    for real in &scene.pods {
+        let name = real.pod.name();
+        let went = real.gone || skips && real.deleted;
+        assert_eq!(went, !real.stays, "{name}");
+        // Nothing happens that the journal does not know.
+        let known = record.effects.iter().any(|known| {
+            let Effect::EvictPod { pod, .. } = &known.effect else {
+                return false;
+            };
+            pod.uid == real.pod.uid() && known.state == EffectState::Done
+        });
+        assert!(known || !real.ours, "{name} was evicted, and nobody knows");
+    }
     assert!(!record.has_open_intents(), "{:?}", record.effects);
 }
 
