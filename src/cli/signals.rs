@@ -1,5 +1,5 @@
-//! Signals. Before a run they end the program at once, as nothing was written; during a run the first
-//! lets the step under way come to its end, and the second ends the program.
+//! Signals. Before a run they end the program at once, as nothing was written; during a run nothing
+//! more is begun after the first, and the second ends the program.
 
 use super::exit::Exit;
 use crate::fault::Fault;
