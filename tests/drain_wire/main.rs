@@ -15,6 +15,7 @@ mod differential;
 mod evictions;
 mod faithful;
 mod following;
+mod journal;
 mod kubectl;
 mod ours;
 mod pods;
@@ -77,6 +78,7 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         evictions::CASES,
         blocked::CASES,
         following::CASES,
+        journal::CASES,
         delete_pods::CASES,
         differential::CASES,
     ]

@@ -178,6 +178,14 @@ impl<'l> Scene<'l> {
         })
     }
 
+    /// Drains the node in a way of the test's own.
+    pub fn drain_with(
+        &self,
+        run: impl FnOnce(&[&str]) -> Result<Ran, String>,
+    ) -> Result<Ran, String> {
+        self.applying(&["drain-node", "--node", &self.node], &[], run)
+    }
+
     fn apply(&self, runbook: &[&str], params: &[&str]) -> Result<Ran, String> {
         let ran = self.applying(runbook, params, |args| self.program.run(args))?;
         let (code, out, err) = (ran.code, &ran.stdout, &ran.stderr);
