@@ -5,7 +5,7 @@ use crate::bgp_wrong_ip::make;
 use crate::program::{NAME, Program, Ran, advertised, calico_env, expect, wait_until};
 use crate::programs::runbook;
 use crate::refusals::kubeconfig;
-use crate::{Case, Dirties, Suite, kube_kinds};
+use crate::{Case, Dirties, Suite, drain, kube_kinds};
 use lab::Lab;
 use lab::breakage::Variant;
 use runbook::actions::{all_built_in, built_in};
@@ -32,6 +32,12 @@ pub const CASES: &[Case] = &[
         suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: example,
+    },
+    Case {
+        name: "rights::of_a_drain_are_enough_and_no_more",
+        suite: Suite::Quick,
+        dirties: Dirties::Mesh,
+        run: drains,
     },
     Case {
         name: "rights::kinds_are_served_as_the_table_says",
@@ -154,8 +160,8 @@ impl<'l, 'p> Least<'l, 'p> {
         Ok(missed)
     }
 
-    /// Applies, and takes back.
-    fn there_and_back(&self, apply: &[&str]) -> Result<(), String> {
+    /// Applies, and takes back, of which this is said.
+    fn there_and_back(&self, apply: &[&str], back: &str) -> Result<(), String> {
         let whole = &["plan"][..];
         let plan = [whole, &apply[1..]].concat();
         let plan: Vec<&str> = plan.into_iter().filter(|arg| *arg != "--yes").collect();
@@ -166,7 +172,7 @@ impl<'l, 'p> Least<'l, 'p> {
         let run = self.run(apply)?.exits(0)?.run()?;
         self.run(&["undo", &run, "--yes"])?
             .exits(0)?
-            .says(&["is taken back"])
+            .says(&[back])
             .map(|_| ())
     }
 
@@ -211,10 +217,45 @@ fn shipped(lab: &Lab) -> Result<(), String> {
     })?;
     expect("rights that are missed", &missed, &some.len())?;
     expect("journals", &program.journals(), &0)?;
-    least.there_and_back(&apply)?;
+    least.there_and_back(&apply, "is taken back")?;
     expect("the addresses", &advertised(lab)?, &broken)?;
     expect("the environment", &calico_env(lab)?, &env)?;
     least.forget()
+}
+
+fn drains(lab: &Lab) -> Result<(), String> {
+    drain::reset(lab)?;
+    let before = drain::state(lab)?;
+    let program = Program::new(lab)?;
+    let least = Least::new(&program, "drain-node")?;
+    let rules = least.roles.iter().flat_map(|role| role["rules"].as_array());
+    let all = rules.flatten().filter(|rule| {
+        rule["verbs"]
+            .as_array()
+            .is_some_and(|v| v.contains(&json!("*")))
+    });
+    expect("rules that allow all", &all.count(), &0)?;
+    // Its pods may run nowhere else.
+    let on = ["--node", drain::NODE, "--param", "ready_within=0s"];
+    let some = [
+        ("list", "pods"),
+        ("watch", "pods"),
+        ("create", "pods/eviction"),
+        ("list", "poddisruptionbudgets"),
+        ("patch", "nodes"),
+    ];
+    let plan = [&["plan", "drain-node"][..], &on].concat();
+    let missed = least.each_is_missed(&plan, |verb, rule| {
+        let of = rule["resources"][0].as_str().unwrap_or_default();
+        some.contains(&(verb, of))
+    })?;
+    expect("rights that are missed", &missed, &some.len())?;
+    expect("journals", &program.journals(), &0)?;
+    let apply = [&["apply", "drain-node", "--yes"][..], &on].concat();
+    least.there_and_back(&apply, "do not come back")?;
+    expect("the shop", &drain::state(lab)?, &before)?;
+    least.forget()?;
+    drain::clear(lab)
 }
 
 fn every_one_is_needed(lab: &Lab) -> Result<(), String> {
@@ -262,7 +303,7 @@ fn every_one_is_needed(lab: &Lab) -> Result<(), String> {
     for role in &least.roles {
         least.replace(role)?;
     }
-    least.there_and_back(&apply)?;
+    least.there_and_back(&apply, "is taken back")?;
     least.forget()?;
     kube_kinds::clean(lab)
 }
@@ -271,7 +312,10 @@ fn example(lab: &Lab) -> Result<(), String> {
     let program = Program::new(lab)?;
     let path = "examples/controllers-log-level.yaml";
     let least = Least::new(&program, path)?;
-    least.there_and_back(&["apply", path, "--yes", "--param", "level=debug"])?;
+    least.there_and_back(
+        &["apply", path, "--yes", "--param", "level=debug"],
+        "is taken back",
+    )?;
     least.forget()?;
 
     // Where nobody is named, comments say how they are bound; it is a manifest all the same.
