@@ -160,6 +160,15 @@ impl<'l, 'p> Least<'l, 'p> {
         Ok(missed)
     }
 
+    /// The same of these, each a verb and a resource.
+    fn these_are_missed(&self, plan: &[&str], some: &[(&str, &str)]) -> Result<(), String> {
+        let missed = self.each_is_missed(plan, |verb, rule| {
+            let of = rule["resources"][0].as_str().unwrap_or_default();
+            some.contains(&(verb, of))
+        })?;
+        expect("rights that are missed", &missed, &some.len())
+    }
+
     /// Applies, and takes back, of which this is said.
     fn there_and_back(&self, apply: &[&str], back: &str) -> Result<(), String> {
         let whole = &["plan"][..];
@@ -211,11 +220,7 @@ fn shipped(lab: &Lab) -> Result<(), String> {
         ("create", "leases"),
         ("get", "bgpconfigurations"),
     ];
-    let missed = least.each_is_missed(&plan, |verb, rule| {
-        let of = rule["resources"][0].as_str().unwrap_or_default();
-        some.contains(&(verb, of))
-    })?;
-    expect("rights that are missed", &missed, &some.len())?;
+    least.these_are_missed(&plan, &some)?;
     expect("journals", &program.journals(), &0)?;
     least.there_and_back(&apply, "is taken back")?;
     expect("the addresses", &advertised(lab)?, &broken)?;
@@ -245,11 +250,7 @@ fn drains(lab: &Lab) -> Result<(), String> {
         ("patch", "nodes"),
     ];
     let plan = [&["plan", "drain-node"][..], &on].concat();
-    let missed = least.each_is_missed(&plan, |verb, rule| {
-        let of = rule["resources"][0].as_str().unwrap_or_default();
-        some.contains(&(verb, of))
-    })?;
-    expect("rights that are missed", &missed, &some.len())?;
+    least.these_are_missed(&plan, &some)?;
     expect("journals", &program.journals(), &0)?;
     let apply = [&["apply", "drain-node", "--yes"][..], &on].concat();
     least.there_and_back(&apply, "do not come back")?;

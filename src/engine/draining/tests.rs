@@ -776,16 +776,15 @@ fn pods_of_a_dead_kubelet_are_told_apart() {
     insta::assert_snapshot!(draining.said(at(40)), @"0 of 3 pods are gone from node02; b should have ended by 00:00:00 UTC, and its finalizers hold it: x/y; c should have ended by 00:00:00 UTC, and kubelet on there still has it; kubelet on dead has not answered since 00:00:30 UTC, and only it can say that a ended: `skip_terminating_longer_than` leaves them");
 }
 
-#[test]
-fn what_an_earlier_sitting_began_is_found_out() {
-    let id = |name: &str| EffectId {
-        step: StepId::new("drain").unwrap(),
-        scope: Scope::Run,
-        item: format!("shop/{name} {name}"),
-        attempt: 2,
-    };
-    let intent = |name: &str| Event::Intent {
-        id: id(name),
+/// The record of intents that an earlier sitting made durable.
+fn begun(names: &[&str]) -> Vec<EffectRecord> {
+    let intent = |name: &&str| Event::Intent {
+        id: EffectId {
+            step: StepId::new("drain").unwrap(),
+            scope: Scope::Run,
+            item: format!("shop/{name} {name}"),
+            attempt: 2,
+        },
         effect: Effect::EvictPod {
             pod: pod(name).object,
             node: "node02".into(),
@@ -795,11 +794,15 @@ fn what_an_earlier_sitting_began_is_found_out() {
             loses: vec![],
         },
     };
-    let run = RunId::generate();
-    let mut events = vec![start(run)];
-    events.extend(["gone", "going", "there", "stays"].map(intent));
-    let record = RunRecord::fold(entries(events)).unwrap();
-    let mut draining = Draining::new(evicting(), &record.effects, BTreeMap::new());
+    let mut events = vec![start(RunId::generate())];
+    events.extend(names.iter().map(intent));
+    RunRecord::fold(entries(events)).unwrap().effects
+}
+
+#[test]
+fn what_an_earlier_sitting_began_is_found_out() {
+    let effects = begun(&["gone", "going", "there", "stays"]);
+    let mut draining = Draining::new(evicting(), &effects, BTreeMap::new());
     let mirror = of(&pod("stays"), |pod| pod.mirror = true);
     draining.listed(at(0), vec![going("going"), pod("there"), mirror]);
     let mut turn = draining.turn(at(0));
@@ -821,43 +824,20 @@ fn what_an_earlier_sitting_began_is_found_out() {
     assert_eq!(draining.into_made().0.len(), 3);
 }
 
-/// The record of intents that an earlier sitting made durable.
-fn begun(names: &[&str]) -> Vec<EffectRecord> {
-    let intent = |name: &&str| Event::Intent {
-        id: EffectId {
-            step: StepId::new("drain").unwrap(),
-            scope: Scope::Run,
-            item: format!("shop/{name} {name}"),
-            attempt: 1,
-        },
-        effect: Effect::EvictPod {
-            pod: pod(name).object,
-            node: "node02".into(),
-            grace: None,
-            deletes: false,
-            owner: None,
-            loses: vec![],
-        },
-    };
-    let mut events = vec![start(RunId::generate())];
-    events.extend(names.iter().map(intent));
-    RunRecord::fold(entries(events)).unwrap().effects
-}
-
 #[test]
 fn what_goes_for_too_long_went_by_our_doing_and_is_named() {
     let skips = || with(|o| o.skip_terminating_longer_than = Some(Duration::from_secs(60)));
     let mut draining = Draining::new(skips(), &begun(&["a"]), BTreeMap::new());
     draining.listed(at(600), vec![going("a"), going("b")]);
     let turn = draining.turn(at(600));
-    assert_eq!(words(turn.records), ["shop/a a#1 done"]);
+    assert_eq!(words(turn.records), ["shop/a a#2 done"]);
     assert_eq!(turn.end, Some(Ok(())));
     assert_eq!(draining.left(), ["shop/a", "shop/b"]);
     // It is of another kind now, and goes all the same.
     let mut draining = Draining::new(evicting(), &begun(&["a"]), BTreeMap::new());
     let other = of(&going("a"), |pod| pod.mirror = true);
     draining.listed(at(600), vec![other]);
-    assert_eq!(outcomes(&mut draining, 600), ["shop/a a#1 done"]);
+    assert_eq!(outcomes(&mut draining, 600), ["shop/a a#2 done"]);
 }
 
 #[test]
