@@ -150,8 +150,7 @@ impl Action for Drain {
             return refuse(refusal);
         }
         let path = FieldPath::root().key("spec").key("unschedulable");
-        let earlier = prior.change_of(&seen.node, &path);
-        let before = match earlier {
+        let before = match prior.change_of(&seen.node, &path) {
             Some(change) => change.after.clone(),
             None => seen.unschedulable.clone(),
         };

@@ -135,16 +135,11 @@ impl Draining {
         (self.made, self.attempts)
     }
 
-    /// The same where it breaks off in the middle: what is under way may happen yet.
+    /// The effects where it breaks off in the middle: what is under way may happen yet. One may be named twice.
     pub fn broken(self) -> Vec<EffectId> {
         let mut made = self.made;
         let open = self.pods.into_values().filter_map(Entry::may_happen);
-        let open = open.chain(self.open.into_values().map(|record| record.id));
-        for id in open {
-            if !made.iter().any(|known| known.same_effect(&id)) {
-                made.push(id);
-            }
-        }
+        made.extend(open.chain(self.open.into_values().map(|record| record.id)));
         made
     }
 

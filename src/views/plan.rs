@@ -365,6 +365,8 @@ fn failure_words(plan: &Plan) -> String {
              the whole run)"
         }
     };
+    let taken_back = |step: &PlannedStep| step.evicts && step.on_failure == OnFailure::Undo;
+    let cordons = |step: &PlannedStep| !step.verdict.effects().iter().all(Effect::evicts);
     let until = changing.iter().position(|step| !exact(step));
     let beyond = until.and_then(|at| changing.get(at));
     match (until, beyond) {
@@ -372,21 +374,14 @@ fn failure_words(plan: &Plan) -> String {
             "If a step certainly fails, {back}. If that is not certain, or a wait runs out, {stops}."
         ),
         // A drain that has evicted nothing has done no more than a cordon.
-        (Some(at), Some(step)) if step.evicts && step.on_failure == OnFailure::Undo => {
-            let writes = |effect: &Effect| !effect.evicts();
-            match (at, step.verdict.effects().iter().any(writes)) {
-                (0, false) => format!("If a step fails, {stops}."),
-                (0, true) => format!(
-                    "If `{}` certainly fails before a pod is evicted, {back}. Otherwise {stops}.",
-                    step.id
-                ),
-                _ => format!(
-                    "If a step up to `{}` certainly fails, and no pod is evicted yet, {back}. \
-                     Otherwise {stops}.",
-                    step.id
-                ),
-            }
-        }
+        (Some(0), Some(step)) if taken_back(step) && cordons(step) => format!(
+            "If `{}` certainly fails before a pod is evicted, {back}. Otherwise {stops}.",
+            step.id
+        ),
+        (Some(1..), Some(step)) if taken_back(step) => format!(
+            "If a step up to `{}` certainly fails, and no pod is evicted yet, {back}. Otherwise {stops}.",
+            step.id
+        ),
         (Some(0), _) | (_, None) => format!("If a step fails, {stops}."),
         (Some(_), Some(step)) => format!(
             "If a step up to `{}` certainly fails, {back}. After that, or where it is not certain, or \
