@@ -1,13 +1,11 @@
 //! A journal that cannot be written any more, in the middle of a drain.
 
 use crate::Case;
-use crate::program::{Ran, expect};
+use crate::program::{Ran, Running, expect};
 use crate::rule::{Rule, Then, What};
 use crate::scene::Scene;
 use lab::Lab;
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
-use std::io::{BufRead as _, BufReader};
-use std::process::Stdio;
+use rustix::process::{Resource, Rlimit, prlimit};
 use std::time::Duration;
 
 pub const CASES: &[Case] = &[Case {
@@ -22,41 +20,18 @@ const PODS: usize = 100;
 fn full_when_it_says(scene: &Scene<'_>, args: &[&str], words: &str) -> Result<Ran, String> {
     // It is told, and not killed, where it is over the limit.
     let script = "trap '' XFSZ; exec \"$0\" \"$@\"";
-    let mut child = scene
-        .program
-        .command_of("sh")
+    let mut command = scene.program.command_of("sh");
+    command
         .args(["-c", script, env!("CARGO_BIN_EXE_runbook")])
-        .args(args)
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|e| e.to_string())?;
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let mut stderr = String::new();
-    let mut limited = false;
-    for line in BufReader::new(child.stderr.take().ok_or("no pipe")?).lines() {
-        stderr.push_str(&line.map_err(|e| e.to_string())?);
-        stderr.push('\n');
-        if !limited && stderr.contains(words) {
-            limited = true;
-            let none = Rlimit {
-                current: Some(1),
-                maximum: Some(1),
-            };
-            prlimit(pid, Resource::Fsize, none).map_err(|e| format!("prlimit: {e}"))?;
-        }
-    }
-    let status = child.wait().map_err(|e| e.to_string())?;
-    expect(
-        &format!("whether it said `{words}`:\n{stderr}"),
-        &limited,
-        &true,
-    )?;
-    Ok(Ran {
-        code: status.code().unwrap_or(-1),
-        stdout: String::new(),
-        stderr,
-    })
+        .args(args);
+    let mut run = Running::of(&mut command)?;
+    run.until_it_says(words)?;
+    let none = Rlimit {
+        current: Some(1),
+        maximum: Some(1),
+    };
+    prlimit(Some(run.pid()), Resource::Fsize, none).map_err(|e| format!("prlimit: {e}"))?;
+    run.end()
 }
 
 fn fails(lab: &Lab) -> Result<(), String> {

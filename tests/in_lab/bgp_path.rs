@@ -29,7 +29,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "bgp_path::a_missing_route_is_named",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: |lab| {
             no_way(

@@ -13,7 +13,7 @@ use std::process::Stdio;
 pub const CASES: &[Case] = &[
     Case {
         name: "calicoctl::a_missing_one_is_put_there_and_the_mesh_can_be_read_again",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: missing,
     },

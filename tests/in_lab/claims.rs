@@ -1,11 +1,10 @@
 //! Two runs at the same target: one at a time, and what one left in the middle is somebody's to end.
 
-use crate::program::{Program, Ran, expect, finish, node, wait_until};
+use crate::program::{Program, Ran, Running, expect, finish, node, wait_until};
 use crate::{Case, Dirties, Suite};
 use lab::Lab;
 use lab::machine::NODES;
-use rustix::process::{Pid, Signal, kill_process};
-use std::process::{Child, Stdio};
+use rustix::process::Signal;
 
 pub const CASES: &[Case] = &[
     Case {
@@ -33,13 +32,22 @@ pub const NODE: &str = "node02";
 
 /// A run that is under way.
 pub struct UnderWay {
-    child: Child,
+    run: Running,
 }
 
 impl UnderWay {
     /// Starts the runbook that takes its time, and waits until its first program runs.
     pub fn start(program: &Program<'_>, seconds: u32) -> Result<Self, String> {
-        script(program.lab, "rm -f /run/slow-*")?;
+        Self::begin(program, seconds, "rm -f /run/slow-*")
+    }
+
+    /// The same, with a first program that goes on until it is let go.
+    pub fn held(program: &Program<'_>) -> Result<Self, String> {
+        Self::begin(program, 0, "rm -f /run/slow-*; touch /run/slow-hold")
+    }
+
+    fn begin(program: &Program<'_>, seconds: u32, prepare: &str) -> Result<Self, String> {
+        script(program.lab, prepare)?;
         let annotate = [
             "annotate",
             "node",
@@ -52,31 +60,29 @@ impl UnderWay {
             .kubectl_text(&annotate)
             .map_err(|e| e.to_string())?;
         let seconds = format!("seconds={seconds}");
-        let mut command = program.command(&[
+        let run = program.start(&[
             "apply", RUNBOOK, "--node", NODE, "--yes", "--param", &seconds, "--reason", "a page",
-        ]);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let child = command.spawn().map_err(|e| e.to_string())?;
-        let run = Self { child };
+        ])?;
         wait_until(180, "the first program", || {
             Ok(script(program.lab, "ls /run/slow-begun 2>/dev/null; true")?.contains("begun"))
         })?;
-        Ok(run)
+        Ok(Self { run })
+    }
+
+    pub fn let_go(&self, lab: &Lab) -> Result<(), String> {
+        script(lab, "rm /run/slow-hold").map(drop)
     }
 
     pub fn signal(&self, signal: Signal) -> Result<(), String> {
-        let pid = i32::try_from(self.child.id()).map_err(|e| e.to_string())?;
-        let pid = Pid::from_raw(pid).ok_or("no process has the number 0")?;
-        kill_process(pid, signal).map_err(|e| e.to_string())
+        self.run.signal(signal)
     }
 
     pub fn end(self) -> Result<Ran, String> {
-        let output = self.child.wait_with_output().map_err(|e| e.to_string())?;
-        Ok(Ran {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
+        self.run.end()
+    }
+
+    pub fn kill(self) -> Result<(), String> {
+        self.run.kill()
     }
 }
 
@@ -135,7 +141,7 @@ fn annotation(lab: &Lab, name: &str) -> Result<bool, String> {
 fn refused_or_waits(lab: &Lab) -> Result<(), String> {
     let (first, second) = (Program::new(lab)?, Program::new(lab)?);
     let apply = ["apply", RUNBOOK, "--node", NODE, "--yes"];
-    let run = UnderWay::start(&first, 6)?;
+    let run = UnderWay::held(&first)?;
     let (claim, leases) = claimed(lab)?;
     expect("the claim's Lease", &leases, &claim.into_iter().collect())?;
     // Whoever only looks is told, and may.
@@ -150,11 +156,11 @@ fn refused_or_waits(lab: &Lab) -> Result<(), String> {
         .says(&words)?
         .says(&["[busy]"])?;
     expect("journals", &second.journals(), &0)?;
-    // Whoever waits finds it done by then.
-    let waited = second.run(&[&apply[..], &["--wait", "3m"]].concat())?;
-    waited
-        .exits(0)?
-        .says(&["Waiting: node02 is held by run", "Nothing to do"])?;
+    // Whoever waits goes on once the first has ended, and finds it done.
+    let mut waits = second.start(&[&apply[..], &["--wait", "10m"]].concat())?;
+    waits.until_it_says("Waiting: node02 is held by run")?;
+    run.let_go(lab)?;
+    waits.end()?.exits(0)?.says(&["Nothing to do"])?;
     let run = run.end()?.exits(0)?.run()?;
     first.run(&["undo", &run, "--yes"])?.exits(0)?;
     nothing_is_claimed(lab)
@@ -165,8 +171,7 @@ fn left_behind(lab: &Lab) -> Result<(), String> {
     let apply = ["apply", RUNBOOK, "--node", NODE, "--yes"];
     let ways = |program: &Program<'_>| -> Result<String, String> {
         let run = UnderWay::start(program, 3)?;
-        run.signal(Signal::KILL)?;
-        run.end()?;
+        run.kill()?;
         let run = program.latest()?;
         // Here it is known at once that it is dead; elsewhere only after its Lease has run out.
         program.run(&apply)?.exits(3)?.says(&[

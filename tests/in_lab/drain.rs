@@ -1,13 +1,11 @@
 //! Nodes with real kubelets are cordoned, drained and taken back; budgets hold pods, kubelets die.
 
-use crate::program::{Program, Ran, expect, finish, node, wait_until};
+use crate::program::{Program, Running, expect, finish, node, wait_until};
 use crate::{Case, Dirties, Suite};
 use lab::Lab;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
 
 pub const CASES: &[Case] = &[
     Case {
@@ -543,29 +541,10 @@ fn stopped(lab: &Lab, program: &Program<'_>) -> Result<(), String> {
         "--param",
         "ready_within=0s",
     ]);
-    let mut child = command
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|e| e.to_string())?;
-    let pid = Pid::from_child(&child);
-    let (mut said, mut stopped) = (String::new(), false);
-    for line in BufReader::new(child.stderr.take().ok_or("no pipe")?).lines() {
-        let line = line.map_err(|e| e.to_string())?;
-        // Where the line begins anew, its first words stand on the one before.
-        if !stopped && line.contains("PodDisruptionBudget shop/web since") {
-            kill_process(pid, Signal::INT).map_err(|e| e.to_string())?;
-            stopped = true;
-        }
-        said.push_str(&line);
-        said.push('\n');
-    }
-    let code = child.wait().map_err(|e| e.to_string())?.code();
-    expect("the exit code", &code, &Some(130))?;
-    let ran = Ran {
-        code: 130,
-        stdout: String::new(),
-        stderr: said,
-    };
+    let mut run = Running::of(&mut command)?;
+    run.until_it_says("PodDisruptionBudget shop/web since")?;
+    run.signal(Signal::INT)?;
+    let ran = run.end()?.exits(130)?;
     let ran = ran.says(&["stopped by the operator", "runbook resume"])?;
     expect("the pods", &pods_on(lab, NODE)?.len(), &2)?;
     kubectl(lab, &["-n", "shop", "delete", "pdb", "web"])?;

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 pub const CASES: &[Case] = &[
     Case {
         name: "mesh::in_etcd_a_wrong_address_is_healed_survives_a_reboot_and_is_taken_back",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: |lab| in_etcd(lab, Variant::SecondNic, true),
     },
@@ -29,7 +29,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "mesh::in_etcd_bridge_up",
-        suite: Suite::Full,
+        suite: Suite::Quick,
         dirties: Dirties::Mesh,
         run: |lab| in_etcd(lab, Variant::BridgeUp, false),
     },
@@ -47,13 +47,13 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "mesh::by_its_operator_the_installation_is_patched_and_the_daemonset_is_not",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: by_operator,
     },
     Case {
         name: "mesh::ipv6_is_healed_beside_ipv4",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: ipv6,
     },
@@ -89,7 +89,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "mesh::facts_say_how_calico_is_installed",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Nothing,
         run: facts,
     },

@@ -2,10 +2,11 @@
 
 use lab::Lab;
 use lab::machine::{NODES, Node};
+use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Lines};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 
 pub const NAME: &str = "fix-bgp-wrong-ip";
 
@@ -155,27 +156,16 @@ impl<'l> Program<'l> {
         })
     }
 
+    /// Starts it, to be followed by what it says.
+    pub fn start(&self, args: &[&str]) -> Result<Running, String> {
+        Running::of(&mut self.command(args))
+    }
+
     /// Starts it, and kills it as soon as it says something.
     pub fn kill_when_it_says(&self, args: &[&str], words: &str) -> Result<(), String> {
-        let mut child = self
-            .command(args)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|e| e.to_string())?;
-        let mut said = String::new();
-        for line in BufReader::new(child.stderr.take().ok_or("no pipe")?).lines() {
-            said.push_str(&line.map_err(|e| e.to_string())?);
-            said.push('\n');
-            // A line may break anywhere.
-            if flat(&said).contains(&flat(words)) {
-                child.kill().map_err(|e| e.to_string())?;
-                child.wait().map_err(|e| e.to_string())?;
-                return Ok(());
-            }
-        }
-        child.wait().map_err(|e| e.to_string())?;
-        Err(format!("it never said `{words}`:\n{said}"))
+        let mut run = self.start(args)?;
+        run.until_it_says(words)?;
+        run.kill()
     }
 
     /// The latest run, as the program lists it.
@@ -188,6 +178,71 @@ impl<'l> Program<'l> {
     /// The runs that have a journal.
     pub fn journals(&self) -> usize {
         std::fs::read_dir(self.path().join("state/runs")).map_or(0, Iterator::count)
+    }
+}
+
+/// The program while it runs, without a terminal: what it says on standard error is read line by line.
+pub struct Running {
+    child: Child,
+    lines: Lines<BufReader<ChildStderr>>,
+    said: String,
+}
+
+impl Running {
+    pub fn of(command: &mut Command) -> Result<Self, String> {
+        let mut child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|e| format!("it cannot be run: {e}"))?;
+        let lines = BufReader::new(child.stderr.take().ok_or("no pipe")?).lines();
+        Ok(Self {
+            child,
+            lines,
+            said: String::new(),
+        })
+    }
+
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    pub fn signal(&self, signal: Signal) -> Result<(), String> {
+        kill_process(self.pid(), signal).map_err(|e| e.to_string())
+    }
+
+    /// Reads until it has said `words`, wherever lines were broken.
+    pub fn until_it_says(&mut self, words: &str) -> Result<(), String> {
+        while !flat(&self.said).contains(&flat(words)) {
+            let Some(line) = self.lines.next() else {
+                let _ = self.child.wait();
+                return Err(format!("it never said `{words}`:\n{}", self.said));
+            };
+            self.said.push_str(&line.map_err(|e| e.to_string())?);
+            self.said.push('\n');
+        }
+        Ok(())
+    }
+
+    /// Kills it. What it has started may hold its standard error still, so that is not read on.
+    pub fn kill(mut self) -> Result<(), String> {
+        self.child.kill().map_err(|e| e.to_string())?;
+        self.child.wait().map_err(|e| e.to_string())?;
+        Ok(())
+    }
+
+    /// Reads what it says to its end.
+    pub fn end(mut self) -> Result<Ran, String> {
+        for line in self.lines {
+            self.said.push_str(&line.map_err(|e| e.to_string())?);
+            self.said.push('\n');
+        }
+        let status = self.child.wait().map_err(|e| e.to_string())?;
+        Ok(Ran {
+            code: status.code().unwrap_or(-1),
+            stdout: String::new(),
+            stderr: self.said,
+        })
     }
 }
 

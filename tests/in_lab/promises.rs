@@ -29,7 +29,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "promises::an_undo_that_fails_says_what_is_left_and_goes_on_later",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Nothing,
         run: failing_undo,
     },
@@ -41,13 +41,13 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "promises::a_colleague_resumes_and_takes_back_an_exported_run",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Nothing,
         run: colleague,
     },
     Case {
         name: "promises::without_a_sound_place_for_the_journal_nothing_is_done",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Nothing,
         run: places,
     },

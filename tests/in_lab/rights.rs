@@ -23,7 +23,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "rights::of_all_kinds_over_objects_are_enough_and_each_is_needed",
-        suite: Suite::Quick,
+        suite: Suite::Full,
         dirties: Dirties::Mesh,
         run: every_one_is_needed,
     },

@@ -2,13 +2,10 @@
 //! moment, a program that dies and a host that loses its power while it is armed.
 
 use crate::five::{self, NODE};
-use crate::program::{Program, Ran, expect, node, wait_until};
+use crate::program::{Program, Ran, Running, expect, node, wait_until};
 use crate::programs::runbook;
 use crate::{Case, Dirties, Suite};
 use lab::Lab;
-use rustix::process::{Pid, Signal, kill_process};
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
 use std::time::Instant;
 
 pub const CASES: &[Case] = &[
@@ -111,24 +108,11 @@ fn is_cut_off(lab: &Lab) -> Result<bool, String> {
 
 /// Starts it, and kills it once it waits for a host that is cut off.
 fn killed(program: &Program<'_>, steps: &str) -> Result<String, String> {
-    let mut child = program
-        .command(&command(program, steps)?)
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|e| e.to_string())?;
-    let mut said = String::new();
-    for line in BufReader::new(child.stderr.take().ok_or("no pipe")?).lines() {
-        said.push_str(&line.map_err(|e| e.to_string())?);
-        said.push('\n');
-        if said.contains("over a new connection") {
-            wait_until(180, "the end of the link", || is_cut_off(program.lab))?;
-            let pid = Pid::from_raw(i32::try_from(child.id()).map_err(|e| e.to_string())?);
-            kill_process(pid.ok_or("no process")?, Signal::KILL).map_err(|e| e.to_string())?;
-            child.wait().map_err(|e| e.to_string())?;
-            return program.latest();
-        }
-    }
-    Err(format!("it never waited:\n{said}"))
+    let mut run = Running::of(&mut program.command(&command(program, steps)?))?;
+    run.until_it_says("over a new connection")?;
+    wait_until(180, "the end of the link", || is_cut_off(program.lab))?;
+    run.kill()?;
+    program.latest()
 }
 
 fn for_good(lab: &Lab) -> Result<(), String> {
