@@ -118,7 +118,7 @@ impl<'l> Scene<'l> {
     pub fn budget(&self, name: &str, at_least: u32, has: u32) -> Result<(), String> {
         self.make_budget(name, at_least)?;
         let path = format!("{}/{name}", self.budgets());
-        wait_until(30, &format!("a count for {name}"), || {
+        wait_until(180, &format!("a count for {name}"), || {
             Ok(self.api.get(&path)?["status"]["currentHealthy"] == has)
         })
     }

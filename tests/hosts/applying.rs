@@ -155,7 +155,7 @@ fn a_verify_that_takes_too_long_does_not_end_what_was_applied(place: &Place) -> 
         let hosts = client.hosts();
         let mut programs = programs("setsid sleep 71001 >/dev/null 2>&1 &");
         programs.verify = some("setsid sleep 71002 & sleep 71003");
-        programs.limit = 1;
+        programs.limit = 5;
         let (result, ran, _) = apply(&hosts, &login(&machine, "ops"), &programs).await?;
         refused(result, "unverified")?;
         let ends: Vec<Exit> = ran.iter().map(|ran| ran.exit).collect();

@@ -116,6 +116,10 @@ fn what_is_in_use_is_not_swept(place: &Place) -> Result<(), String> {
             hosts.close().await;
         }
         machine.comes_to_rest().await?;
-        same("the masters that are left", client.masters(), Vec::new())
+        until("no master is left", || {
+            let left = client.masters();
+            Ok((!left.is_empty()).then(|| format!("{left:?}")))
+        })
+        .await
     })
 }

@@ -160,7 +160,7 @@ pub fn reboot(lab: &Lab, number: usize) -> Result<(), String> {
     let node = node(number)?;
     lab.reboot(node).map_err(|e| e.to_string())?;
     let name = node.name();
-    wait_until(240, "the node to be Ready, with calico-node", || {
+    wait_until(600, "the node to be Ready, with calico-node", || {
         let ready = lab.kubectl_text(&[
             "wait",
             "--for=condition=Ready",

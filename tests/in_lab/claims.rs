@@ -1,6 +1,6 @@
 //! Two runs at the same target: one at a time, and what one left in the middle is somebody's to end.
 
-use crate::program::{Program, Ran, Running, expect, finish, node, wait_until};
+use crate::program::{Program, Ran, Running, expect, node, wait_until};
 use crate::{Case, Dirties, Suite};
 use lab::Lab;
 use lab::machine::NODES;
@@ -36,18 +36,9 @@ pub struct UnderWay {
 }
 
 impl UnderWay {
-    /// Starts the runbook that takes its time, and waits until its first program runs.
-    pub fn start(program: &Program<'_>, seconds: u32) -> Result<Self, String> {
-        Self::begin(program, seconds, "rm -f /run/slow-*")
-    }
-
-    /// The same, with a first program that goes on until it is let go.
+    /// Starts the runbook, and waits until its first program runs, which goes on until it is let go.
     pub fn held(program: &Program<'_>) -> Result<Self, String> {
-        Self::begin(program, 0, "rm -f /run/slow-*; touch /run/slow-hold")
-    }
-
-    fn begin(program: &Program<'_>, seconds: u32, prepare: &str) -> Result<Self, String> {
-        script(program.lab, prepare)?;
+        script(program.lab, "rm -f /run/slow-*; touch /run/slow-hold")?;
         let annotate = [
             "annotate",
             "node",
@@ -59,9 +50,16 @@ impl UnderWay {
             .lab
             .kubectl_text(&annotate)
             .map_err(|e| e.to_string())?;
-        let seconds = format!("seconds={seconds}");
         let run = program.start(&[
-            "apply", RUNBOOK, "--node", NODE, "--yes", "--param", &seconds, "--reason", "a page",
+            "apply",
+            RUNBOOK,
+            "--node",
+            NODE,
+            "--yes",
+            "--param",
+            "seconds=0",
+            "--reason",
+            "a page",
         ])?;
         wait_until(180, "the first program", || {
             Ok(script(program.lab, "ls /run/slow-begun 2>/dev/null; true")?.contains("begun"))
@@ -170,8 +168,7 @@ fn left_behind(lab: &Lab) -> Result<(), String> {
     let program = Program::new(lab)?;
     let apply = ["apply", RUNBOOK, "--node", NODE, "--yes"];
     let ways = |program: &Program<'_>| -> Result<String, String> {
-        let run = UnderWay::start(program, 3)?;
-        run.kill()?;
+        UnderWay::held(program)?.kill()?;
         let run = program.latest()?;
         // Here it is known at once that it is dead; elsewhere only after its Lease has run out.
         program.run(&apply)?.exits(3)?.says(&[
@@ -179,6 +176,7 @@ fn left_behind(lab: &Lab) -> Result<(), String> {
             &format!("`runbook resume {run}` goes on with it"),
             "[left_behind]",
         ])?;
+        script(lab, "rm /run/slow-hold")?;
         Ok(run)
     };
     // Resumed, and then taken back: both let go.
@@ -201,19 +199,26 @@ fn left_behind(lab: &Lab) -> Result<(), String> {
 fn asleep(lab: &Lab) -> Result<(), String> {
     let (first, second) = (Program::new(lab)?, Program::new(lab)?);
     let apply = ["apply", RUNBOOK, "--node", NODE, "--yes"];
-    let run = UnderWay::start(&first, 1)?;
+    let run = UnderWay::held(&first)?;
     run.signal(Signal::STOP)?;
     let id = first.latest()?;
+    // Its program ends on the host, and it does not hear of that.
+    run.let_go(lab)?;
+    wait_until(180, "the end of its first program", || {
+        Ok(script(lab, "ls /run/slow-one 2>/dev/null; true")?.contains("one"))
+    })?;
     // Nobody hears of it any more.
     wait_until(180, "the end of its Lease", || {
         Ok(second.run(&apply)?.says(&["[left_behind]"]).is_ok())
     })?;
     // Another takes its place, and the first wakes up beside it.
-    let abandon = [&apply[..], &["--abandon", &id, "--param", "seconds=3"]].concat();
+    let abandon = [&apply[..], &["--abandon", &id, "--param", "seconds=0"]].concat();
     let takes_over = format!("Takes over from run {id}");
-    let mut command = second.command(&abandon);
-    script(lab, "rm -f /run/slow-one /run/slow-begun")?;
-    let other = std::thread::spawn(move || finish(&mut command));
+    script(
+        lab,
+        "rm /run/slow-one /run/slow-begun; touch /run/slow-hold",
+    )?;
+    let other = second.start(&abandon)?;
     wait_until(180, "the other's first program", || {
         Ok(script(lab, "ls /run/slow-begun 2>/dev/null; true")?.contains("begun"))
     })?;
@@ -228,8 +233,8 @@ fn asleep(lab: &Lab) -> Result<(), String> {
         &annotation(lab, "example.org/last")?,
         &false,
     )?;
-    let other = other.join().map_err(|_| "the other panicked")??;
-    let other = other.exits(0)?.says(&[&takes_over])?.run()?;
+    script(lab, "rm /run/slow-hold")?;
+    let other = other.end()?.exits(0)?.says(&[&takes_over])?.run()?;
     second.run(&["undo", &other, "--yes"])?.exits(0)?;
     first.run(&["undo", &id, "--yes"])?.exits(0)?;
     nothing_is_claimed(lab)

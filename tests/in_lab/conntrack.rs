@@ -39,11 +39,16 @@ const KEYS: &str =
 
 fn on_host(lab: &Lab, script: &str) -> Result<String, String> {
     let node = node(2)?;
-    let text = again(
-        || lab.ssh_text(node, script).map_err(|e| e.to_string()),
-        |text| text.as_ref().is_err_and(|e| e.contains("ssh: connect")),
-    );
-    Ok(text?.trim().to_owned())
+    // 255 is ssh's own failure.
+    let output = again(
+        || lab.ssh(node, script).map_err(|e| e.to_string()),
+        |output| output.as_ref().is_ok_and(|o| o.status.code() == Some(255)),
+    )?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    match output.status.success() {
+        true => Ok(text(&output.stdout)),
+        false => Err(format!("{script}: {}", text(&output.stderr))),
+    }
 }
 
 /// Of a full table new logins are dropped as well, and a person tries again then.
@@ -201,7 +206,9 @@ fn survives_a_reboot(lab: &Lab) -> Result<(), String> {
     let after = settings(lab)?;
 
     lab.reboot(node(2)?).map_err(|e| e.to_string())?;
-    on_host(lab, "systemctl is-active lab-chatter")?;
+    wait_until(180, "what fills the table to run again", || {
+        Ok(on_host(lab, "systemctl is-active lab-chatter").is_ok())
+    })?;
     expect("the settings after the reboot", &settings(lab)?, &after)?;
     nothing_is_dropped(lab)?;
     let full = on_host(

@@ -42,7 +42,7 @@ pub const CASES: &[Case] = &[
 /// program has run once all is well.
 pub struct Point {
     pub gate: &'static str,
-    /// Shows on the host that it waits there.
+    /// Prints on the host what waits there, a line each.
     waits: &'static str,
     runs: &'static str,
 }
@@ -50,17 +50,17 @@ pub struct Point {
 pub const POINTS: [Point; 3] = [
     Point {
         gate: "/run/runbook/lock",
-        waits: "readlink /proc/[0-9]*/fd/9 | grep -qx /run/runbook/lock",
+        waits: "find /proc/[0-9]*/fd/9 -lname /run/runbook/lock 2>/dev/null || true",
         runs: "1",
     },
     Point {
         gate: "/etc/five/middle",
-        waits: "pgrep -f '^flock /etc/five/middle true$' >/dev/null",
+        waits: "pgrep -f '^flock /etc/five/middle true$' || true",
         runs: "2",
     },
     Point {
         gate: "/etc/five/after",
-        waits: "pgrep -f '^flock /etc/five/after true$' >/dev/null",
+        waits: "pgrep -f '^flock /etc/five/after true$' || true",
         runs: "1",
     },
 ];
@@ -107,14 +107,22 @@ fn paused(lab: &Lab, program: &Program<'_>, point: &Point) -> Result<Child, Stri
 }
 
 pub fn waits(lab: &Lab, point: &Point) -> Result<bool, String> {
-    let waits = lab.ssh(node(3)?, point.waits).map_err(|e| e.to_string())?;
-    Ok(waits.status.success())
+    waiting(lab, point).map(|waiting| !waiting.is_empty())
+}
+
+/// The processes that wait at the point: what begins anew waits there as others.
+fn waiting(lab: &Lab, point: &Point) -> Result<String, String> {
+    lab.ssh_text(node(3)?, point.waits)
+        .map_err(|e| e.to_string())
 }
 
 /// The host ends what nobody waits for any more.
-fn until_ended(lab: &Lab, point: &Point) -> Result<(), String> {
+fn until_ended(lab: &Lab, point: &Point, under_way: &str) -> Result<(), String> {
     wait_until(180, "the end of what was under way", || {
-        waits(lab, point).map(|waits| !waits)
+        let now = waiting(lab, point)?;
+        Ok(under_way
+            .lines()
+            .all(|pid| !now.lines().any(|other| other == pid)))
     })
 }
 
@@ -145,12 +153,13 @@ fn goes_on(lab: &Lab, points: &[Point]) -> Result<(), String> {
         let program = Program::new(lab)?;
         let holder = Holder::hold(lab, point.gate)?;
         let child = paused(lab, &program, point)?;
+        let under_way = waiting(lab, point)?;
         if kill_masters(&program)? == 0 {
             return Err("there was no connection to cut".to_owned());
         }
         // Before the effect, whoever looks what became of it waits for the same lock.
         if point.gate != "/run/runbook/lock" {
-            until_ended(lab, point)?;
+            until_ended(lab, point, &under_way)?;
         }
         holder.let_go()?;
         ended(child)?.exits(0)?.says(&["1 change, verified"])?;
@@ -169,10 +178,11 @@ fn resumed(lab: &Lab) -> Result<(), String> {
         let program = Program::new(lab)?;
         let holder = Holder::hold(lab, point.gate)?;
         let mut child = paused(lab, &program, point)?;
+        let under_way = waiting(lab, point)?;
         let pid = Pid::from_raw(i32::try_from(child.id()).map_err(|e| e.to_string())?);
         kill_process(pid.ok_or("no process")?, Signal::KILL).map_err(|e| e.to_string())?;
         child.wait().map_err(|e| e.to_string())?;
-        until_ended(lab, point)?;
+        until_ended(lab, point, &under_way)?;
         holder.let_go()?;
         let run = program.latest()?;
         program

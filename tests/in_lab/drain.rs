@@ -65,6 +65,7 @@ const RUNBOOK: &str = "drain-node";
 fn at_work(lab: &Lab, test: fn(&Lab, &Program<'_>) -> Result<(), String>) -> Result<(), String> {
     clear(lab)?;
     without_kube_controllers(lab)?;
+    until_nodes_take_pods(lab)?;
     let program = Program::new(lab)?;
     let outcome = test(lab, &program);
     clear(lab)?;
@@ -109,6 +110,14 @@ pub fn clear(lab: &Lab) -> Result<(), String> {
     kubectl(lab, &["delete", "namespace", "shop", "--ignore-not-found"]).map(drop)
 }
 
+/// What keeps pods from nodes that were not Ready, or cordoned, goes after that.
+fn until_nodes_take_pods(lab: &Lab) -> Result<(), String> {
+    wait_until(180, "nodes without taints", || {
+        let taints = ["get", "nodes", "-o", "jsonpath={.items[*].spec.taints}"];
+        Ok(kubectl(lab, &taints)?.trim().is_empty())
+    })
+}
+
 pub fn kubectl(lab: &Lab, args: &[&str]) -> Result<String, String> {
     match lab.kubectl_text(args) {
         // The shop is closed already.
@@ -130,12 +139,23 @@ pub fn open_shop(
     let selector = on.map_or_else(String::new, |node| {
         format!("      nodeSelector: {{kubernetes.io/hostname: {node}}}\n")
     });
+    // A pod of nobody's is made once, and refused without its account.
+    kubectl(lab, &["create", "namespace", "shop"])?;
+    wait_until(180, "the account of pods", || {
+        let account = [
+            "-n",
+            "shop",
+            "get",
+            "serviceaccount",
+            "default",
+            "--ignore-not-found",
+            "-o",
+            "name",
+        ];
+        Ok(!kubectl(lab, &account)?.is_empty())
+    })?;
     let text = format!(
-        "apiVersion: v1
-kind: Namespace
-metadata: {{name: shop}}
----
-apiVersion: apps/v1
+        "apiVersion: apps/v1
 kind: Deployment
 metadata: {{name: web, namespace: shop}}
 spec:
@@ -511,6 +531,11 @@ fn made_anew(lab: &Lab, program: &Program<'_>) -> Result<(), String> {
         Ok(all)
     };
     let before = names()?;
+    let counted = "--for=jsonpath={.status.disruptionsAllowed}=1";
+    kubectl(
+        lab,
+        &["-n", "shop", "wait", counted, "pdb/web", "--timeout=180s"],
+    )?;
     let params = ["--param", "namespace=shop", "--param", "selector=app=web"];
     let plan = [&["plan", "delete-pods"], &params[..]].concat();
     program

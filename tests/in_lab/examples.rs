@@ -85,6 +85,10 @@ fn workloads(lab: &Lab) -> Result<(), String> {
     .exits(0)?
     .says(&["kubectl-client-side-apply", "1 change, verified"])?;
     program.run(&["undo", &level.run()?, "--yes"])?.exits(0)?;
+    // It is written back; whoever starts it anew gives that less time than a rollout before it may take.
+    let rollout = ["-n", "kube-system", "rollout", "status", "--timeout=300s"];
+    lab.kubectl_text(&[&rollout[..], &["deployment/calico-kube-controllers"]].concat())
+        .map_err(|e| e.to_string())?;
     let of = ["namespace=kube-system", "workload=calico-kube-controllers"];
     let of = ["--param", of[0], "--param", of[1], "--pass", "sure"];
     apply(&program, "restart-workload", &of)?

@@ -218,38 +218,10 @@ fn there_and_back(lab: &Lab) -> Result<(), String> {
         |name: &str| fs::read_to_string(program.path().join(name)).map_err(|e| e.to_string());
     expect("the second plan", &text("two.json")?, &text("one.json")?)?;
 
-    let ran = std::thread::scope(|scope| {
-        let other = scope.spawn(|| {
-            wait_until(180, "the deletion", || {
-                let old = kubectl(
-                    lab,
-                    &[
-                        "-n",
-                        NAMESPACE,
-                        "get",
-                        "configmap",
-                        "old",
-                        "--ignore-not-found",
-                        "-o",
-                        "jsonpath={.metadata.deletionTimestamp}",
-                    ],
-                )?;
-                Ok(!old.trim().is_empty())
-            })?;
-            std::thread::sleep(std::time::Duration::from_secs(2));
-            release(lab)
-        });
-        let ran = program.run(&["apply", RUNBOOK, "--node", NODE, "--yes"]);
-        other
-            .join()
-            .map_err(|_| "the finalizer was not taken".to_owned())??;
-        ran
-    })?
-    .exits(0)?
-    .says(&[
-        "its finalizers hold it: example.com/hold",
-        "6 changes, verified",
-    ])?;
+    let mut run = program.start(&["apply", RUNBOOK, "--node", NODE, "--yes"])?;
+    run.until_it_says("its finalizers hold it: example.com/hold")?;
+    release(lab)?;
+    let ran = run.end()?.exits(0)?.says(&["6 changes, verified"])?;
     let second = pod()?;
     if second == first || second.contains(' ') {
         return Err(format!("the pods are {second}, and were {first}"));

@@ -141,7 +141,9 @@ fn for_good(lab: &Lab) -> Result<(), String> {
     expect("what counts after a boot", &counts(lab)?, &LIST.to_owned())?;
     // Calico makes them anew, and they are left alone from the beginning.
     on_node(lab, REMAKE)?;
-    are_left_alone(lab)?;
+    wait_until(180, "NetworkManager to know them", || {
+        Ok(are_left_alone(lab).is_ok())
+    })?;
     again_does_nothing(&program)?;
 
     let run = ran.run()?;

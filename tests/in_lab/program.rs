@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Lines};
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::{Duration, Instant};
 
 pub const NAME: &str = "fix-bgp-wrong-ip";
 
@@ -341,12 +342,13 @@ pub fn wait_until(
     what: &str,
     look: impl Fn() -> Result<bool, String>,
 ) -> Result<(), String> {
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     while begun.elapsed().as_secs() < seconds {
         if look()? {
             return Ok(());
         }
-        std::thread::yield_now();
+        // Whoever looks slows down what is waited for.
+        std::thread::sleep(Duration::from_millis(300));
     }
     Err(format!("{what} did not come about within {seconds} s"))
 }

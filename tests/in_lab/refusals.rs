@@ -1,6 +1,6 @@
 //! What is refused, and how: one clear error, its exit code, and nothing touched.
 
-use crate::program::{NAME, Program, node};
+use crate::program::{NAME, Program, node, wait_until};
 use crate::{Case, Dirties, Suite};
 use lab::Lab;
 use std::fs;
@@ -139,9 +139,28 @@ fn identity(program: &Program<'_>, name: &str, rules: &[&str]) -> Result<PathBuf
         ])?;
     }
     let token = run(&["-n", "default", "create", "token", name])?;
-    kubeconfig(program, name, |config| {
+    let path = kubeconfig(program, name, |config| {
         config["users"][0]["user"] = serde_json::json!({"token": token.trim()});
-    })
+    })?;
+    // The API server hears of them one by one.
+    for rule in rules {
+        let (verbs, resource) = rule.split_once(' ').ok_or("a rule is `verbs resources`")?;
+        let verb = verbs.split(',').next_back().unwrap_or_default();
+        let config = path.to_string_lossy();
+        wait_until(180, "the rights of the one who reads", || {
+            let may = [
+                "--kubeconfig",
+                &config,
+                "auth",
+                "can-i",
+                verb,
+                resource,
+                "-A",
+            ];
+            Ok(lab.kubectl_text(&may).is_ok())
+        })?;
+    }
+    Ok(path)
 }
 
 fn forget_identity(program: &Program<'_>, name: &str, rules: usize) -> Result<(), String> {

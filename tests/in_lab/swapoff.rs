@@ -48,7 +48,15 @@ pub const CASES: &[Case] = &[
 ];
 
 const NODE: &str = "node02";
-const APPLY: [&str; 5] = ["apply", "swapoff", "--node", NODE, "--yes"];
+const APPLY: [&str; 7] = [
+    "apply",
+    "swapoff",
+    "--node",
+    NODE,
+    "--yes",
+    "--param",
+    "ready_within=10m",
+];
 
 fn on(lab: &Lab, command: &str) -> Result<String, String> {
     lab.ssh_text(node(2)?, command).map_err(|e| e.to_string())
@@ -90,13 +98,14 @@ fn is_healed(lab: &Lab) -> Result<(), String> {
     )
 }
 
-/// Healed, kept over a boot, nothing to do the second time, and then taken back.
+/// Healed, kept over a boot if wanted, nothing to do the second time, and then taken back.
 fn there_and_back(
     lab: &Lab,
     incident: Incident,
     says: &[&str],
     area: &str,
     user: &str,
+    boots: bool,
 ) -> Result<(), String> {
     make(lab, incident, None)?;
     let program = Program::new(lab)?;
@@ -117,8 +126,10 @@ fn there_and_back(
         .run()?;
     is_healed(lab)?;
 
-    reboot(lab, 2)?;
-    is_healed(lab)?;
+    if boots {
+        reboot(lab, 2)?;
+        is_healed(lab)?;
+    }
     let (kept, started) = (files(lab)?, kubelet(lab)?);
     program
         .run(&apply)?
@@ -159,6 +170,7 @@ fn file(lab: &Lab) -> Result<(), String> {
         ],
         "/swapfile",
         "root",
+        false,
     )
 }
 
@@ -174,6 +186,7 @@ fn partition(lab: &Lab) -> Result<(), String> {
         ],
         "/dev/ubdc1",
         "ops",
+        true,
     )
 }
 
@@ -187,6 +200,7 @@ fn unit(lab: &Lab) -> Result<(), String> {
         ],
         "/swapfile",
         "root",
+        true,
     )
 }
 
@@ -209,7 +223,7 @@ fn cluster_down(lab: &Lab) -> Result<(), String> {
     let mut run = String::new();
     without_api_server(lab, || {
         run = program
-            .run(&[&APPLY[..], &["--param", "ready_within=30s"]].concat())?
+            .run(&[&APPLY[..5], &["--param", "ready_within=1m"]].concat())?
             .exits(6)?
             .says(&["Healed in", "not verified: See the node Ready"])?
             .run()?;

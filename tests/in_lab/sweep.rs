@@ -17,7 +17,7 @@ pub const CASES: &[Case] = &[
         name: "sweep::killed_at_some_points_it_is_resumed",
         suite: Suite::Quick,
         dirties: Dirties::Nothing,
-        run: |lab| sweep(lab, &FIVE, 4, 2),
+        run: |lab| sweep(lab, &FIVE, 3, 1),
     },
     Case {
         name: "sweep::killed_at_every_point_it_is_resumed",

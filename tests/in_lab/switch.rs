@@ -102,8 +102,11 @@ fn answers(lab: &Lab) -> Result<bool, String> {
 
 /// Whether nobody reaches the host.
 fn is_cut_off(lab: &Lab) -> Result<bool, String> {
-    let ran = lab.ssh(node(3)?, "true").map_err(|e| e.to_string())?;
-    Ok(!ran.status.success())
+    let ran = lab
+        .ssh_command(node(3)?)
+        .args(["-o", "ConnectTimeout=2", "true"])
+        .output();
+    Ok(!ran.map_err(|e| e.to_string())?.status.success())
 }
 
 /// Starts it, and kills it once it waits for a host that is cut off.
@@ -119,22 +122,19 @@ fn for_good(lab: &Lab) -> Result<(), String> {
     five::reset(lab)?;
     let program = Program::new(lab)?;
     let begun = Instant::now();
-    let ran = apply(&program, &step("15s", DOWN))?.exits(1)?.says(&[
+    let ran = apply(&program, &step("40s", DOWN))?.exits(1)?.says(&[
         "node03 is not reached over a new connection yet",
-        "node03 was not reached again within 15 s",
+        "node03 was not reached again within 40 s",
         "node03 has put it back by itself at",
         "its `undo` ended with 0",
     ])?;
     println!("  back after {} s", begun.elapsed().as_secs());
-    let state = state(lab)?;
-    let left = state
-        .lines()
-        .filter(|line| !line.contains("/var/lib/runbook/switch/"));
-    expect(
-        "what is left",
-        &left.collect::<Vec<_>>().join("\n"),
-        &String::new(),
-    )?;
+    // It says so first, and takes its units away then.
+    wait_until(180, "the host as it was", || {
+        let state = state(lab)?;
+        let kept = |line: &str| line.contains("/var/lib/runbook/switch/");
+        Ok(state.lines().all(kept))
+    })?;
     let run = ran.run()?;
     program
         .run(&["history", "show", &run])?
@@ -164,7 +164,7 @@ fn for_a_moment(lab: &Lab) -> Result<(), String> {
 fn fails(lab: &Lab) -> Result<(), String> {
     five::reset(lab)?;
     let program = Program::new(lab)?;
-    let begun = Instant::now();
+    // The reasons say that it was not the time of the switch that was up.
     apply(&program, &step("300s", "touch /etc/five/new; exit 7"))?
         .exits(1)?
         .says(&[
@@ -176,11 +176,13 @@ fn fails(lab: &Lab) -> Result<(), String> {
         "{}      verify: 'false'\n",
         step("300s", "touch /etc/five/new")
     );
-    apply(&program, &verify)?.exits(1)?.says(&[
-        "its `verify` then failed",
-        "node03 has put it back by itself",
-    ])?;
-    expect("seconds", &(begun.elapsed().as_secs() < 120), &true)
+    apply(&program, &verify)?
+        .exits(1)?
+        .says(&[
+            "its `verify` then failed",
+            "node03 has put it back by itself",
+        ])
+        .map(|_| ())
 }
 
 fn too_long_or_not_undone(lab: &Lab) -> Result<(), String> {
@@ -209,11 +211,11 @@ const GUIDED: &str = "echo >>/etc/five/times; touch /etc/five/new; sync; test -e
 fn nobody_lives(lab: &Lab) -> Result<(), String> {
     five::reset(lab)?;
     let program = Program::new(lab)?;
-    let run = killed(&program, &step("20s", GUIDED))?;
+    let run = killed(&program, &step("40s", GUIDED))?;
     wait_until(180, "the host to be back", || answers(lab))?;
     five::script(lab, "touch /etc/five/harmless")?;
     program.run(&["resume", &run])?.exits(0)?.says(&[
-        "node03 was not reached again within 20 s",
+        "node03 was not reached again within 40 s",
         "node03 has put it back by itself",
         "1 change, verified",
     ])?;
@@ -228,7 +230,7 @@ fn nobody_lives(lab: &Lab) -> Result<(), String> {
 fn nothing_left(lab: &Lab) -> Result<(), String> {
     five::reset(lab)?;
     let program = Program::new(lab)?;
-    let run = killed(&program, &step("10s", DOWN))?;
+    let run = killed(&program, &step("40s", DOWN))?;
     wait_until(180, "the host to be back", || answers(lab))?;
     program
         .run(&["undo", &run, "--yes"])?

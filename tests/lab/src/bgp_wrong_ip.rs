@@ -73,14 +73,7 @@ impl Lab {
         let message = self
             .progress
             .part("readiness message seen on another node", || {
-                match self.wait_for_message(&before, &observers, &faulty, 40) {
-                    // On a busy machine the others may have started too early to see it.
-                    Err(Error::Late { .. }) => {
-                        self.restart_calico_node(&observers)?;
-                        self.wait_for_message(&before, &observers, &faulty, 120)
-                    }
-                    seen => seen,
-                }
+                self.make_observers_say_it(&before, &observers, &faulty)
             })?;
         let lost = self
             .progress
@@ -98,6 +91,23 @@ impl Lab {
             let _ = writeln!(seen, "{line}");
         }
         Ok(seen)
+    }
+
+    /// The message stands for 30 s from the start of an observer. On a busy machine that may be too early to see it: then
+    /// they start once more.
+    fn make_observers_say_it(
+        &self,
+        before: &[String],
+        observers: &[Node],
+        faulty: &[(Node, &str)],
+    ) -> Result<String> {
+        for _ in 0..5 {
+            match self.wait_for_message(before, observers, faulty, 40) {
+                Err(Error::Late { .. }) => self.restart_calico_node(observers)?,
+                seen => return seen,
+            }
+        }
+        self.wait_for_message(before, observers, faulty, 40)
     }
 
     /// What `calicoctl node status` on the other nodes says about the faulty ones.
@@ -161,7 +171,7 @@ impl Lab {
         })
     }
 
-    fn calico_node_pods(&self) -> Result<Vec<String>> {
+    pub(crate) fn calico_node_pods(&self) -> Result<Vec<String>> {
         let pods =
             self.kubectl_json(&["-n", self.calico_namespace(), "get", "pods", "-l", SELECTOR])?;
         Ok(items(&pods)

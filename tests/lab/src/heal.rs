@@ -47,6 +47,7 @@ impl Lab {
             .part("manifests checked", || self.restore_manifests())?;
         let had_ipv6 = self.forget_ipv6_addresses()?;
         let restart = self.nodes_to_restart()?;
+        let before = self.calico_node_pods()?;
         if !restart.is_empty() {
             let names: Vec<String> = restart.iter().map(|node| node.name()).collect();
             self.progress.part(
@@ -59,6 +60,11 @@ impl Lab {
                 .iter()
                 .try_for_each(|node| self.wait_for_right_address(*node))
         })?;
+        self.progress.part("calico-node Ready", || {
+            self.wait_for_calico_node(&restart, &before)
+        })?;
+        self.progress
+            .part("kube-controllers available", || self.wait_for_controllers())?;
         self.progress
             .part("BGP mesh established", || match self.wait_for_mesh(90) {
                 // Whoever is stuck without anybody's having said so.
@@ -123,6 +129,28 @@ impl Lab {
         })
     }
 
+    /// Waits until calico-node is Ready on all nodes, and on these in a pod that was not there `before`: one that is
+    /// deleted without grace runs for a while still, and its sessions are taken for those of its successor.
+    fn wait_for_calico_node(&self, restarted: &[Node], before: &[String]) -> Result<()> {
+        self.until("Ready from calico-node's pods", 300, || {
+            let pods =
+                self.kubectl_json(&["-n", self.calico_namespace(), "get", "pods", "-l", SELECTOR])?;
+            let is_well = |node: &Node| {
+                items(&pods).any(|pod| {
+                    let of = |pointer: &str| pod.pointer(pointer).and_then(Value::as_str);
+                    let is_old = before.iter().any(|uid| of("/metadata/uid") == Some(uid));
+                    let ready =
+                        ready_condition(pod).and_then(|ready| ready.get("status")?.as_str());
+                    of("/spec/nodeName") == Some(&node.name())
+                        && of("/metadata/deletionTimestamp").is_none()
+                        && ready == Some("True")
+                        && !(is_old && restarted.contains(node))
+                })
+            };
+            Ok(NODES.iter().all(is_well).then_some(()))
+        })
+    }
+
     /// Remembers the objects as they are when freshly applied.
     pub(crate) fn remember_manifests(&self) -> Result<()> {
         let path = self.applied_file();
@@ -176,8 +204,8 @@ impl Lab {
              for file in {BOOT_FILES}.netdev {BOOT_FILES}.network; do \
              if [ -e $file ]; then rm $file; read_anew=yes; echo $file removed; fi; done; \
              if [ $read_anew ]; then networkctl reload; fi; \
-             tries=0; while ls /sys/class/net/{PODS_BRIDGE}/brif/* && [ $tries -lt 60 ]; do sleep 0.5; tries=$((tries + 1)); done \
-             >/dev/null 2>&1; if [ -e /sys/class/net/{PODS_BRIDGE} ] && [ $tries -lt 60 ]; then \
+             tries=0; while ls /sys/class/net/{PODS_BRIDGE}/brif/* && [ $tries -lt 180 ]; do sleep 1; tries=$((tries + 1)); done \
+             >/dev/null 2>&1; if [ -e /sys/class/net/{PODS_BRIDGE} ] && [ $tries -lt 180 ]; then \
              ip link delete {PODS_BRIDGE}; echo {PODS_BRIDGE} removed; fi; lab-heal {TRACKED}"
         );
         let restored = self.on_each(&NODES, |node| {

@@ -287,16 +287,17 @@ impl Lab {
         })?;
         self.progress
             .part("BGP mesh established", || self.wait_for_mesh(300))?;
-        self.progress.part("kube-controllers available", || {
-            let of = [
-                "-n",
-                self.calico_namespace(),
-                "wait",
-                "deployment/calico-kube-controllers",
-            ];
-            self.kubectl_text(&[&of[..], &["--for=condition=Available", "--timeout=300s"]].concat())
-        })?;
-        Ok(())
+        self.progress
+            .part("kube-controllers available", || self.wait_for_controllers())
+    }
+
+    /// Waits until calico-kube-controllers runs, as its Deployment says now.
+    pub(crate) fn wait_for_controllers(&self) -> Result<()> {
+        let namespace = self.calico_namespace();
+        let rollout = ["rollout", "status", "deployment/calico-kube-controllers"];
+        let in_it = ["-n", namespace, "--timeout=300s"];
+        self.kubectl_text(&[&rollout[..], &in_it].concat())
+            .map(drop)
     }
 
     /// Ends everything that runs and removes what belongs to it; keys stay.

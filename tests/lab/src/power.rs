@@ -9,10 +9,10 @@ use crate::machine::Node;
 use crate::status::ready_status;
 
 /// How long a boot, and then a kubelet, may take on a busy machine.
-const PATIENCE: u64 = 180;
+const PATIENCE: u64 = 300;
 
 /// How long a shutdown and a boot may take before they count as hung: usually it is half a minute for both.
-const SHUTDOWN: u64 = 100;
+const SHUTDOWN: u64 = 150;
 
 impl Lab {
     /// Boots a machine anew, as its own `reboot` does, and waits until ssh answers again.

@@ -61,7 +61,7 @@ impl Processes<'_> {
         if let Some(pid) = self.pid(name) {
             // A user-mode-linux machine is several processes; they share the session that it was started in.
             let mut left = vec![pid];
-            for _ in 0..500 {
+            for _ in 0..6000 {
                 left.iter().copied().for_each(kill);
                 // One that is ending leaves the namespace before it closes its tap: it counts until it is gone.
                 left.extend(self.network.processes()?);
@@ -90,7 +90,7 @@ impl Processes<'_> {
 
     /// Ends whatever is inside the namespace: only the lab puts processes there.
     pub fn end_all(&self) -> Result<()> {
-        for _ in 0..500 {
+        for _ in 0..6000 {
             let mut left = self.network.processes()?;
             left.retain(|pid| *pid != std::process::id());
             if left.is_empty() {
