@@ -249,24 +249,29 @@ fn terminating(lab: &Lab) -> Result<(), String> {
 }
 
 fn busy(lab: &Lab) -> Result<(), String> {
-    let rule = once(|_| answers::busy(2));
-    odd(lab, "busy", rule, |scene, ran| {
-        times(scene, 2)?;
-        let asked = scene.evictions(POD);
-        let between = asked[1].at - asked[0].at;
-        expect(
-            "whether it waits as told",
-            &(between >= Duration::from_secs(2)),
-            &true,
-        )?;
-        let said = format!("{}{}", ran.stdout, ran.stderr);
-        expect(
-            "whether a budget is blamed",
-            &said.contains("isruptionBudget"),
-            &false,
-        )?;
-        done(scene, ran, &[])
-    })
+    for (node, told, at_least) in [("busy", 2, 2), ("busyatonce", 0, 1)] {
+        let rule = once(move |_| answers::busy(told));
+        odd(lab, node, rule, |scene, ran| {
+            times(scene, 2)?;
+            let asked = scene.evictions(POD);
+            let between = asked[1].at - asked[0].at;
+            expect(
+                "whether it waits",
+                &(between >= Duration::from_secs(at_least)),
+                &true,
+            )?;
+            let said = format!("{}{}", ran.stdout, ran.stderr);
+            for blamed in ["isruptionBudget", "Too many requests"] {
+                expect(
+                    &format!("whether it says {blamed}"),
+                    &said.contains(blamed),
+                    &false,
+                )?;
+            }
+            done(scene, ran, &[])
+        })?;
+    }
+    Ok(())
 }
 
 fn not_now(lab: &Lab) -> Result<(), String> {

@@ -129,7 +129,8 @@ impl Cluster {
             (false, value) => Some(
                 match value.and_then(|value| serde_json::from_value(value).ok()) {
                     Some(status) => Answer::status_with(&status, code, after),
-                    // Not all that it refuses it refuses in its own form.
+                    // Not all that it refuses it refuses in its own form: what has too much to do does not, and
+                    // may say that it can be asked again at once.
                     None => Answer::Status {
                         code,
                         message: String::from_utf8_lossy(&bytes)
@@ -140,7 +141,7 @@ impl Cluster {
                         conflicts: Vec::new(),
                         causes: Vec::new(),
                         about: String::new(),
-                        retry_after: after.unwrap_or(1),
+                        retry_after: after.unwrap_or(0).max(1),
                     },
                 },
             ),
