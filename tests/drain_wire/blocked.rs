@@ -104,7 +104,7 @@ fn for_ever(lab: &Lab) -> Result<(), String> {
         let ran = scene
             .drain(&["within=8s"])?
             .exits(1)?
-            .says(&[POD, BUDGET])?;
+            .says(&[POD, BUDGET, "within 8 s"])?;
         let took = begun.elapsed().as_secs();
         expect(
             &format!("whether {took} s are not less than what was given"),

@@ -6,9 +6,7 @@ use crate::program::{Program, Ran, expect, mesh_is_established, node};
 use crate::{Case, Dirties, Suite};
 use lab::Lab;
 use runbook::model::Digest;
-use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::Stdio;
 
 pub const CASES: &[Case] = &[
     Case {
@@ -200,31 +198,12 @@ fn killed(lab: &Lab) -> Result<(), String> {
         let args = [
             "apply", NAME, "--yes", "--node", NODE, "--param", &file, "--param", &sha256,
         ];
-        let mut command = program.command(&args);
-        let mut child = command
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|e| e.to_string())?;
-        let said = child.stderr.take().ok_or("no pipe")?;
-        let (mut stderr, mut sent) = (String::new(), false);
-        for line in BufReader::new(said).lines() {
-            let line = line.map_err(|e| e.to_string())?;
-            sent = line.contains(" sent") && !line.trim().starts_with("0 of");
-            stderr = format!("{stderr}{line}\n");
-            if sent {
-                break;
-            }
-        }
-        child.kill().map_err(|e| e.to_string())?;
-        child.wait().map_err(|e| e.to_string())?;
-        expect(&format!("whether it was sent in `{stderr}`"), &sent, &true)?;
-        let id = Ran {
-            code: -1,
-            stdout: String::new(),
-            stderr,
-        }
-        .run()?;
+        let mut run = program.start(&args)?;
+        run.until("a part is sent", |said| {
+            let sent = |line: &str| line.contains(" sent") && !line.trim().starts_with("0 of");
+            said.lines().any(sent)
+        })?;
+        let id = run.kill()?.run()?;
         expect("what is there", &there(lab)?, &before)?;
         program
             .run(&["resume", &id])?

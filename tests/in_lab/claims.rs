@@ -80,7 +80,7 @@ impl UnderWay {
     }
 
     pub fn kill(self) -> Result<(), String> {
-        self.run.kill()
+        self.run.kill().map(drop)
     }
 }
 
@@ -116,7 +116,7 @@ pub fn clear(lab: &Lab) -> Result<(), String> {
     kubectl(&["annotate", "nodes", "--all", "runbook/claim-"])?;
     kubectl(&["annotate", "namespace", "kube-system", "runbook/claim-"])?;
     lab.on_each(&NODES, |node| {
-        lab.ssh_text(node, "rm -f /var/lib/runbook/claim")
+        lab.ssh_text(node, "rm -f /var/lib/runbook/claim /run/slow-hold")
     })
     .map_err(|e| e.to_string())?;
     Ok(())
@@ -156,7 +156,7 @@ fn refused_or_waits(lab: &Lab) -> Result<(), String> {
     expect("journals", &second.journals(), &0)?;
     // Whoever waits goes on once the first has ended, and finds it done.
     let mut waits = second.start(&[&apply[..], &["--wait", "10m"]].concat())?;
-    waits.until_it_says("Waiting: node02 is held by run")?;
+    waits.until_it_says("node02 is held by run")?;
     run.let_go(lab)?;
     waits.end()?.exits(0)?.says(&["Nothing to do"])?;
     let run = run.end()?.exits(0)?.run()?;

@@ -1,7 +1,7 @@
 //! Hosts are healed while the API server does not answer.
 
 use crate::claims::{NODE, nothing_is_claimed, script};
-use crate::program::{Program, expect, finish, wait_until};
+use crate::program::{Program, expect, wait_until};
 use crate::{Case, Dirties, Suite};
 use lab::Lab;
 
@@ -111,28 +111,24 @@ fn healed(lab: &Lab) -> Result<(), String> {
 fn comes_back(lab: &Lab) -> Result<(), String> {
     let program = Program::new(lab)?;
     script(lab, "rm -f /etc/healed.conf")?;
-    let mut command = program.command(&[
-        "apply",
-        RUNBOOK,
-        "--node",
-        NODE,
-        "--yes",
-        "--param",
-        "within=2m",
-    ]);
-    let mut run = None;
+    let mut begun = None;
     without_api_server(lab, || {
-        run = Some(std::thread::spawn(move || finish(&mut command)));
+        begun = Some(program.start(&[
+            "apply",
+            RUNBOOK,
+            "--node",
+            NODE,
+            "--yes",
+            "--param",
+            "within=2m",
+        ])?);
         wait_until(180, "the first program", || {
             Ok(script(lab, "ls /run/healed-begun 2>/dev/null; true")?.contains("begun"))
         })
     })?;
     all_ready(lab)?;
     script(lab, "touch /run/healed-go")?;
-    let ran = run
-        .ok_or("it was not begun")?
-        .join()
-        .map_err(|_| "it panicked")??;
+    let ran = begun.ok_or("it was not begun")?.end()?;
     let id = ran
         .exits(0)?
         .says(&["Done in", "2 changes, verified"])?

@@ -6,9 +6,7 @@ use crate::{Case, Dirties, Suite};
 use lab::Lab;
 use lab::breakage::{Incident, Variant};
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::process::Stdio;
 
 pub const CASES: &[Case] = &[
     Case {
@@ -194,36 +192,18 @@ fn broken_while_waiting(lab: &Lab) -> Result<(), String> {
     )
     .map_err(|e| e.to_string())?;
     let program = Program::new(lab)?;
-    let mut child = program
-        .command(&[
-            "apply",
-            NAME,
-            "--node",
-            "node02",
-            "--yes",
-            "--param",
-            "settle=20s",
-        ])
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|e| e.to_string())?;
-    let mut said = String::new();
-    let mut killed = 0;
-    let lines = BufReader::new(child.stderr.take().ok_or("no standard error")?).lines();
-    for line in lines.map_while(Result::ok) {
-        if line.contains("it holds") && killed == 0 {
-            killed = kill_masters(&program)?;
-        }
-        said.push_str(&line);
-        said.push('\n');
-    }
-    let status = child.wait().map_err(|e| e.to_string())?;
-    expect("connections killed", &killed, &3)?;
-    match status.code() {
-        Some(0) => Ok(()),
-        code => Err(format!("it exited with {code:?}\n{said}")),
-    }
+    let mut run = program.start(&[
+        "apply",
+        NAME,
+        "--node",
+        "node02",
+        "--yes",
+        "--param",
+        "settle=20s",
+    ])?;
+    run.until_it_says("it holds")?;
+    expect("connections killed", &kill_masters(&program)?, &3)?;
+    run.end()?.exits(0).map(|_| ())
 }
 
 /// Ends the OpenSSH masters that this test's program started: they name its own folder.

@@ -2,10 +2,10 @@
 
 use crate::connection::kill_masters;
 use crate::five::{self, NODE, script};
-use crate::program::{Program, Ran, expect, node, wait_until};
+use crate::program::{Program, Running, expect, node, wait_until};
 use crate::{Case, Dirties, Suite};
 use lab::Lab;
-use rustix::process::{Pid, Signal, kill_process};
+use std::cell::RefCell;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 
@@ -94,16 +94,17 @@ impl Holder {
     }
 }
 
-/// Begins a run, and waits until its effect waits at the point.
-fn paused(lab: &Lab, program: &Program<'_>, point: &Point) -> Result<Child, String> {
-    let child = program
-        .command(&["apply", RUNBOOK, "--node", NODE, "--yes"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|e| e.to_string())?;
-    wait_until(180, "an effect under way", || waits(lab, point))?;
-    Ok(child)
+/// Begins a run, and waits until its effect waits at the point; what waits there.
+fn paused(lab: &Lab, program: &Program<'_>, point: &Point) -> Result<(Running, String), String> {
+    let run = program.start(&["apply", RUNBOOK, "--node", NODE, "--yes"])?;
+    let under_way = RefCell::default();
+    wait_until(180, "an effect under way", || {
+        let waiting = waiting(lab, point)?;
+        let is_there = !waiting.is_empty();
+        under_way.replace(waiting);
+        Ok(is_there)
+    })?;
+    Ok((run, under_way.into_inner()))
 }
 
 pub fn waits(lab: &Lab, point: &Point) -> Result<bool, String> {
@@ -126,15 +127,6 @@ fn until_ended(lab: &Lab, point: &Point, under_way: &str) -> Result<(), String> 
     })
 }
 
-fn ended(child: Child) -> Result<Ran, String> {
-    let output = child.wait_with_output().map_err(|e| e.to_string())?;
-    Ok(Ran {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::new(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    })
-}
-
 /// What was done, how often, and that nothing of it is left running.
 fn is_whole(lab: &Lab, point: &Point) -> Result<(), String> {
     let found = lab
@@ -152,8 +144,7 @@ fn goes_on(lab: &Lab, points: &[Point]) -> Result<(), String> {
         five::reset(lab)?;
         let program = Program::new(lab)?;
         let holder = Holder::hold(lab, point.gate)?;
-        let child = paused(lab, &program, point)?;
-        let under_way = waiting(lab, point)?;
+        let (run, under_way) = paused(lab, &program, point)?;
         if kill_masters(&program)? == 0 {
             return Err("there was no connection to cut".to_owned());
         }
@@ -162,7 +153,7 @@ fn goes_on(lab: &Lab, points: &[Point]) -> Result<(), String> {
             until_ended(lab, point, &under_way)?;
         }
         holder.let_go()?;
-        ended(child)?.exits(0)?.says(&["1 change, verified"])?;
+        run.end()?.exits(0)?.says(&["1 change, verified"])?;
         is_whole(lab, point)?;
         program
             .run(&["undo", &program.latest()?, "--yes"])?
@@ -177,11 +168,8 @@ fn resumed(lab: &Lab) -> Result<(), String> {
         five::reset(lab)?;
         let program = Program::new(lab)?;
         let holder = Holder::hold(lab, point.gate)?;
-        let mut child = paused(lab, &program, point)?;
-        let under_way = waiting(lab, point)?;
-        let pid = Pid::from_raw(i32::try_from(child.id()).map_err(|e| e.to_string())?);
-        kill_process(pid.ok_or("no process")?, Signal::KILL).map_err(|e| e.to_string())?;
-        child.wait().map_err(|e| e.to_string())?;
+        let (run, under_way) = paused(lab, &program, point)?;
+        run.kill()?;
         until_ended(lab, point, &under_way)?;
         holder.let_go()?;
         let run = program.latest()?;

@@ -140,7 +140,17 @@ pub fn open_shop(
         format!("      nodeSelector: {{kubernetes.io/hostname: {node}}}\n")
     });
     // A pod of nobody's is made once, and refused without its account.
-    kubectl(lab, &["create", "namespace", "shop"])?;
+    let there = [
+        "get",
+        "namespace",
+        "shop",
+        "--ignore-not-found",
+        "-o",
+        "name",
+    ];
+    if kubectl(lab, &there)?.is_empty() {
+        kubectl(lab, &["create", "namespace", "shop"])?;
+    }
     wait_until(180, "the account of pods", || {
         let account = [
             "-n",

@@ -15,7 +15,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "examples::of_workloads_run",
-        suite: Suite::Full,
+        suite: Suite::Quick,
         dirties: Dirties::Mesh,
         run: workloads,
     },

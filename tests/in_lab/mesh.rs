@@ -95,7 +95,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "mesh::facts_say_how_calico_is_installed",
-        suite: Suite::Full,
+        suite: Suite::Quick,
         dirties: Dirties::Nothing,
         run: facts,
     },
@@ -135,7 +135,7 @@ fn in_etcd(lab: &Lab, variant: Variant, to_the_end: bool) -> Result<(), String> 
         "Nothing was written",
     ])?;
     expect("the addresses", &advertised(lab)?, &broken)?;
-    // That it lasts, the reboot shows; longer than Calico looks again, `bgp_wrong_ip` waits.
+    // That it lasts, a reboot shows, here or in `bgp_wrong_ip`, which waits longer than until Calico looks again.
     let apply = [&["apply", NAME, "--yes", "--param", "settle=1s"][..], nodes].concat();
     let ran = program.run(&apply)?.exits(0)?;
     healed(lab)?;

@@ -142,8 +142,13 @@ fn for_good(lab: &Lab) -> Result<(), String> {
     // Calico makes them anew, and they are left alone from the beginning.
     on_node(lab, REMAKE)?;
     wait_until(180, "NetworkManager to know them", || {
-        Ok(are_left_alone(lab).is_ok())
+        let known = |line: &str| {
+            let words: Vec<&str> = line.split(' ').collect();
+            words.len() >= 4 && words[1] != "0"
+        };
+        Ok(links(lab)?.lines().all(known))
     })?;
+    are_left_alone(lab)?;
     again_does_nothing(&program)?;
 
     let run = ran.run()?;

@@ -166,7 +166,7 @@ impl<'l> Program<'l> {
     pub fn kill_when_it_says(&self, args: &[&str], words: &str) -> Result<(), String> {
         let mut run = self.start(args)?;
         run.until_it_says(words)?;
-        run.kill()
+        run.kill().map(drop)
     }
 
     /// The latest run, as the program lists it.
@@ -214,36 +214,57 @@ impl Running {
 
     /// Reads until it has said `words`, wherever lines were broken.
     pub fn until_it_says(&mut self, words: &str) -> Result<(), String> {
-        while !flat(&self.said).contains(&flat(words)) {
-            let Some(line) = self.lines.next() else {
-                let _ = self.child.wait();
-                return Err(format!("it never said `{words}`:\n{}", self.said));
-            };
-            self.said.push_str(&line.map_err(|e| e.to_string())?);
-            self.said.push('\n');
+        self.until(words, |said| flat(said).contains(&flat(words)))
+    }
+
+    /// Reads until what it has said is as it should be.
+    pub fn until(&mut self, what: &str, is_said: impl Fn(&str) -> bool) -> Result<(), String> {
+        while !is_said(&self.said) {
+            match self.lines.next() {
+                Some(line) => self.hear(line)?,
+                None => return Err(format!("it never said `{what}`:\n{}", self.said)),
+            }
         }
         Ok(())
     }
 
-    /// Kills it. What it has started may hold its standard error still, so that is not read on.
-    pub fn kill(mut self) -> Result<(), String> {
-        self.child.kill().map_err(|e| e.to_string())?;
-        self.child.wait().map_err(|e| e.to_string())?;
+    fn hear(&mut self, line: std::io::Result<String>) -> Result<(), String> {
+        self.said.push_str(&line.map_err(|e| e.to_string())?);
+        self.said.push('\n');
         Ok(())
+    }
+
+    /// Kills it; what it has said so far. What it has started may hold its standard error still, so that is
+    /// not read on.
+    pub fn kill(mut self) -> Result<Ran, String> {
+        self.child.kill().map_err(|e| e.to_string())?;
+        self.ended()
     }
 
     /// Reads what it says to its end.
     pub fn end(mut self) -> Result<Ran, String> {
-        for line in self.lines {
-            self.said.push_str(&line.map_err(|e| e.to_string())?);
-            self.said.push('\n');
+        while let Some(line) = self.lines.next() {
+            self.hear(line)?;
         }
+        self.ended()
+    }
+
+    fn ended(&mut self) -> Result<Ran, String> {
         let status = self.child.wait().map_err(|e| e.to_string())?;
         Ok(Ran {
             code: status.code().unwrap_or(-1),
             stdout: String::new(),
-            stderr: self.said,
+            stderr: std::mem::take(&mut self.said),
         })
+    }
+}
+
+/// A test that fails leaves nothing running.
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

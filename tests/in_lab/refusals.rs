@@ -142,25 +142,33 @@ fn identity(program: &Program<'_>, name: &str, rules: &[&str]) -> Result<PathBuf
     let path = kubeconfig(program, name, |config| {
         config["users"][0]["user"] = serde_json::json!({"token": token.trim()});
     })?;
-    // The API server hears of them one by one.
+    if let Err(e) = until_it_may(lab, &path, rules) {
+        forget_identity(program, name, rules.len())?;
+        return Err(e);
+    }
+    Ok(path)
+}
+
+/// The API server hears of rights one by one.
+fn until_it_may(lab: &Lab, kubeconfig: &Path, rules: &[&str]) -> Result<(), String> {
+    let config = kubeconfig.to_string_lossy();
     for rule in rules {
         let (verbs, resource) = rule.split_once(' ').ok_or("a rule is `verbs resources`")?;
         let verb = verbs.split(',').next_back().unwrap_or_default();
-        let config = path.to_string_lossy();
+        let may = [
+            "--kubeconfig",
+            &config,
+            "auth",
+            "can-i",
+            verb,
+            resource,
+            "-A",
+        ];
         wait_until(180, "the rights of the one who reads", || {
-            let may = [
-                "--kubeconfig",
-                &config,
-                "auth",
-                "can-i",
-                verb,
-                resource,
-                "-A",
-            ];
             Ok(lab.kubectl_text(&may).is_ok())
         })?;
     }
-    Ok(path)
+    Ok(())
 }
 
 fn forget_identity(program: &Program<'_>, name: &str, rules: usize) -> Result<(), String> {

@@ -13,7 +13,13 @@ pub const CASES: &[Case] = &[
         name: "swapoff::a_swap_file_is_turned_off_for_good_and_taken_back",
         suite: Suite::Quick,
         dirties: Dirties::Mesh,
-        run: file,
+        run: |lab| file(lab, false),
+    },
+    Case {
+        name: "swapoff::a_swap_file_stays_off_over_a_boot",
+        suite: Suite::Full,
+        dirties: Dirties::Mesh,
+        run: |lab| file(lab, true),
     },
     Case {
         name: "swapoff::a_partition_that_is_named_by_its_uuid",
@@ -156,7 +162,7 @@ fn there_and_back(
     })
 }
 
-fn file(lab: &Lab) -> Result<(), String> {
+fn file(lab: &Lab, boots: bool) -> Result<(), String> {
     there_and_back(
         lab,
         Incident::SwapFile,
@@ -170,7 +176,7 @@ fn file(lab: &Lab) -> Result<(), String> {
         ],
         "/swapfile",
         "root",
-        false,
+        boots,
     )
 }
 

@@ -2,13 +2,13 @@
 //! durable; the machine that it runs on cut from power. Resumed, it ends as if nothing had happened.
 
 use crate::bgp_wrong_ip::make;
+use crate::cut::{Holder, POINTS, waits};
 use crate::five::{self, NODE, RUNBOOK};
 use crate::program::{NAME, Program, expect, finish, mesh_is_established, node, wait_until};
 use crate::{Case, Dirties, Suite, drain, settings};
 use lab::Lab;
 use lab::breakage::Variant;
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
 
@@ -315,18 +315,7 @@ fn power_cut(lab: &Lab) -> Result<(), String> {
     five::reset(lab)?;
 
     // Somebody holds the lock of node03: the first effect waits there, its intent is written down.
-    let mut holder = lab
-        .ssh_command(node(3)?)
-        .arg("mkdir -p /run/runbook && exec flock /run/runbook/lock sh -c 'echo held; exec cat'")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|e| e.to_string())?;
-    let mut held = String::new();
-    BufReader::new(holder.stdout.take().ok_or("no pipe")?)
-        .read_line(&mut held)
-        .map_err(|e| e.to_string())?;
-    expect("the lock", &held.trim(), &"held")?;
+    let holder = Holder::hold(lab, POINTS[0].gate)?;
     let mut running = lab
         .operator_command(here, &apply)
         .stdin(Stdio::null())
@@ -334,18 +323,11 @@ fn power_cut(lab: &Lab) -> Result<(), String> {
         .stderr(Stdio::null())
         .spawn()
         .map_err(|e| e.to_string())?;
-    wait_until(180, "an effect under way", || {
-        // Not the look of the plan, which takes no lock: what waits has the lock open as its own.
-        let waits = lab.ssh_text(
-            node(3)?,
-            "readlink /proc/[0-9]*/fd/9 | grep -cx /run/runbook/lock || true",
-        );
-        Ok(waits.map_err(|e| e.to_string())?.trim() != "0")
-    })?;
+    // Not the look of the plan, which takes no lock.
+    wait_until(180, "an effect under way", || waits(lab, &POINTS[0]))?;
     lab.cut_power(here).map_err(|e| e.to_string())?;
     running.wait().map_err(|e| e.to_string())?;
-    drop(holder.stdin.take());
-    holder.wait().map_err(|e| e.to_string())?;
+    holder.let_go()?;
     lab.power_on(here).map_err(|e| e.to_string())?;
     let latest = || -> Result<String, String> {
         let list = on_node(&["history"])?.exits(0)?.stdout;

@@ -101,13 +101,13 @@ impl Lab {
         observers: &[Node],
         faulty: &[(Node, &str)],
     ) -> Result<String> {
-        for _ in 0..5 {
-            match self.wait_for_message(before, observers, faulty, 40) {
+        for patience in [40, 60, 90, 120] {
+            match self.wait_for_message(before, observers, faulty, patience) {
                 Err(Error::Late { .. }) => self.restart_calico_node(observers)?,
                 seen => return seen,
             }
         }
-        self.wait_for_message(before, observers, faulty, 40)
+        self.wait_for_message(before, observers, faulty, 180)
     }
 
     /// What `calicoctl node status` on the other nodes says about the faulty ones.

@@ -60,19 +60,19 @@ impl Lab {
                 .iter()
                 .try_for_each(|node| self.wait_for_right_address(*node))
         })?;
-        self.progress.part("calico-node Ready", || {
-            self.wait_for_calico_node(&restart, &before)
-        })?;
         self.progress
             .part("kube-controllers available", || self.wait_for_controllers())?;
         self.progress
-            .part("BGP mesh established", || match self.wait_for_mesh(90) {
-                // Whoever is stuck without anybody's having said so.
-                Err(Error::Late { .. }) => {
-                    self.restart_calico_node(&NODES)?;
-                    self.wait_for_mesh(300)
+            .part("calico-node Ready, mesh established", || {
+                match self.wait_for_calico_node(&restart, &before, 180) {
+                    // Whoever is stuck without anybody's having said so.
+                    Err(Error::Late { .. }) => {
+                        let before = self.calico_node_pods()?;
+                        self.restart_calico_node(&NODES)?;
+                        self.wait_for_calico_node(&NODES, &before, 300)
+                    }
+                    seen => seen,
                 }
-                seen => seen,
             })?;
         if had_ipv6 {
             // One that ended only now may have stored it once more.
@@ -130,9 +130,15 @@ impl Lab {
     }
 
     /// Waits until calico-node is Ready on all nodes, and on these in a pod that was not there `before`: one that is
-    /// deleted without grace runs for a while still, and its sessions are taken for those of its successor.
-    fn wait_for_calico_node(&self, restarted: &[Node], before: &[String]) -> Result<()> {
-        self.until("Ready from calico-node's pods", 300, || {
+    /// deleted without grace runs for a while still, and its sessions are taken for those of its successor. Then for
+    /// the mesh.
+    fn wait_for_calico_node(
+        &self,
+        restarted: &[Node],
+        before: &[String],
+        seconds: u64,
+    ) -> Result<()> {
+        self.until("Ready from calico-node's pods", seconds, || {
             let pods =
                 self.kubectl_json(&["-n", self.calico_namespace(), "get", "pods", "-l", SELECTOR])?;
             let is_well = |node: &Node| {
@@ -148,7 +154,8 @@ impl Lab {
                 })
             };
             Ok(NODES.iter().all(is_well).then_some(()))
-        })
+        })?;
+        self.wait_for_mesh(seconds)
     }
 
     /// Remembers the objects as they are when freshly applied.
