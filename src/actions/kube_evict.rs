@@ -172,7 +172,12 @@ impl Action for Evict {
         let mut notes = notes(&seen.preview, &self.options);
         let simulated = &seen.preview.simulated;
         // A whole workload may be down for a while.
-        if simulated.at_once > 1 && simulated.held.is_empty() && simulated.several.is_empty() {
+        let all_at_once = !self.options.by_priority;
+        if all_at_once
+            && simulated.at_once > 1
+            && simulated.held.is_empty()
+            && simulated.several.is_empty()
+        {
             notes.push(format!(
                 "no PodDisruptionBudget holds any of them: all {} go at once",
                 simulated.at_once

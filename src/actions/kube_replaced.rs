@@ -55,17 +55,16 @@ pub struct Seen(Vec<Controller>);
 #[async_trait]
 impl Action for Replaced {
     const USES: &'static str = "kube.replaced";
+    const NEWCOMERS: bool = true;
     type Args = Args;
     type Seen = Seen;
     type Change = std::convert::Infallible;
 
     fn new(args: Args) -> Result<Self, String> {
         let within = time("within", args.within.as_deref(), Duration::from_secs(300))?;
-        let settle = duration(
-            "stable_for",
-            args.stable_for.as_deref(),
-            Duration::from_secs(3),
-        )?;
+        // Whoever gives them little time does not know of this one.
+        let usual = Duration::from_secs(3).min(within / 2);
+        let settle = duration("stable_for", args.stable_for.as_deref(), usual)?;
         if settle >= within && !within.is_zero() {
             return Err("`stable_for` must be shorter than `within`".to_owned());
         }

@@ -269,7 +269,7 @@ pub trait Action: Sized + Send + Sync {
     const BESIDE: bool = false;
     /// Whether it evicts pods after its other effects.
     const EVICTS: bool = false;
-    /// Whether pods that come later are evicted too.
+    /// Whether it is about pods that come later, too.
     const NEWCOMERS: bool = false;
     /// What authors read about the kind, where several share their arguments' type.
     const ABOUT: Option<&'static str> = None;
@@ -641,7 +641,7 @@ pub fn evicts(uses: &str) -> bool {
     named(uses).is_some_and(|kind| kind.evicts)
 }
 
-/// Whether a kind of step evicts pods that come later, too.
+/// Whether a kind of step is about pods that come later, too.
 pub fn takes_newcomers(uses: &str) -> bool {
     named(uses).is_some_and(|kind| kind.newcomers)
 }

@@ -21,6 +21,8 @@ pub struct Budget {
     /// Its controller has not looked at it since it was changed.
     pub stale: bool,
     none_may_be_away: bool,
+    /// Why its controller cannot count its pods.
+    uncounted: Option<String>,
 }
 
 /// Why a budget never lets a pod go, for as long as it is as it is.
@@ -32,6 +34,10 @@ pub enum Never {
     AllAreNeeded { desired: i64, expected: i64 },
     /// None of what it lets go is made again, so that no more may follow.
     NotReplaced,
+    /// Its controller counts none of the pods that it holds.
+    CountsNone,
+    /// Its controller cannot count its pods, for this reason.
+    NotCounted(String),
 }
 
 impl fmt::Display for Never {
@@ -47,6 +53,10 @@ impl fmt::Display for Never {
             Self::NotReplaced => {
                 f.write_str("nothing makes the pods again that it lets go, so no more may follow")
             }
+            Self::CountsNone => f.write_str(
+                "it counts none of its pods: only a `minAvailable` that is a number counts those of no controller",
+            ),
+            Self::NotCounted(why) => write!(f, "its pods cannot be counted: {why}"),
         }
     }
 }
@@ -76,6 +86,7 @@ impl Budget {
                 == Some("AlwaysAllow"),
             stale: number("/status/observedGeneration") < number("/metadata/generation"),
             none_may_be_away: most.is_some_and(none),
+            uncounted: uncounted(raw),
         })
     }
 
@@ -93,7 +104,13 @@ impl Budget {
         if self.none_may_be_away {
             return Some(Never::NoneMayBeAway);
         }
-        let all = !self.stale && self.expected > 0 && self.desired >= self.expected;
+        if let Some(why) = &self.uncounted {
+            return Some(Never::NotCounted(why.clone()));
+        }
+        if !self.stale && self.expected == 0 {
+            return Some(Never::CountsNone);
+        }
+        let all = !self.stale && self.desired >= self.expected;
         all.then_some(Never::AllAreNeeded {
             desired: self.desired,
             expected: self.expected,
@@ -104,6 +121,18 @@ impl Budget {
     pub fn lets_unready_go(&self) -> bool {
         self.always_unready || self.healthy >= self.desired && self.desired > 0
     }
+}
+
+/// Why its controller cannot count its pods, such as those of a controller without a scale: then it lets none go
+/// (kubernetes v1.34, disruption.go, `failSafe`).
+fn uncounted(raw: &Value) -> Option<String> {
+    let all = raw.pointer("/status/conditions").and_then(Value::as_array);
+    let failed = all.into_iter().flatten().find(|condition| {
+        let is = |key: &str, value: &str| condition.get(key).and_then(Value::as_str) == Some(value);
+        is("type", "DisruptionAllowed") && is("status", "False") && is("reason", "SyncFailed")
+    })?;
+    let why = failed.get("message").and_then(Value::as_str);
+    Some(why.unwrap_or("its controller does not say why").to_owned())
 }
 
 /// Which budgets protect a pod: where there is more than one, it cannot be evicted at all.
@@ -256,12 +285,22 @@ pub(crate) mod tests {
         none.none_may_be_away = true;
         assert_eq!(none.never(), Some(Never::NoneMayBeAway));
         let of = |most: Value| {
-            let raw = json!({"metadata": {"namespace": "n", "name": "b"}, "spec": {"selector": {}, "maxUnavailable": most}});
+            let raw = json!({"metadata": {"namespace": "n", "name": "b", "generation": 1}, "spec": {"selector": {}, "maxUnavailable": most}});
             Budget::new(&raw).unwrap().never()
         };
         assert_eq!(of(json!(0)), Some(Never::NoneMayBeAway));
         assert_eq!(of(json!("0%")), Some(Never::NoneMayBeAway));
         assert_eq!(of(json!(1)), None);
+        // Pods without a controller are counted by a number of `minAvailable` alone.
+        assert_eq!(budget("web", 0, 0, 0).never(), Some(Never::CountsNone));
+        let failed = json!({"metadata": {"namespace": "n", "name": "b", "generation": 1}, "spec": {"selector": {}},
+            "status": {"conditions": [{"type": "DisruptionAllowed", "status": "False", "reason": "SyncFailed",
+                "message": "jobs.batch does not implement the scale subresource"}]}});
+        let failed = Budget::new(&failed).unwrap().never().unwrap();
+        assert_eq!(
+            failed.to_string(),
+            "its pods cannot be counted: jobs.batch does not implement the scale subresource"
+        );
         // Of a budget that nobody has reckoned yet, nothing is known.
         let mut stale = budget("web", 0, 2, 2);
         stale.stale = true;

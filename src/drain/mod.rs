@@ -10,6 +10,6 @@ mod preview;
 pub use budget::{Budget, Claims, Never, Simulated, simulate};
 pub use filter::{Daemons, Grace, InTheWay, Judged, Loss, OnBlocked, Options, Stays};
 pub use label_selector::{LabelSelector, UnreadableSelector};
-pub use node::{DrainNode, away, is_control_plane, no_longer};
+pub use node::{DrainNode, away, is_control_plane, no_longer, uncordoned};
 pub use pod::{Pod, PodUid};
 pub use preview::{Preview, lines_of, not_waited_for, sentence};

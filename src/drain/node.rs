@@ -64,15 +64,21 @@ pub fn away<'n>(nodes: &'n [DrainNode], besides: &str) -> Vec<&'n str> {
     away.map(|node| node.name.as_str()).collect()
 }
 
+/// Where somebody lets a node take pods.
+pub fn uncordoned(nodes: &[DrainNode], name: &str) -> Option<String> {
+    let mut nodes = nodes.iter();
+    nodes
+        .any(|node| node.name == name && !node.cordoned)
+        .then(|| format!("{name} takes new pods: somebody has uncordoned it since"))
+}
+
 /// Why a node is not drained although it was planned: it is no longer as it was then.
 pub fn no_longer(nodes: &[DrainNode], name: &str) -> Option<String> {
     let Some(node) = nodes.iter().find(|node| node.name == name) else {
         return Some(format!("there is no node {name} any more"));
     };
-    if !node.cordoned {
-        return Some(format!(
-            "{name} takes new pods: somebody has uncordoned it since"
-        ));
+    if let Some(why) = uncordoned(nodes, name) {
+        return Some(why);
     }
     let away = away(nodes, name);
     (node.control_plane && !away.is_empty()).then(|| {

@@ -195,7 +195,7 @@ pub fn sentence(preview: &Preview, force: bool) -> Vec<String> {
 fn words(held: &Held, force: bool) -> String {
     let budget = &held.budget;
     let allows = match (budget.stale, held.first) {
-        (true, _) => "which its controller has yet to look at".to_owned(),
+        (true, _) if held.never.is_none() => "which its controller has yet to look at".to_owned(),
         (_, 0) => format!(
             "which allows 0 now ({} of {} pods are healthy, {} must be)",
             budget.healthy, budget.expected, budget.desired

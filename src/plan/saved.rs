@@ -193,9 +193,11 @@ fn meaning(step: &PlannedStep) -> Value {
     })
 }
 
-/// `evicts`: pods leave by it, and their number is no part of it; `newcomers`: nor is which ones they are.
+/// `evicts`: pods leave by it, and their number is no part of it; `newcomers`: nor is which ones they are, and
+/// what keeps them.
 fn meaning_of(verdict: &Verdict, evicts: bool, newcomers: bool) -> Value {
     match verdict {
+        Verdict::NoChange { .. } | Verdict::Check { .. } if newcomers => json!("looks"),
         Verdict::NoChange { .. } => json!("no_change"),
         Verdict::Refused { .. } => json!("refused"),
         Verdict::Check { except, .. } => json!({"check": except}),
@@ -220,8 +222,7 @@ fn meaning_of(verdict: &Verdict, evicts: bool, newcomers: bool) -> Value {
                 (true, UndoClass::None { .. }) => json!("none"),
                 (false, undo) => json!(undo),
             };
-            let mut meaning =
-                json!({"change": others, "undo": undo, "predicted": predicted.is_some()});
+            let mut meaning = json!({"change": others, "undo": undo, "predicted": predicted.is_some() && !newcomers});
             // Which pods are on a node changes by itself; what is lost with them must not.
             let losses: BTreeSet<&str> = evictions.iter().flat_map(|e| e.loses()).collect();
             if let (Some(map), false) = (meaning.as_object_mut(), losses.is_empty()) {

@@ -62,7 +62,7 @@ impl Live {
             ProgressDrawTarget::hidden()
         };
         let bar = ProgressBar::with_draw_target(None, target);
-        if let Ok(style) = ProgressStyle::with_template("  {spinner} {wide_msg}") {
+        if let Ok(style) = ProgressStyle::with_template("  {spinner} {msg}") {
             bar.set_style(style);
         }
         show(terminal.then(|| bar.clone()));
@@ -84,6 +84,12 @@ impl Live {
     }
 }
 
+/// The text beside the spinner, in as many lines as it needs: what is waited for may stand at its end.
+fn beside_spinner(text: &str, width: usize) -> String {
+    let lines = paragraph("    ", text, width.saturating_sub(1));
+    lines.trim_start().to_owned()
+}
+
 impl Drop for Live {
     fn drop(&mut self) {
         clear_live();
@@ -103,7 +109,7 @@ impl Live {
                 Told::Begun(name) if self.terminal => {
                     // It may have made room for a question.
                     self.bar.reset();
-                    self.bar.set_message(name);
+                    self.bar.set_message(beside_spinner(&name, width()));
                     self.bar.enable_steady_tick(Duration::from_millis(120));
                 }
                 Told::Begun(name) => self.line(&format!("  … {name}")),
@@ -126,7 +132,8 @@ impl Live {
             None => format!(", waiting for {}", seconds(waiting.since.elapsed())),
         };
         if self.terminal {
-            self.bar.set_message(format!("{what}{so_far}"));
+            self.bar
+                .set_message(beside_spinner(&format!("{what}{so_far}"), width()));
             return;
         }
         let again = match &self.said {
@@ -137,5 +144,20 @@ impl Live {
             self.line(&paragraph("      ", &format!("{what}{so_far}"), width()));
             self.said = Some((what, Instant::now()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_waited_for_is_not_cut_off() {
+        let text = "10 of 12 pods are gone from node02; 2 pods wait for PodDisruptionBudget shop/web since 03:12:09 UTC, waiting for 40 s";
+        insta::assert_snapshot!(beside_spinner(text, 60), @"
+        10 of 12 pods are gone from node02; 2 pods wait for
+            PodDisruptionBudget shop/web since 03:12:09 UTC,
+            waiting for 40 s
+        ");
     }
 }

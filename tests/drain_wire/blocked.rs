@@ -44,6 +44,10 @@ pub const CASES: &[Case] = &[
         run: uncordoned,
     },
     Case {
+        name: "blocked::uncordoned_meanwhile_it_is_not_said_to_be_drained",
+        run: uncordoned_meanwhile,
+    },
+    Case {
         name: "blocked::what_nobody_ends_is_named_or_let_be",
         run: never_ends,
     },
@@ -230,6 +234,26 @@ fn uncordoned(lab: &Lab) -> Result<(), String> {
             .says(&["1 change made or begun, not known"])?;
         scene.left(&[POD])?;
         expect("evictions", &scene.evictions(POD).len(), &before)
+    })
+}
+
+fn uncordoned_meanwhile(lab: &Lab) -> Result<(), String> {
+    Scene::with(lab, "meanwhile", |scene| {
+        scene.pods(&[POD])?;
+        scene.budget(BUDGET, 1, 1)?;
+        let ran = scene.drain_with(|args| {
+            let mut run = scene.program.start(args)?;
+            run.until_it_says("holds since")?;
+            cordon(scene, None)?;
+            scene.forget_budget(BUDGET)?;
+            run.end()
+        })?;
+        let ran = ran.exits(6)?.says(&[
+            "takes new pods: somebody has uncordoned it since",
+            "[drift]",
+        ])?;
+        scene.left(&[])?;
+        scene.told(&ran, &[POD])
     })
 }
 

@@ -130,6 +130,11 @@ impl<'l> Scene<'l> {
         self.api.call("POST", &self.budgets(), budget).map(drop)
     }
 
+    pub fn forget_budget(&self, name: &str) -> Result<(), String> {
+        let path = format!("{}/{name}", self.budgets());
+        self.api.call("DELETE", &path, json!({})).map(drop)
+    }
+
     fn budgets(&self) -> String {
         let namespace = &self.namespace;
         format!("/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets")

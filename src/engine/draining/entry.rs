@@ -427,7 +427,7 @@ impl Entry {
                     format!(
                         "{} was not evicted: {held} holds it since {}",
                         self.pod.name(),
-                        super::words::clock(held.since)
+                        super::words::dated(held.since)
                     ),
                 ),
             },

@@ -901,7 +901,7 @@ fn who_refuses_it_for_now_is_named_and_keeps_no_other() {
     let Outcome::NotDone { fault } = outcome else {
         panic!("{outcome:?}")
     };
-    let why = "shop/a was not evicted: admission webhook vm.example.org (it is being moved) holds it since 00:00:00 UTC";
+    let why = "shop/a was not evicted: admission webhook vm.example.org (it is being moved) holds it since 1970-01-01 00:00:00 UTC";
     assert_eq!(
         (fault.code.as_str(), fault.message.as_str()),
         ("not_begun", why)

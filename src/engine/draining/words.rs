@@ -10,9 +10,18 @@ const LATE: i64 = 30;
 /// So many pods are named.
 const NAMES: usize = 3;
 
-/// By the clock, to the second.
-pub fn clock(at: Timestamp) -> String {
-    at.strftime("%H:%M:%S UTC").to_string()
+/// By the clock, to the second; with its date where that is not today's.
+pub fn clock(at: Timestamp, now: Timestamp) -> String {
+    let date = |at: Timestamp| at.strftime("%Y-%m-%d").to_string();
+    match date(at) == date(now) {
+        true => at.strftime("%H:%M:%S UTC").to_string(),
+        false => dated(at),
+    }
+}
+
+/// The same with its date, for whoever reads it later.
+pub fn dated(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
 impl Draining {
@@ -81,7 +90,7 @@ impl Draining {
             said.push(format!(
                 "{} {wait} for {by} since {}",
                 some(&names),
-                clock(since)
+                clock(since, now.at)
             ));
         }
         if !again.is_empty() {
@@ -90,7 +99,7 @@ impl Draining {
         if let Some(till) = self.busy_till.filter(|till| *till > now.at) {
             said.push(format!(
                 "the API server has too much to do, and is asked again at {}",
-                clock(till)
+                clock(till, now.at)
             ));
         }
         if let Some(lowest) = self.lowest() {
@@ -129,7 +138,7 @@ impl Draining {
             let pod = &entry.pod;
             let node = pod.node.as_deref().unwrap_or_default();
             let down = self.nodes.get(node).is_some_and(|node| node.silent);
-            let since = pod.ends.map(clock).unwrap_or_default();
+            let since = pod.ends.map(|at| clock(at, now.at)).unwrap_or_default();
             match (down, pod.finalizers.as_slice()) {
                 (true, _) => by_node.entry(node).or_default().push(&pod.object.name),
                 (false, []) => said.push(format!(
@@ -146,7 +155,7 @@ impl Draining {
         for (node, names) in by_node {
             let since = self.nodes.get(node).and_then(|node| node.since);
             let since = since
-                .map(|at| format!(" since {}", clock(at)))
+                .map(|at| format!(" since {}", clock(at, now.at)))
                 .unwrap_or_default();
             said.push(format!(
                 "kubelet on {node} has not answered{since}, and only it can say that {} ended: \
@@ -170,5 +179,18 @@ fn some(names: &[&str]) -> String {
     match names.len() {
         0..=NAMES => names.join(", "),
         n => format!("{n} pods"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_today_has_its_date() {
+        let now: Timestamp = "2026-11-30T00:00:10Z".parse().unwrap();
+        let at = |text: &str| clock(text.parse().unwrap(), now);
+        assert_eq!(at("2026-11-30T00:00:05Z"), "00:00:05 UTC");
+        assert_eq!(at("2026-11-29T23:59:59Z"), "2026-11-29 23:59:59 UTC");
     }
 }

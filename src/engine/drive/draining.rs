@@ -5,7 +5,9 @@ use super::super::draining::{Draining, Evicting, Moment};
 use super::super::machine::Drained;
 use super::{API_PATIENCE, Limits, Observer, Stop, Until, Waiting, may_write, take_down, wait};
 use crate::actions::{Eviction, Place, World, step};
-use crate::drain::{Budget, Daemons, DrainNode, Loss, OnBlocked, Pod, PodUid, no_longer};
+use crate::drain::{
+    Budget, Daemons, DrainNode, Loss, OnBlocked, Pod, PodUid, no_longer, uncordoned,
+};
 use crate::fault::Fault;
 use crate::journal::{EffectRecord, Event, Journal, JournalError, Permit};
 use crate::model::{Effect, EffectId, Plan, PlannedStep, Risk, Settled};
@@ -72,11 +74,15 @@ pub async fn drain(
         }
     };
     let mut draining = Draining::new(evicting, &begun, attempts);
+    let node = match &eviction.pods {
+        PodsOf::Node(name) => Some(name.clone()),
+        _ => None,
+    };
     let work = Work {
         world,
         claim,
-        observer,
-        stop,
+        observer: &mut *observer,
+        stop: stop.clone(),
         begun: Instant::now(),
     };
     let result = match work.run(&mut draining, eviction, journal).await {
@@ -85,6 +91,10 @@ pub async fn drain(
             let made = draining.broken();
             return Err(Broken { error, made });
         }
+    };
+    let result = match (result, node) {
+        (Ok(()), Some(name)) => stayed_cordoned(world, &name, (until, stop), observer).await,
+        (result, _) => result,
     };
     let left = draining.left();
     let (made, attempts) = draining.into_made();
@@ -179,6 +189,34 @@ async fn look_again(
     .await?;
     let read = read.into_inner().ok().flatten();
     read.ok_or_else(|| Fault::internal("nobody knows what protects the pods"))
+}
+
+/// Reads once more that a node takes no pods: it is empty, and stays so only then.
+async fn stayed_cordoned(
+    world: &World,
+    name: &str,
+    (until, stop): (Option<Until>, Stop),
+    observer: &mut dyn Observer,
+) -> Result<(), Fault> {
+    let limits = Limits {
+        until,
+        within: API_PATIENCE,
+        settle: Duration::ZERO,
+        while_it_moves: false,
+        every: Duration::from_secs(2),
+    };
+    wait(limits, observer, stop, async || {
+        let nodes = world.cluster.list("/api/v1/nodes").await?;
+        let nodes: Vec<DrainNode> = nodes.iter().filter_map(DrainNode::new).collect();
+        match uncordoned(&nodes, name) {
+            None => Ok(Settled::Yes),
+            Some(why) => {
+                let next = "cordon it, and make a new plan: pods may have come since";
+                Err(Fault::refused("drift", why).next(next))
+            }
+        }
+    })
+    .await
 }
 
 /// Losses that the plan showed of this step; and data that may have come with pods from nodes that were drained

@@ -55,6 +55,50 @@ fn a_plan_survives_its_file() {
     assert_eq!(parse(&value.to_string()).unwrap(), saved());
 }
 
+/// Which pods are on a node, and which controllers lack some, is no part of what was approved.
+#[test]
+fn pods_that_come_and_go_change_no_plan_of_a_drain() {
+    let with = |uses: &str, verdict: Verdict| {
+        let mut plan = sample();
+        plan.steps[0].uses = uses.into();
+        plan.steps[0].verdict = verdict;
+        digest(&plan)
+    };
+    let nothing = || Verdict::NoChange {
+        why: "no pod has a controller".into(),
+    };
+    let check = |items: &[&str]| Verdict::Check {
+        expects: "their controllers have as many ready pods as they are to have".into(),
+        except: items
+            .iter()
+            .map(|item| crate::model::Exception {
+                node: "node02".into(),
+                item: Some((*item).into()),
+            })
+            .collect(),
+    };
+    let looks = with("kube.replaced", check(&[]));
+    assert_eq!(
+        with("kube.replaced", check(&["ReplicaSet shop/web"])),
+        looks
+    );
+    assert_eq!(with("kube.replaced", nothing()), looks);
+    // Of others it is.
+    let other = with("calico.bgp", check(&[]));
+    assert_ne!(with("calico.bgp", check(&["node03"])), other);
+    assert_ne!(with("calico.bgp", nothing()), other);
+    let predicted = |why: Option<&str>| Verdict::Change {
+        effects: vec![],
+        details: vec![],
+        follows: vec![],
+        undo: UndoClass::Exact,
+        predicted: why.map(str::to_owned),
+        heals: None,
+    };
+    let drain = |why| with("kube.drain", predicted(why));
+    assert_eq!(drain(Some("pods of node01 may come")), drain(None));
+}
+
 #[test]
 fn what_is_only_shown_is_in_the_seal_and_not_in_the_digest() {
     let mut other = sample();

@@ -118,10 +118,14 @@ pub fn parse_duration(text: &str) -> Option<std::time::Duration> {
     parse_time(text).filter(|duration| !duration.is_zero())
 }
 
+/// A hundred years: what is longer is a slip, and no clock goes so far.
+const LONGEST: std::time::Duration = std::time::Duration::from_secs(100 * 365 * 86_400);
+
 /// A duration such as `90s`, or none, as `0s`.
 pub fn parse_time(text: &str) -> Option<std::time::Duration> {
     let duration: jiff::SignedDuration = text.parse().ok()?;
-    std::time::Duration::try_from(duration).ok()
+    let duration = std::time::Duration::try_from(duration).ok()?;
+    (duration <= LONGEST).then_some(duration)
 }
 
 fn is_cidr(text: &str) -> bool {
@@ -147,6 +151,12 @@ fn is_name(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_duration_is_longer_than_a_clock_goes() {
+        assert!(parse_time("36500d").is_some() || parse_time("876000h").is_some());
+        assert_eq!(parse_time("9223372036854775807s"), None);
+    }
     use std::time::Duration;
 
     #[test]
