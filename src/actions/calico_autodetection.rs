@@ -178,7 +178,7 @@ impl Action for Autodetection {
             Ok(Detection::Kept) => {
                 return Decision::NoChange {
                     why: format!(
-                        "calico-node keeps the address that a node has ({} is not set): no method changes it",
+                        "calico-node keeps the address that a node has ({} is not set): a method would serve only nodes that have none yet, and none is written",
                         family.variable()
                     ),
                 };
@@ -461,6 +461,15 @@ impl Autodetection {
                 return Outcome::Doubt {
                     line: format!("{name} finds nothing by it, and keeps what it has (predicted)"),
                     doubt: format!("{name} finds nothing by it: {why}"),
+                };
+            }
+            // calico-node ends where it has no address and finds none (calico v3.31, startup.go).
+            Pick::Nothing { why } if node.advertises(family).is_none() => {
+                return Outcome::Doubt {
+                    line: format!(
+                        "{name} finds nothing by it, and has no address: calico-node ends at its start there (predicted)"
+                    ),
+                    doubt: format!("{name} finds nothing by it, and has no address: {why}"),
                 };
             }
             Pick::Nothing { why } => {

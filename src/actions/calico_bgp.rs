@@ -110,7 +110,7 @@ impl Action for MeshEstablished {
                 otherwise: None,
             };
         }
-        refuse(&faults, place.targets)
+        refuse(&seen.mesh, &faults, place.targets)
     }
 
     fn compile(&self, change: std::convert::Infallible) -> Compiled {
@@ -260,7 +260,11 @@ impl MeshEstablished {
 }
 
 /// Nothing is changed, and yet sessions are down: says where the fault is, since it is not here.
-fn refuse(faults: &[SessionFault], targets: &[Target]) -> Decision<std::convert::Infallible> {
+fn refuse(
+    mesh: &Mesh,
+    faults: &[SessionFault],
+    targets: &[Target],
+) -> Decision<std::convert::Infallible> {
     let strays: BTreeSet<&str> = faults
         .iter()
         .flat_map(|f| f.strays.iter().map(String::as_str))
@@ -284,7 +288,29 @@ fn refuse(faults: &[SessionFault], targets: &[Target]) -> Decision<std::convert:
     }
     let (nodes, sessions): (Vec<SessionFault>, Vec<SessionFault>) =
         faults.iter().cloned().partition(|f| f.to.is_empty());
-    if nodes.is_empty() {
+    let suspects: BTreeSet<&str> = sessions.iter().flat_map(|f| mesh.suspects(f)).collect();
+    if nodes.is_empty() && !suspects.is_empty() {
+        let names: Vec<&str> = suspects.into_iter().collect();
+        let arguments: String = names.iter().map(|name| format!(" --node {name}")).collect();
+        Decision::Refuse {
+            why: format!(
+                "sessions are not established, and whether the addresses are right is not known: what {} {} is not the InternalIP, \
+                 although some sessions with it are established: {}",
+                names.join(", "),
+                if names.len() == 1 {
+                    "advertises"
+                } else {
+                    "advertise"
+                },
+                listed(&sessions)
+            ),
+            next: Some(format!(
+                "where the InternalIP is right: runbook plan fix-bgp-wrong-ip{arguments}; where it is not, what is in the way: \
+                 runbook plan check-bgp-path{}",
+                nodes_of(&sessions)
+            )),
+        }
+    } else if nodes.is_empty() {
         Decision::Refuse {
             why: format!(
                 "the addresses are right, and yet sessions are not established: the path is at fault, not the addresses: {}",
@@ -387,7 +413,7 @@ fn given<'a>(prior: Prior<'a>) -> impl Iterator<Item = (&'a str, Family, &'a str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::calico::{test_healthy, test_node, test_sees, test_stray};
+    use crate::calico::{test_healthy, test_node, test_sees, test_stray, test_stray_together};
     use crate::journal::test_events::{change, step};
     use crate::model::{FieldChange, FieldPath, ObjectRef, PlannedStep, Scope, Verdict};
     use std::time::Duration;
@@ -473,6 +499,11 @@ mod tests {
         insta::assert_snapshot!(decide(&seen(mesh.clone()), &[]), @"refused: the addresses are right, and yet sessions are not established: the path is at fault, not the addresses: node01 → node02 (10.0.0.2): start Active Socket: Connection refused (other addresses would not help; what is in the way: runbook plan check-bgp-path --node node01)");
         // With another change planned, it is what the run will not heal.
         insta::assert_snapshot!(decide(&seen(mesh), &heals_node02()), @"unknown: there is more amiss than this run heals: node01 → node02 (10.0.0.2): start Active Socket: Connection refused; then all 3 nodes see every peer established, and nothing of 172.18.0.1 is left, for 65 s without a break; not looked at: node01 → node02 (10.0.0.2)");
+    }
+
+    #[test]
+    fn sessions_of_wrong_addresses_with_each_other_prove_nothing() {
+        insta::assert_snapshot!(decide(&seen(test_stray_together()), &[]), @"refused: sessions are not established, and whether the addresses are right is not known: what node02, node03 advertise is not the InternalIP, although some sessions with it are established: node01 → node02 (172.18.0.1): start Connect; node01 → node03 (172.18.0.3): start Connect; node02 → node01 (10.0.0.1): start Connect; node03 → node01 (10.0.0.1): start Connect (where the InternalIP is right: runbook plan fix-bgp-wrong-ip --node node02 --node node03; where it is not, what is in the way: runbook plan check-bgp-path --node node01 --node node02 --node node03)");
     }
 
     #[test]

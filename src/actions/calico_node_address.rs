@@ -547,8 +547,15 @@ fn docker_note(link: &Link, docker: &DockerNetwork) -> Option<String> {
     })
 }
 
+/// So many candidates are listed.
+const SHOWN: usize = 8;
+
 fn listed(candidates: &[Candidate]) -> String {
-    let lines: Vec<String> = candidates.iter().map(ToString::to_string).collect();
+    let shown = candidates.iter().take(SHOWN).map(ToString::to_string);
+    let mut lines: Vec<String> = shown.collect();
+    if let Some(more) = candidates.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        lines.push(format!("one of {more} more"));
+    }
     lines.join(", or ")
 }
 

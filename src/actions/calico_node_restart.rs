@@ -2,7 +2,7 @@
 
 use super::kube_object::Of;
 use super::{Action, Compiled, Decision, Look, Needs, Place};
-use crate::calico::rolls_calico_node;
+use crate::calico::{Mesh, rolls_calico_node};
 use crate::fault::Fault;
 use crate::model::{Blobs, Detail, Effect, ObjectRef, Prior, UndoClass, Verb, is_ready};
 use async_trait::async_trait;
@@ -45,6 +45,28 @@ pub struct Change {
     owner: String,
     pod: ObjectRef,
     rolled: bool,
+}
+
+impl Seen {
+    /// Takes in what the mesh shows of the node.
+    fn of_mesh(&mut self, mesh: &Mesh) {
+        for fault in mesh.faults_of(&self.node) {
+            self.strays.extend(fault.strays.iter().cloned());
+            let to = fault.to.split(" (").next().unwrap_or_default();
+            let other = if fault.from == self.node {
+                to
+            } else {
+                fault.from.as_str()
+            };
+            let down = mesh.node(other).is_some_and(|other| !other.ready);
+            // Whether it is the address or a new start that is missing, sessions with a wrong one do not tell.
+            let suspect = fault.strays.is_empty() && !mesh.suspects(&fault).is_empty();
+            match fault.unread || suspect || down && other != self.node {
+                true => self.doubts.push(fault.to_string()),
+                false => self.signs.push(fault.to_string()),
+            }
+        }
+    }
 }
 
 #[async_trait]
@@ -103,20 +125,7 @@ impl Action for NodeRestart {
                 seen.signs.push(format!("{} is not ready", pod.name));
             }
             let (mesh, _) = look.mesh().await?;
-            for fault in mesh.faults_of(node) {
-                seen.strays.extend(fault.strays.iter().cloned());
-                let to = fault.to.split(" (").next().unwrap_or_default();
-                let other = if fault.from == *node {
-                    to
-                } else {
-                    fault.from.as_str()
-                };
-                let down = mesh.node(other).is_some_and(|other| !other.ready);
-                match fault.unread || down && other != node {
-                    true => seen.doubts.push(fault.to_string()),
-                    false => seen.signs.push(fault.to_string()),
-                }
-            }
+            seen.of_mesh(&mesh);
         }
         Ok(seen)
     }
@@ -216,6 +225,7 @@ impl Action for NodeRestart {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::calico::{test_healthy, test_stray, test_stray_together};
     use crate::journal::test_events::{change, step};
     use crate::model::{FieldChange, FieldPath, PlannedStep, Scope};
 
@@ -240,6 +250,21 @@ mod tests {
             ready: true,
             strays: BTreeSet::new(),
         }
+    }
+
+    #[test]
+    fn sessions_with_wrong_addresses_are_no_sign() {
+        let signs = |mesh: &Mesh, node: &str| {
+            let mut seen = Seen {
+                node: node.into(),
+                ..seen(None)
+            };
+            seen.of_mesh(mesh);
+            (seen.signs.len(), seen.doubts.len(), seen.strays.len())
+        };
+        assert_eq!(signs(&test_stray_together(), "node01"), (0, 4, 0));
+        assert_eq!(signs(&test_stray(), "node01"), (2, 0, 1));
+        assert_eq!(signs(&test_healthy(), "node01"), (0, 0, 0));
     }
 
     const ALWAYS: NodeRestart = NodeRestart {

@@ -147,11 +147,19 @@ impl Action for NodeStatuses {
         match self.state {
             State::Present => self.made(seen),
             State::Absent => {
+                let is_there = |name: &str| {
+                    let name_of = |made: &Value| made.pointer("/metadata/name").cloned();
+                    seen.made
+                        .iter()
+                        .any(|made| name_of(made).is_some_and(|of| of == name))
+                };
+                // Of an earlier run there may be others.
                 let makes = prior.effects().any(|effect| {
-                    matches!(effect, Effect::PutObject { object, after: Some(_), .. } if object.kind == KIND)
+                    matches!(effect, Effect::PutObject { object, after: Some(_), .. }
+                        if object.kind == KIND && !is_there(&object.name))
                 });
                 match seen.made.as_slice() {
-                    [] if makes => Decision::Foreseen,
+                    _ if makes => Decision::Foreseen,
                     [] => Decision::NoChange {
                         why: "there is none that was made by a run".to_owned(),
                     },
@@ -403,11 +411,16 @@ mod tests {
 
     #[test]
     fn what_an_earlier_step_makes_is_taken_away_when_its_turn_comes() {
-        let made = step("status", Scope::Run, change(vec![made("node02")]));
+        let makes = || step("status", Scope::Run, change(vec![made("node02")]));
         assert_eq!(
-            decide(State::Absent, &seen(&["node02"], &[]), &[made]),
+            decide(State::Absent, &seen(&["node02"], &[]), &[makes()]),
             Decision::Foreseen
         );
         assert!(why(decide(State::Absent, &seen(&[], &[]), &[])).starts_with("there is none"));
+        // One that an earlier run left does not keep those of this one; at its turn, all are there.
+        let left = seen(&["node02"], &["node01"]);
+        assert_eq!(decide(State::Absent, &left, &[makes()]), Decision::Foreseen);
+        let all = seen(&["node02"], &["node01", "node02"]);
+        assert_eq!(effects(decide(State::Absent, &all, &[makes()])).len(), 2);
     }
 }

@@ -81,6 +81,19 @@ pub struct Named {
     pub against: Vec<Objection>,
 }
 
+/// How names of links begin that Calico, kube-proxy or a cache of DNS makes on a node: they are for pods and
+/// services.
+const BY_THE_CLUSTER: [&str; 8] = [
+    "cali",
+    "tunl",
+    "vxlan.calico",
+    "vxlan-v6.calico",
+    "wireguard.cali",
+    "wg-v6.cali",
+    "kube-ipvs",
+    "nodelocaldns",
+];
+
 /// A node as the choice needs it.
 #[derive(Debug, Clone, Copy)]
 pub struct Chooser<'a> {
@@ -92,7 +105,7 @@ pub struct Chooser<'a> {
 }
 
 impl Chooser<'_> {
-    /// All addresses of the host that Calico could use at all.
+    /// All addresses of the host that Calico could use at all, but for those of links that the cluster makes itself.
     pub fn candidates(&self) -> Vec<Candidate> {
         let of_link = |link: &Link| -> Vec<Candidate> {
             let addresses = link.addresses.iter().map(|a| a.cidr);
@@ -105,7 +118,9 @@ impl Chooser<'_> {
                 })
                 .collect()
         };
-        self.links.iter().flat_map(of_link).collect()
+        let by_cluster = |link: &&Link| BY_THE_CLUSTER.iter().any(|of| link.name.starts_with(of));
+        let links = self.links.iter().filter(|link| !by_cluster(link));
+        links.flat_map(of_link).collect()
     }
 
     /// The address that kubelet registered, with the prefix of its link, where nothing speaks against it.
@@ -219,8 +234,10 @@ impl Chooser<'_> {
                     .addresses
                     .iter()
                     .filter(|a| self.family.has(a.cidr.ip) && is_global(a.cidr.ip));
-                // Some clouds give a host its one address alone; one alone beside a network moves about.
-                let alone = cidr.prefix == self.family.longest_prefix();
+                // Some clouds give a host its one address alone; one alone beside a network moves about. Of IPv6, DHCP
+                // gives single ones, beside those that a host makes for itself.
+                let alone =
+                    self.family == Family::Ipv4 && cidr.prefix == self.family.longest_prefix();
                 let beside = of_family
                     .clone()
                     .any(|a| a.cidr.prefix != self.family.longest_prefix());
@@ -395,6 +412,60 @@ mod tests {
             "172.18.0.1/16 on ens9"
         );
         assert_eq!(own(&["172.18.0.1"], &[]).unwrap(), "172.18.0.1/16 on ens9");
+    }
+
+    #[test]
+    fn links_of_the_cluster_are_not_to_choose_from() {
+        let mut node = node("node02", "10.0.0.2", None);
+        node.internal_ips.clear();
+        let mut links = links();
+        links.push(link(
+            "kube-ipvs0",
+            &[("10.96.0.1/32", false), ("10.96.0.10/32", false)],
+        ));
+        links.push(link("tunl0", &[("10.244.7.0/32", false)]));
+        links.push(link("vxlan.calico", &[("10.244.7.1/32", false)]));
+        let chooser = Chooser {
+            family: Family::Ipv4,
+            node: &node,
+            links: &links,
+            others: &[],
+        };
+        let all: Vec<String> = chooser
+            .candidates()
+            .iter()
+            .map(|c| c.cidr.to_string())
+            .collect();
+        let own = [
+            "172.18.0.1/16",
+            "10.0.0.2/24",
+            "10.0.0.9/24",
+            "10.0.0.8/32",
+            "10.9.0.7/32",
+        ];
+        assert_eq!(all, own);
+        // Named, they are taken at somebody's word.
+        assert!(chooser.named("10.244.7.0").is_ok());
+    }
+
+    #[test]
+    fn an_address_of_ipv6_that_stands_alone_is_a_hosts_own() {
+        let mut node = node("node02", "fd00::7", None);
+        node.internal_ips = vec!["fd00::7".parse().unwrap()];
+        let links = [link(
+            "eth0",
+            &[("fd00::7/128", false), ("fd00::aaaa/64", false)],
+        )];
+        let chooser = Chooser {
+            family: Family::Ipv6,
+            node: &node,
+            links: &links,
+            others: &[],
+        };
+        assert_eq!(
+            chooser.internal_ip().unwrap().cidr.to_string(),
+            "fd00::7/128"
+        );
     }
 
     #[test]

@@ -337,10 +337,33 @@ impl Mesh {
         let families = families.filter(|f| family.is_none_or(|family| family == *f));
         let strays = |node: &&MeshNode| {
             let mut families = families.clone();
-            families.any(|f| node.strays_in(f) && !self.works_in(node, f))
+            families.any(|f| self.is_suspect(node, f) && !self.works_in(node, f))
         };
         let ends = ends.into_iter().flatten().filter(strays);
         ends.map(|node| node.name().to_owned()).collect()
+    }
+
+    /// Whether a node advertises another address than kubelet registered, and the mesh has no network of its own.
+    pub fn is_suspect(&self, node: &MeshNode, family: Family) -> bool {
+        node.strays_in(family) && !self.has_own_network(family)
+    }
+
+    /// Whether no node at all advertises its InternalIP, and sessions are established all the same.
+    pub fn has_own_network(&self, family: Family) -> bool {
+        let mut speak = self.nodes.iter().filter(|n| n.advertises(family).is_some());
+        speak.all(|node| node.strays_in(family))
+            && self.nodes.iter().any(|node| self.works_in(node, family))
+    }
+
+    /// The ends of a fault whose address may be a wrong one although it is of use: nodes that are on a wrong
+    /// network together have sessions with each other.
+    pub fn suspects(&self, fault: &SessionFault) -> Vec<&str> {
+        let of_fault = |family: &Family| fault.family.is_none_or(|of| of == *family);
+        let families = Family::BOTH.into_iter().filter(of_fault);
+        let ends = self.nodes.iter().filter(|node| fault.involves(node.name()));
+        ends.filter(|node| families.clone().any(|f| self.is_suspect(node, f)))
+            .map(MeshNode::name)
+            .collect()
     }
 
     /// Whether some session with what a node advertises is established: then the address is of use, whosever it
@@ -485,6 +508,22 @@ pub(crate) mod tests {
             .map(|(name, reading)| (name.to_owned(), reading))
             .into(),
         }
+    }
+
+    /// node02 and node03 are on a wrong network together.
+    pub fn stray_together() -> Mesh {
+        let up = |a| (a, "up", "Established");
+        let mut mesh = stray();
+        mesh.nodes[2] = node("node03", "10.0.0.3", Some("172.18.0.3/16"));
+        let down = |a| (a, "start", "Connect");
+        mesh.readings = [
+            ("node01", sees(&[down("172.18.0.1"), down("172.18.0.3")])),
+            ("node02", sees(&[down("10.0.0.1"), up("172.18.0.3")])),
+            ("node03", sees(&[down("10.0.0.1"), up("172.18.0.1")])),
+        ]
+        .map(|(name, reading)| (name.to_owned(), reading))
+        .into();
+        mesh
     }
 
     pub fn healthy() -> Mesh {
@@ -682,6 +721,47 @@ pub(crate) mod tests {
             ]),
         );
         insta::assert_snapshot!(lines(&mesh.faults()), @"node01 → node02 (10.0.0.2): start Active Socket: Connection refused");
+    }
+
+    #[test]
+    fn nodes_that_are_on_a_wrong_network_together_are_suspect() {
+        let mesh = stray_together();
+        let faults = mesh.faults();
+        assert!(!faults.is_empty() && faults.iter().all(|fault| fault.strays.is_empty()));
+        let suspects: BTreeSet<&str> = faults.iter().flat_map(|f| mesh.suspects(f)).collect();
+        assert_eq!(suspects, ["node02", "node03"].into());
+        let mut other = faults[0].clone();
+        other.family = Some(Family::Ipv6);
+        assert!(mesh.suspects(&other).is_empty());
+    }
+
+    #[test]
+    fn in_a_mesh_with_a_network_of_its_own_nobody_strays() {
+        let (up, down) = (|a| (a, "up", "Established"), |a| (a, "start", "Connect"));
+        let mut mesh = stray();
+        for (n, node) in mesh.nodes.iter_mut().enumerate() {
+            node.advertised = Some(format!("192.0.2.{}/24", n + 1));
+        }
+        mesh.readings = [
+            ("node01", sees(&[up("192.0.2.2"), down("192.0.2.3")])),
+            ("node02", sees(&[up("192.0.2.1"), down("192.0.2.3")])),
+            ("node03", sees(&[down("192.0.2.1"), down("192.0.2.2")])),
+        ]
+        .map(|(name, reading)| (name.to_owned(), reading))
+        .into();
+        let faults = mesh.faults();
+        assert_eq!(faults.len(), 4);
+        assert!(faults.iter().all(|fault| fault.strays.is_empty()));
+        assert!(faults.iter().all(|fault| mesh.suspects(fault).is_empty()));
+        // Where no session is established, all of them may be wrong.
+        for reading in mesh.readings.values_mut() {
+            reading.sessions = Ok(NodeStatus {
+                peers: vec![],
+                bird: Daemon::Answers,
+                bird6: Daemon::Answers,
+            });
+        }
+        assert!(mesh.faults().iter().all(|fault| fault.strays.len() == 2));
     }
 
     #[test]

@@ -37,4 +37,5 @@ pub use store::{items_of_store, nodes_of_store};
 #[cfg(test)]
 pub(crate) use mesh::tests::{
     healthy as test_healthy, node as test_node, sees as test_sees, stray as test_stray,
+    stray_together as test_stray_together,
 };

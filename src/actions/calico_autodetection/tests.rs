@@ -153,7 +153,7 @@ fn names_of_links_are_matched_whole() {
 fn where_no_method_is_used_or_it_is_right_nothing_is_done() {
     insta::assert_snapshot!(why(decide(&seen(NODE, "RollingUpdate", auto(Some("kubernetes-internal-ip"))))), @"no change: calico-node detects by `kubernetes-internal-ip` already");
     let kept = seen(NODE, "RollingUpdate", json!([]));
-    insta::assert_snapshot!(why(decide(&kept)), @"no change: calico-node keeps the address that a node has (IP is not set): no method changes it");
+    insta::assert_snapshot!(why(decide(&kept)), @"no change: calico-node keeps the address that a node has (IP is not set): a method would serve only nodes that have none yet, and none is written");
     assert!(action().notes(&kept, &decide(&kept)).is_empty());
 }
 

@@ -1,6 +1,6 @@
 use super::*;
 
-/// Printed by calicoctl v3.31 with three nodes.
+/// Synthetic: in the form that calicoctl v3.31 prints with three nodes, with a session that is older than a day.
 const ESTABLISHED: &str = "\
 Calico process is running.
 

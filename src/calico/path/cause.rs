@@ -51,14 +51,18 @@ impl Cause {
     }
 
     /// An address of its own that kubelet did not register.
-    pub(super) fn not_internal(node: &str, address: IpAddr, link: &str) -> Self {
+    pub(super) fn not_internal(certain: Certain, node: &str, address: IpAddr, link: &str) -> Self {
         let said = format!(
             "{node} advertises {address}, which is on its link {link} and is not the InternalIP of its Node"
         );
-        let next = format!(
-            "see which of the two the others are to reach; where it is the InternalIP: runbook plan fix-bgp-wrong-ip --node {node}"
-        );
-        Self::new(Certain::Perhaps, said, next)
+        let heal = format!("runbook plan fix-bgp-wrong-ip --node {node}");
+        let next = match certain {
+            Certain::Seen => heal,
+            _ => format!(
+                "see which of the two the others are to reach; where it is the InternalIP: {heal}"
+            ),
+        };
+        Self::new(certain, said, next)
     }
 
     pub(super) fn no_route(node: &str, to: &str, ip: IpAddr, what: &str, lines: &[String]) -> Self {

@@ -4,7 +4,7 @@ use super::cause::{Cause, Certain};
 use super::judge::{Judge, named};
 use super::reading::{Ping, Route, Tcp};
 use super::sessions::{End, Pair, State};
-use crate::calico::{Family, MeshNode, StatusError};
+use crate::calico::{Cidr, Family, MeshNode, StatusError};
 use std::collections::BTreeSet;
 
 impl Judge<'_> {
@@ -18,13 +18,20 @@ impl Judge<'_> {
                 .get(&end.name)
                 .map(|r| r.links.as_slice());
             let links = links.unwrap_or_default();
-            if strays(node, end) {
-                let mut here = links.iter().filter(|link| {
-                    let mut addresses = link.addresses.iter();
-                    addresses.any(|a| a.cidr.ip == end.address)
+            let family = Family::of(end.address);
+            if strays(node, end) && !self.mesh.has_own_network(family) {
+                let here = links.iter().find_map(|link| {
+                    let address = link.addresses.iter().find(|a| a.cidr.ip == end.address)?;
+                    Some((link.name.as_str(), address.cidr))
                 });
-                return Some(match here.next() {
-                    Some(link) => Cause::not_internal(&end.name, end.address, &link.name),
+                return Some(match here {
+                    Some((link, cidr)) => {
+                        let certain = match self.is_wrong(node, cidr) {
+                            true => Certain::Seen,
+                            false => Certain::Perhaps,
+                        };
+                        Cause::not_internal(certain, &end.name, end.address, link)
+                    }
                     None => Cause::stray(&end.name, end.address),
                 });
             }
@@ -41,6 +48,17 @@ impl Judge<'_> {
             })
         });
         causes.collect()
+    }
+
+    /// Whether an address that a node advertises and kubelet did not register is of no use, and in another network
+    /// than the addresses that others advertise by right: then it is wrong, whatever the way to it is like.
+    fn is_wrong(&self, node: &MeshNode, cidr: Cidr) -> bool {
+        let family = Family::of(cidr.ip);
+        let others = self.mesh.nodes.iter().filter(|n| !n.strays_in(family));
+        let mut rightly = others.filter_map(|n| n.address(family)).peekable();
+        rightly.peek().is_some()
+            && rightly.all(|other| !cidr.contains(other.ip) && !other.contains(cidr.ip))
+            && !self.mesh.works_in(node, family)
     }
 
     pub(super) fn route(&self, from: &End, to: &End) -> Option<Cause> {

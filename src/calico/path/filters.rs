@@ -3,7 +3,7 @@
 use super::cause::{Cause, Certain};
 use super::judge::Judge;
 use super::reading::{Neighbour, PeerPath, Tcp};
-use super::rules::{Against, Does, Names, Rule, Way};
+use super::rules::{Against, Does, Names, Policy, Rule, Way};
 use super::sessions::{End, Pair};
 use crate::calico::MeshNode;
 use std::collections::BTreeSet;
@@ -41,21 +41,29 @@ impl Judge<'_> {
         let mut causes = BTreeSet::new();
         for (end, other) in pair.both() {
             let Some(host) = self.host(end) else { continue };
-            let stopped = |way| {
-                let tried = match way {
+            let stopped = |policy: &Policy| {
+                let tried = match policy.way {
                     Way::In => self.tried(other, end),
                     Way::Out => self.tried(end, other),
                 };
                 // Who is not there at the link drops nothing.
-                tried.is_some_and(|t| matches!(t.tcp, Tcp::Silent) && !is_missing(t))
+                tried.is_some_and(|t| {
+                    let rejected = policy.by_rule && matches!(t.tcp, Tcp::NoWay(_) | Tcp::Refused);
+                    (t.tcp == Tcp::Silent || rejected) && !is_missing(t)
+                })
             };
             for policy in host.rules.policies_against(end.address, other.address) {
-                if stopped(policy.way) {
+                if stopped(policy) {
                     let (name, port, spot) = (&end.name, self.place.port, &policy.spot);
+                    let by = if policy.by_rule {
+                        "a rule for all"
+                    } else {
+                        "its policy"
+                    };
                     causes.insert(Cause::new(
                         Certain::Perhaps,
                         format!(
-                            "{name} drops what no rule accepts ({spot}, by its policy, as {} shows it), and no rule is seen \
+                            "{name} drops what no rule accepts ({spot}, by {by}, as {} shows it), and no rule is seen \
                              that accepts TCP {port}",
                             spot.tool
                         ),

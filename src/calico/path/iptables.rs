@@ -152,6 +152,12 @@ fn rule(line: &str, chain: &mut Chain, port: u16) {
         }
         None => return,
     };
+    let anyone = from == Networks::default() && to == Networks::default();
+    let anything = !(tcp || four || hit || other_port || aside || narrowed);
+    if does != Does::Accept && anyone && anything {
+        chain.ends_all();
+        return;
+    }
     let names = match (tcp && hit, four) {
         (true, _) => Names::Bgp,
         (_, true) if !hit && !other_port => Names::Protocol4,

@@ -204,6 +204,12 @@ fn rule(line: &str, words: &[String], chain: &mut Chain, port: u16) {
         return;
     };
     let named = asks.port_of.source || asks.port_of.destination;
+    let anyone = asks.from == Networks::default() && asks.to == Networks::default();
+    let anything = !(named || asks.four || asks.other_port || asks.aside || asks.narrowed);
+    if does != Does::Accept && anyone && anything && asks.tcp.is_none() {
+        chain.ends_all();
+        return;
+    }
     let names = match named {
         true if asks.any_transport && asks.tcp == Some(false) => return,
         _ if led && !asks.aside && !asks.four => Names::Chains,

@@ -181,6 +181,8 @@ impl fmt::Display for Rule {
 pub struct Policy {
     pub spot: Spot,
     pub way: Way,
+    /// By a rule for all, which may reject it too.
+    pub by_rule: bool,
 }
 
 /// What was found in a host's rules.
@@ -277,10 +279,20 @@ pub(super) struct Chain {
     pub way: Option<Way>,
     /// What no rule decides is dropped.
     pub drops: bool,
+    /// By a rule for all, and not by the chain's policy.
+    pub by_rule: bool,
     /// Chains to which it leads.
     pub jumps: Vec<String>,
     /// Their ways are not known yet.
     pub rules: Vec<Rule>,
+}
+
+impl Chain {
+    /// A rule drops or rejects whatever comes so far.
+    pub fn ends_all(&mut self) {
+        self.by_rule |= !self.drops;
+        self.drops = true;
+    }
 }
 
 /// What of these chains a host's own packets come by.
@@ -317,8 +329,8 @@ pub(super) fn reached(chains: Vec<Chain>) -> Rules {
     let mut found = Rules::default();
     for (chain, ways) in chains.into_iter().zip(ways) {
         if let Some(way) = chain.way.filter(|_| chain.drops) {
-            let spot = chain.spot;
-            found.policies.push(Policy { spot, way });
+            let (spot, by_rule) = (chain.spot, chain.by_rule);
+            found.policies.push(Policy { spot, way, by_rule });
         }
         let leads = |rule: &Rule| {
             let spot = |chain: &String| Spot {

@@ -4,7 +4,7 @@ program=$(command -v calicoctl)
 [ -n "$program" ] || say absent
 calicoctl_for ''
 part calicoctl "$program"
-# Before v3.20 there was no --client; it asked the cluster as well then, and said its own version first.
+# Old ones (v3.21 is one) know no --client; they ask the cluster as well, and say their own version first.
 version=$(timeout 10 calicoctl version --client 2>/dev/null) || version=$(timeout 10 calicoctl version 2>/dev/null)
 printf '%s\n' "$version" | sed -n 's/^Client Version: *//p' | head -n 1
 config=none

@@ -370,6 +370,53 @@ fn what_comes_before_a_rule_of_nft_and_what_it_excludes() {
     }
 }
 
+/// As distributions ship it: the last rule of all rejects.
+#[test]
+fn a_rule_for_all_is_as_good_as_a_policy() {
+    let (own, peer) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
+    let found = |rules: &super::super::rules::Rules| -> Vec<bool> {
+        let all = rules.policies_against(own, peer);
+        all.iter().map(|policy| policy.by_rule).collect()
+    };
+    let iptables = |rule: &str| {
+        legacy(&format!(
+            "*filter\n:INPUT ACCEPT [0:0]\n[0:0] -A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n[0:0] -A INPUT {rule}\nCOMMIT\n"
+        ))
+    };
+    for (rule, is_one) in [
+        ("-j REJECT --reject-with icmp-host-prohibited", true),
+        ("-j DROP", true),
+        ("-m conntrack --ctstate INVALID -j DROP", false),
+        ("-i eth7 -j DROP", false),
+        ("-s 10.9.0.0/24 -j DROP", false),
+        ("-p udp -j DROP", false),
+        ("-j ACCEPT", false),
+    ] {
+        assert_eq!(
+            found(&iptables(rule)),
+            vec![true; usize::from(is_one)],
+            "{rule}"
+        );
+    }
+    for (rule, is_one) in [
+        ("reject with icmpx admin-prohibited", true),
+        ("counter packets 3 bytes 180 drop", true),
+        ("ct state invalid drop", false),
+        ("iifname \"eth7\" drop", false),
+        ("ip saddr 10.9.0.0/24 drop", false),
+        ("meta l4proto udp drop", false),
+    ] {
+        let text = format!(
+            "table inet t {{ # handle 1\n\tchain c {{ # handle 1\n\t\ttype filter hook input priority filter; policy accept;\n\t\ttcp dport 22 accept # handle 8\n\t\t{rule} # handle 9\n\t}}\n}}\n"
+        );
+        assert_eq!(
+            found(&nft::parse(&text, 179)),
+            vec![true; usize::from(is_one)],
+            "{rule}"
+        );
+    }
+}
+
 #[test]
 fn a_policy_is_no_cause_where_an_accept_covers_the_peer() {
     for (rule, against) in [

@@ -162,6 +162,25 @@ fn an_address_that_is_not_its_own_comes_before_all_else() {
     ");
 }
 
+/// In another network than the others', of no use, and on a link, as it is as a rule: the way to it does not count.
+#[test]
+fn a_wrong_address_that_is_on_a_link() {
+    let mut mesh = test_stray();
+    let links = r#"[{"ifindex":9,"ifname":"docker0","operstate":"UP","addr_info":[{"local":"172.18.0.1","prefixlen":16}]}]"#;
+    mesh.readings.get_mut("node02").unwrap().links = crate::calico::parse_links(links).unwrap();
+    let told = said(&mesh, &three(tried("silent", "silent")));
+    let first: Vec<&str> = told.lines().skip(1).take(3).collect();
+    assert_eq!(
+        first,
+        [
+            "Seen [node01 ↔ node02, node02 ↔ node03]: node02 advertises 172.18.0.1, which is on its link docker0 and is not the InternalIP of its Node",
+            "  runbook plan fix-bgp-wrong-ip --node node02",
+            "from → to        route                             ping     TCP 179    BIRD here  session",
+        ],
+        "{told}"
+    );
+}
+
 #[test]
 fn an_address_that_no_link_has() {
     let mut mesh = lost();
