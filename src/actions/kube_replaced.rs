@@ -32,7 +32,7 @@ const JUDGED: [(&str, &str, &str); 4] = [
 pub struct Args {
     /// How long it may take, and 0s for not to wait at all; 5m if left out.
     within: Option<String>,
-    /// How long it must hold without a break; 3s if left out.
+    /// How long it must hold without a break; 3s if left out, or half of `within` where that is less.
     #[schemars(extend("format" = crate::runbook::DURATION_FORMAT))]
     stable_for: Option<String>,
 }
@@ -277,6 +277,17 @@ mod tests {
 
     fn action() -> Replaced {
         Replaced::new(serde_json::from_value(json!({})).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn little_time_is_enough_where_nothing_else_is_said() {
+        let of = |args: Value| Replaced::new(serde_json::from_value(args).unwrap());
+        assert_eq!(
+            of(json!({"within": "2s"})).unwrap().0.settle,
+            Duration::from_secs(1)
+        );
+        assert_eq!(action().0.settle, Duration::from_secs(3));
+        assert!(of(json!({"within": "2s", "stable_for": "3s"})).is_err());
     }
 
     /// A pod of a controller, with more of it.
