@@ -286,8 +286,10 @@ fn refuse(
             )),
         };
     }
-    let (nodes, sessions): (Vec<SessionFault>, Vec<SessionFault>) =
+    let (mut nodes, sessions): (Vec<SessionFault>, Vec<SessionFault>) =
         faults.iter().cloned().partition(|f| f.to.is_empty());
+    // Of whom nobody knows anything, that is not said.
+    nodes.retain(|fault| !fault.unread);
     let suspects: BTreeSet<&str> = sessions.iter().flat_map(|f| mesh.suspects(f)).collect();
     if nodes.is_empty() && !suspects.is_empty() {
         let names: Vec<&str> = suspects.into_iter().collect();
@@ -499,6 +501,31 @@ mod tests {
         insta::assert_snapshot!(decide(&seen(mesh.clone()), &[]), @"refused: the addresses are right, and yet sessions are not established: the path is at fault, not the addresses: node01 → node02 (10.0.0.2): start Active Socket: Connection refused (other addresses would not help; what is in the way: runbook plan check-bgp-path --node node01)");
         // With another change planned, it is what the run will not heal.
         insta::assert_snapshot!(decide(&seen(mesh), &heals_node02()), @"unknown: there is more amiss than this run heals: node01 → node02 (10.0.0.2): start Active Socket: Connection refused; then all 3 nodes see every peer established, and nothing of 172.18.0.1 is left, for 65 s without a break; not looked at: node01 → node02 (10.0.0.2)");
+    }
+
+    #[test]
+    fn a_node_that_only_calico_has_is_not_said_to_take_no_part() {
+        let mut mesh = test_healthy();
+        let mut old = test_node("old", "10.0.0.9", Some("10.0.0.9/24"));
+        old.object.uid.clear();
+        mesh.nodes.push(old);
+        for name in ["node01", "node02", "node03"] {
+            if let Ok(status) = &mut mesh.readings.get_mut(name).unwrap().sessions {
+                let peer = status.peers[0].clone();
+                status.peers.push(crate::calico::Peer {
+                    address: "10.0.0.9".parse().unwrap(),
+                    state: "start".into(),
+                    info: "Connect".into(),
+                    ..peer
+                });
+            }
+        }
+        let said = decide(&seen(mesh), &[]);
+        assert!(
+            said.contains("node01 → old (10.0.0.9): start Connect"),
+            "{said}"
+        );
+        assert!(!said.contains("do not take part"), "{said}");
     }
 
     #[test]

@@ -50,6 +50,15 @@ impl Cause {
         Self::new(Certain::Seen, said, next)
     }
 
+    /// A node that only Calico has still.
+    pub(super) fn left_over(node: &str, calico_name: &str) -> Self {
+        Self::new(
+            Certain::Seen,
+            format!("Calico still has {node} as a node, and Kubernetes has no such node"),
+            format!("where it is gone for good: calicoctl delete node {calico_name}"),
+        )
+    }
+
     /// An address of its own that kubelet did not register.
     pub(super) fn not_internal(certain: Certain, node: &str, address: IpAddr, link: &str) -> Self {
         let said = format!(

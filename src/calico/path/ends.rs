@@ -12,6 +12,9 @@ impl Judge<'_> {
         let ends = pair.ends.iter().filter(|end| end.is_node);
         let causes = ends.filter_map(|end| {
             let node = self.mesh.node(&end.name)?;
+            if !node.in_kubernetes() {
+                return Some(Cause::left_over(&end.name, &node.calico_name));
+            }
             let links = self
                 .mesh
                 .readings

@@ -182,6 +182,29 @@ fn a_wrong_address_that_is_on_a_link() {
 }
 
 #[test]
+fn a_node_that_only_calico_has_still() {
+    let mut mesh = lost();
+    mesh.nodes[1].object.uid.clear();
+    mesh.readings.remove("node02");
+    let no = NoHost {
+        reached: true,
+        why: "there is no such node".into(),
+    };
+    let from = Host::new().peer("10.0.0.2", false, "silent bash").read();
+    let all = hosts([("node01", from), ("node02", Err(no))]);
+    let told = said_of(&mesh, &all, &["node01"]);
+    let lines: Vec<&str> = told.lines().skip(1).take(3).collect();
+    assert_eq!(
+        lines[..2],
+        [
+            "Seen [node01 ↔ node02]: Calico still has node02 as a node, and Kubernetes has no such node",
+            "  where it is gone for good: calicoctl delete node node02",
+        ],
+        "{told}"
+    );
+}
+
+#[test]
 fn an_address_that_no_link_has() {
     let mut mesh = lost();
     let links = r#"[{"ifindex":2,"ifname":"eth0","operstate":"UP","addr_info":[{"local":"10.0.0.22","prefixlen":24}]}]"#;
