@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// Reads until every node sees every peer of Calico's BGP mesh established. It only reads.
@@ -290,14 +290,26 @@ fn refuse(
         faults.iter().cloned().partition(|f| f.to.is_empty());
     // Of whom nobody knows anything, that is not said.
     nodes.retain(|fault| !fault.unread);
-    let suspects: BTreeSet<&str> = sessions.iter().flat_map(|f| mesh.suspects(f)).collect();
+    let own = mesh.own_network();
+    let suspects: BTreeMap<&str, bool> = faults
+        .iter()
+        .flat_map(|fault| mesh.suspects(&own, fault))
+        .map(|node| {
+            let mut families = Family::BOTH.into_iter();
+            let works = families.any(|f| node.strays_in(f) && mesh.works_in(node, f));
+            (node.name(), works)
+        })
+        .collect();
     if nodes.is_empty() && !suspects.is_empty() {
-        let names: Vec<&str> = suspects.into_iter().collect();
+        let names: Vec<&str> = suspects.keys().copied().collect();
         let arguments: String = names.iter().map(|name| format!(" --node {name}")).collect();
+        let although = match suspects.values().any(|works| *works) {
+            true => ", although some sessions with it are established",
+            false => "",
+        };
         Decision::Refuse {
             why: format!(
-                "sessions are not established, and whether the addresses are right is not known: what {} {} is not the InternalIP, \
-                 although some sessions with it are established: {}",
+                "sessions are not established, and whether the addresses are right is not known: what {} {} is not the InternalIP{although}: {}",
                 names.join(", "),
                 if names.len() == 1 {
                     "advertises"
@@ -327,7 +339,8 @@ fn refuse(
     } else {
         Decision::Refuse {
             why: format!(
-                "no address is wrong; these nodes do not take part in the mesh: {}",
+                "{}these nodes do not take part in the mesh: {}",
+                if suspects.is_empty() { "no address is wrong; " } else { "" },
                 listed(&nodes)
             ),
             next: Some(

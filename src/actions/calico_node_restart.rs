@@ -50,6 +50,7 @@ pub struct Change {
 impl Seen {
     /// Takes in what the mesh shows of the node.
     fn of_mesh(&mut self, mesh: &Mesh) {
+        let own = mesh.own_network();
         for fault in mesh.faults_of(&self.node) {
             self.strays.extend(fault.strays.iter().cloned());
             let to = fault.to.split(" (").next().unwrap_or_default();
@@ -60,7 +61,7 @@ impl Seen {
             };
             let down = mesh.node(other).is_some_and(|other| !other.ready);
             // Whether it is the address or a new start that is missing, sessions with a wrong one do not tell.
-            let suspect = fault.strays.is_empty() && !mesh.suspects(&fault).is_empty();
+            let suspect = fault.strays.is_empty() && !mesh.suspects(&own, &fault).is_empty();
             match fault.unread || suspect || down && other != self.node {
                 true => self.doubts.push(fault.to_string()),
                 false => self.signs.push(fault.to_string()),

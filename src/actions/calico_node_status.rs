@@ -154,10 +154,17 @@ impl Action for NodeStatuses {
                         .any(|made| name_of(made).is_some_and(|of| of == name))
                 };
                 // Of an earlier run there may be others.
-                let makes = prior.effects().any(|effect| {
-                    matches!(effect, Effect::PutObject { object, after: Some(_), .. }
-                        if object.kind == KIND && !is_there(&object.name))
+                let mut makes = prior.effects().filter_map(|effect| match effect {
+                    Effect::PutObject {
+                        object,
+                        after: Some(_),
+                        ..
+                    } if object.kind == KIND => Some(object.name.as_str()),
+                    _ => None,
                 });
+                let makes = makes
+                    .next()
+                    .is_some_and(|first| !is_there(first) && !makes.any(is_there));
                 match seen.made.as_slice() {
                     _ if makes => Decision::Foreseen,
                     [] => Decision::NoChange {

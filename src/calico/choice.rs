@@ -234,10 +234,8 @@ impl Chooser<'_> {
                     .addresses
                     .iter()
                     .filter(|a| self.family.has(a.cidr.ip) && is_global(a.cidr.ip));
-                // Some clouds give a host its one address alone; one alone beside a network moves about. Of IPv6, DHCP
-                // gives single ones, beside those that a host makes for itself.
-                let alone =
-                    self.family == Family::Ipv4 && cidr.prefix == self.family.longest_prefix();
+                // Some clouds give a host its one address alone; one alone beside a network moves about.
+                let alone = cidr.prefix == self.family.longest_prefix();
                 let beside = of_family
                     .clone()
                     .any(|a| a.cidr.prefix != self.family.longest_prefix());
@@ -446,26 +444,6 @@ mod tests {
         assert_eq!(all, own);
         // Named, they are taken at somebody's word.
         assert!(chooser.named("10.244.7.0").is_ok());
-    }
-
-    #[test]
-    fn an_address_of_ipv6_that_stands_alone_is_a_hosts_own() {
-        let mut node = node("node02", "fd00::7", None);
-        node.internal_ips = vec!["fd00::7".parse().unwrap()];
-        let links = [link(
-            "eth0",
-            &[("fd00::7/128", false), ("fd00::aaaa/64", false)],
-        )];
-        let chooser = Chooser {
-            family: Family::Ipv6,
-            node: &node,
-            links: &links,
-            others: &[],
-        };
-        assert_eq!(
-            chooser.internal_ip().unwrap().cidr.to_string(),
-            "fd00::7/128"
-        );
     }
 
     #[test]

@@ -171,6 +171,22 @@ impl std::fmt::Display for SessionFault {
     }
 }
 
+/// The nodes that are in a network which the mesh has for itself, of each family.
+#[derive(Debug, Default)]
+pub struct OwnNetwork<'m> {
+    v4: BTreeSet<&'m str>,
+    v6: BTreeSet<&'m str>,
+}
+
+impl OwnNetwork<'_> {
+    pub fn has(&self, node: &str, family: Family) -> bool {
+        match family {
+            Family::Ipv4 => self.v4.contains(node),
+            Family::Ipv6 => self.v6.contains(node),
+        }
+    }
+}
+
 /// The mesh as it was read.
 #[derive(Debug, Clone)]
 pub struct Mesh {
@@ -218,19 +234,25 @@ impl Mesh {
                 family: Some(*family),
             });
         }
+        let own = self.own_network();
         for node in &self.nodes {
-            self.faults_at(node, &mut faults);
+            self.faults_at(node, &own, &mut faults);
         }
         faults.into_iter().collect()
     }
 
-    fn faults_at(&self, node: &MeshNode, faults: &mut BTreeSet<SessionFault>) {
+    fn faults_at(
+        &self,
+        node: &MeshNode,
+        own: &OwnNetwork<'_>,
+        faults: &mut BTreeSet<SessionFault>,
+    ) {
         let fault = |to: &str, state: String, other: Option<&MeshNode>, family: Option<Family>| {
             SessionFault {
                 from: node.name().to_owned(),
                 to: to.to_owned(),
                 state,
-                strays: self.astray([Some(node), other], family),
+                strays: self.astray(own, [Some(node), other], family),
                 unread: false,
                 family,
             }
@@ -282,7 +304,7 @@ impl Mesh {
             };
             faults.insert(fault("", why, None, Some(family)));
         }
-        self.configured_at(node, status, faults);
+        self.configured_at(node, status, own, faults);
         if !self.full || node.reflector {
             return;
         }
@@ -306,6 +328,7 @@ impl Mesh {
         &self,
         node: &MeshNode,
         status: &NodeStatus,
+        own: &OwnNetwork<'_>,
         faults: &mut BTreeSet<SessionFault>,
     ) {
         for peer in &self.peers {
@@ -323,7 +346,7 @@ impl Mesh {
                     from: node.name().to_owned(),
                     to,
                     state: format!("no such session, and BGPPeer {} configures it", peer.name),
-                    strays: self.astray([Some(node), other], family),
+                    strays: self.astray(own, [Some(node), other], family),
                     unread: false,
                     family,
                 });
@@ -332,37 +355,67 @@ impl Mesh {
     }
 
     /// Those that advertise an address of a family which is not their own, and of no use either.
-    fn astray(&self, ends: [Option<&MeshNode>; 2], family: Option<Family>) -> Vec<String> {
+    fn astray(
+        &self,
+        own: &OwnNetwork<'_>,
+        ends: [Option<&MeshNode>; 2],
+        family: Option<Family>,
+    ) -> Vec<String> {
         let families = Family::BOTH.into_iter();
         let families = families.filter(|f| family.is_none_or(|family| family == *f));
         let strays = |node: &&MeshNode| {
             let mut families = families.clone();
-            families.any(|f| self.is_suspect(node, f) && !self.works_in(node, f))
+            families.any(|f| self.is_suspect(own, node, f) && !self.works_in(node, f))
         };
         let ends = ends.into_iter().flatten().filter(strays);
         ends.map(|node| node.name().to_owned()).collect()
     }
 
-    /// Whether a node advertises another address than kubelet registered, and the mesh has no network of its own.
-    pub fn is_suspect(&self, node: &MeshNode, family: Family) -> bool {
-        node.strays_in(family) && !self.has_own_network(family)
+    /// Whether a node advertises another address than kubelet registered, and not one of the mesh's own network.
+    pub fn is_suspect(&self, own: &OwnNetwork<'_>, node: &MeshNode, family: Family) -> bool {
+        node.strays_in(family) && !own.has(node.name(), family)
     }
 
-    /// Whether no node at all advertises its InternalIP, and sessions are established all the same.
-    pub fn has_own_network(&self, family: Family) -> bool {
-        let mut speak = self.nodes.iter().filter(|n| n.advertises(family).is_some());
-        speak.all(|node| node.strays_in(family))
-            && self.nodes.iter().any(|node| self.works_in(node, family))
+    /// Who is in a network that the mesh has for itself: no node at all advertises its InternalIP, and sessions are
+    /// established all the same. Whoever has none, and is in no network with those that have, is not in it.
+    pub fn own_network(&self) -> OwnNetwork<'_> {
+        let of = |family: Family| -> BTreeSet<&str> {
+            let registered = |n: &&MeshNode| n.internal_ips.iter().any(|ip| family.has(*ip));
+            let speak = self.nodes.iter().filter(|n| n.advertises(family).is_some());
+            let mut known = speak.filter(registered).peekable();
+            if known.peek().is_none() || known.any(|node| !node.strays_in(family)) {
+                return BTreeSet::new();
+            }
+            let works = |node: &&MeshNode| self.works_in(node, family);
+            let working: Vec<Cidr> = self
+                .nodes
+                .iter()
+                .filter(works)
+                .filter_map(|node| node.address(family))
+                .collect();
+            let is_with = |cidr: Cidr| {
+                let mut working = working.iter();
+                working.any(|other| other.contains(cidr.ip) || cidr.contains(other.ip))
+            };
+            let nodes = self.nodes.iter();
+            nodes
+                .filter(|node| node.address(family).is_some_and(is_with))
+                .map(MeshNode::name)
+                .collect()
+        };
+        OwnNetwork {
+            v4: of(Family::Ipv4),
+            v6: of(Family::Ipv6),
+        }
     }
 
     /// The ends of a fault whose address may be a wrong one although it is of use: nodes that are on a wrong
     /// network together have sessions with each other.
-    pub fn suspects(&self, fault: &SessionFault) -> Vec<&str> {
+    pub fn suspects(&self, own: &OwnNetwork<'_>, fault: &SessionFault) -> Vec<&MeshNode> {
         let of_fault = |family: &Family| fault.family.is_none_or(|of| of == *family);
         let families = Family::BOTH.into_iter().filter(of_fault);
         let ends = self.nodes.iter().filter(|node| fault.involves(node.name()));
-        ends.filter(|node| families.clone().any(|f| self.is_suspect(node, f)))
-            .map(MeshNode::name)
+        ends.filter(|node| families.clone().any(|f| self.is_suspect(own, node, f)))
             .collect()
     }
 
@@ -728,11 +781,13 @@ pub(crate) mod tests {
         let mesh = stray_together();
         let faults = mesh.faults();
         assert!(!faults.is_empty() && faults.iter().all(|fault| fault.strays.is_empty()));
-        let suspects: BTreeSet<&str> = faults.iter().flat_map(|f| mesh.suspects(f)).collect();
+        let own = mesh.own_network();
+        let suspects = faults.iter().flat_map(|f| mesh.suspects(&own, f));
+        let suspects: BTreeSet<&str> = suspects.map(MeshNode::name).collect();
         assert_eq!(suspects, ["node02", "node03"].into());
         let mut other = faults[0].clone();
         other.family = Some(Family::Ipv6);
-        assert!(mesh.suspects(&other).is_empty());
+        assert!(mesh.suspects(&own, &other).is_empty());
     }
 
     #[test]
@@ -752,7 +807,27 @@ pub(crate) mod tests {
         let faults = mesh.faults();
         assert_eq!(faults.len(), 4);
         assert!(faults.iter().all(|fault| fault.strays.is_empty()));
-        assert!(faults.iter().all(|fault| mesh.suspects(fault).is_empty()));
+        let own = mesh.own_network();
+        assert!(
+            faults
+                .iter()
+                .all(|fault| mesh.suspects(&own, fault).is_empty())
+        );
+        // One of which nobody knows the InternalIP does not speak for the others.
+        let mut with_other = mesh.clone();
+        with_other
+            .nodes
+            .push(node("old", "fd00::9", Some("192.0.2.9/24")));
+        assert!(with_other.own_network().has("node01", Family::Ipv4));
+        // Nor is one in it that picked another network.
+        let mut docker = mesh.clone();
+        docker.nodes[2].advertised = Some("172.18.0.1/16".into());
+        assert!(!docker.own_network().has("node03", Family::Ipv4));
+        let strays = |mesh: &Mesh| -> BTreeSet<String> {
+            let faults = mesh.faults().into_iter();
+            faults.flat_map(|fault| fault.strays).collect()
+        };
+        assert_eq!(strays(&docker), ["node03".to_owned()].into());
         // Where no session is established, all of them may be wrong.
         for reading in mesh.readings.values_mut() {
             reading.sessions = Ok(NodeStatus {

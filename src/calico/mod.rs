@@ -26,7 +26,7 @@ pub use facts::{CalicoFacts, CalicoctlFacts};
 pub use family::Family;
 pub use install::{Datastore, Install, Installation, Rendered, rolls_calico_node};
 pub use link::{Link, LinkAddress, parse_links};
-pub use mesh::{Mesh, MeshNode, Reading, SessionFault};
+pub use mesh::{Mesh, MeshNode, OwnNetwork, Reading, SessionFault};
 pub use method::Method;
 pub use node_status::{Daemon, NodeStatus, Peer, StatusError, parse_node_status};
 pub use peering::BgpPeer;

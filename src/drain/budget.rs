@@ -34,8 +34,6 @@ pub enum Never {
     AllAreNeeded { desired: i64, expected: i64 },
     /// None of what it lets go is made again, so that no more may follow.
     NotReplaced,
-    /// Its controller counts none of the pods that it holds.
-    CountsNone,
     /// Its controller cannot count its pods, for this reason.
     NotCounted(String),
 }
@@ -53,9 +51,6 @@ impl fmt::Display for Never {
             Self::NotReplaced => {
                 f.write_str("nothing makes the pods again that it lets go, so no more may follow")
             }
-            Self::CountsNone => f.write_str(
-                "it counts none of its pods: only a `minAvailable` that is a number counts those of no controller",
-            ),
             Self::NotCounted(why) => write!(f, "its pods cannot be counted: {why}"),
         }
     }
@@ -107,10 +102,7 @@ impl Budget {
         if let Some(why) = &self.uncounted {
             return Some(Never::NotCounted(why.clone()));
         }
-        if !self.stale && self.expected == 0 {
-            return Some(Never::CountsNone);
-        }
-        let all = !self.stale && self.desired >= self.expected;
+        let all = !self.stale && self.expected > 0 && self.desired >= self.expected;
         all.then_some(Never::AllAreNeeded {
             desired: self.desired,
             expected: self.expected,
@@ -291,8 +283,6 @@ pub(crate) mod tests {
         assert_eq!(of(json!(0)), Some(Never::NoneMayBeAway));
         assert_eq!(of(json!("0%")), Some(Never::NoneMayBeAway));
         assert_eq!(of(json!(1)), None);
-        // Pods without a controller are counted by a number of `minAvailable` alone.
-        assert_eq!(budget("web", 0, 0, 0).never(), Some(Never::CountsNone));
         let failed = json!({"metadata": {"namespace": "n", "name": "b", "generation": 1}, "spec": {"selector": {}},
             "status": {"conditions": [{"type": "DisruptionAllowed", "status": "False", "reason": "SyncFailed",
                 "message": "jobs.batch does not implement the scale subresource"}]}});

@@ -22,7 +22,7 @@ impl Judge<'_> {
                 .map(|r| r.links.as_slice());
             let links = links.unwrap_or_default();
             let family = Family::of(end.address);
-            if strays(node, end) && !self.mesh.has_own_network(family) {
+            if strays(node, end) && !self.own.has(&end.name, family) {
                 let here = links.iter().find_map(|link| {
                     let address = link.addresses.iter().find(|a| a.cidr.ip == end.address)?;
                     Some((link.name.as_str(), address.cidr))
@@ -53,14 +53,22 @@ impl Judge<'_> {
         causes.collect()
     }
 
-    /// Whether an address that a node advertises and kubelet did not register is of no use, and in another network
-    /// than the addresses that others advertise by right: then it is wrong, whatever the way to it is like.
+    /// Whether an address that a node advertises and kubelet did not register is wrong, whatever the way to it is
+    /// like: it is of no use, and in another network than the addresses that others advertise by right, while its
+    /// InternalIP is in one with them.
     fn is_wrong(&self, node: &MeshNode, cidr: Cidr) -> bool {
         let family = Family::of(cidr.ip);
-        let others = self.mesh.nodes.iter().filter(|n| !n.strays_in(family));
-        let mut rightly = others.filter_map(|n| n.address(family)).peekable();
-        rightly.peek().is_some()
-            && rightly.all(|other| !cidr.contains(other.ip) && !other.contains(cidr.ip))
+        let registered = |n: &&MeshNode| n.internal_ips.iter().any(|ip| family.has(*ip));
+        let others = self.mesh.nodes.iter().filter(registered);
+        let rightly = others.filter(|n| !n.strays_in(family));
+        let networks: Vec<Cidr> = rightly
+            .filter_map(|n| n.address(family))
+            .filter(|other| other.prefix != family.longest_prefix())
+            .collect();
+        let internal = |other: &Cidr| node.internal_ips.iter().any(|ip| other.contains(*ip));
+        let shares = |other: &Cidr| cidr.contains(other.ip) || other.contains(cidr.ip);
+        networks.iter().any(internal)
+            && !networks.iter().any(shares)
             && !self.mesh.works_in(node, family)
     }
 

@@ -48,22 +48,27 @@ impl Judge<'_> {
                 };
                 // Who is not there at the link drops nothing.
                 tried.is_some_and(|t| {
-                    let rejected = policy.by_rule && matches!(t.tcp, Tcp::NoWay(_) | Tcp::Refused);
-                    (t.tcp == Tcp::Silent || rejected) && !is_missing(t)
+                    let rejects = policy.by_rule == Some(Does::Reject);
+                    let stopped = match t.tcp {
+                        Tcp::Silent => !rejects,
+                        Tcp::NoWay(_) | Tcp::Refused => rejects,
+                        _ => false,
+                    };
+                    stopped && !is_missing(t)
                 })
             };
             for policy in host.rules.policies_against(end.address, other.address) {
                 if stopped(policy) {
                     let (name, port, spot) = (&end.name, self.place.port, &policy.spot);
-                    let by = if policy.by_rule {
-                        "a rule for all"
-                    } else {
-                        "its policy"
+                    let (does, by) = match policy.by_rule {
+                        None => ("drops", "its policy"),
+                        Some(Does::Reject) => ("rejects", "a rule for all"),
+                        Some(_) => ("drops", "a rule for all"),
                     };
                     causes.insert(Cause::new(
                         Certain::Perhaps,
                         format!(
-                            "{name} drops what no rule accepts ({spot}, by {by}, as {} shows it), and no rule is seen \
+                            "{name} {does} what no rule accepts ({spot}, by {by}, as {} shows it), and no rule is seen \
                              that accepts TCP {port}",
                             spot.tool
                         ),

@@ -55,6 +55,9 @@ fn of_chain(line: &str) -> Option<(&str, &str)> {
 }
 
 fn rule(line: &str, chain: &mut Chain, port: u16) {
+    if chain.ends.is_some() {
+        return;
+    }
     let mut words = split(line).into_iter().peekable();
     let mut packets = None;
     if let Some(counters) = words.next_if(|w| w.starts_with('[')) {
@@ -155,7 +158,7 @@ fn rule(line: &str, chain: &mut Chain, port: u16) {
     let anyone = from == Networks::default() && to == Networks::default();
     let anything = !(tcp || four || hit || other_port || aside || narrowed);
     if does != Does::Accept && anyone && anything {
-        chain.ends_all();
+        chain.ends_all(does);
         return;
     }
     let names = match (tcp && hit, four) {

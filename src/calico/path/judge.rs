@@ -5,7 +5,7 @@ use super::cause::{Cause, Certain};
 use super::reading::{HostPath, PeerPath, Tcp};
 use super::sessions::{End, Pair};
 use super::table;
-use crate::calico::Mesh;
+use crate::calico::{Mesh, OwnNetwork};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -62,12 +62,20 @@ pub(super) struct Judge<'s> {
     pub mesh: &'s Mesh,
     pub hosts: &'s Hosts,
     pub place: &'s Setup<'s>,
+    /// Who is in a network that the mesh has for itself.
+    pub own: OwnNetwork<'s>,
 }
 
 /// Judges the sessions of some nodes.
 pub fn judge(mesh: &Mesh, pairs: &[Pair], hosts: &Hosts, place: &Setup<'_>) -> Judgement {
     let port = place.port;
-    let judge = Judge { mesh, hosts, place };
+    let own = mesh.own_network();
+    let judge = Judge {
+        mesh,
+        hosts,
+        place,
+        own,
+    };
     let mut judgement = Judgement {
         total: pairs.len(),
         ..Judgement::default()

@@ -84,6 +84,9 @@ struct Asks {
 }
 
 fn rule(line: &str, words: &[String], chain: &mut Chain, port: u16) {
+    if chain.ends.is_some() {
+        return;
+    }
     let mut asks = Asks::default();
     let mut rest = words;
     let mut of_pods = false;
@@ -207,7 +210,7 @@ fn rule(line: &str, words: &[String], chain: &mut Chain, port: u16) {
     let anyone = asks.from == Networks::default() && asks.to == Networks::default();
     let anything = !(named || asks.four || asks.other_port || asks.aside || asks.narrowed);
     if does != Does::Accept && anyone && anything && asks.tcp.is_none() {
-        chain.ends_all();
+        chain.ends_all(does);
         return;
     }
     let names = match named {

@@ -181,8 +181,8 @@ impl fmt::Display for Rule {
 pub struct Policy {
     pub spot: Spot,
     pub way: Way,
-    /// By a rule for all, which may reject it too.
-    pub by_rule: bool,
+    /// What a rule for all does; without one, it is the chain's policy that drops.
+    pub by_rule: Option<Does>,
 }
 
 /// What was found in a host's rules.
@@ -279,8 +279,8 @@ pub(super) struct Chain {
     pub way: Option<Way>,
     /// What no rule decides is dropped.
     pub drops: bool,
-    /// By a rule for all, and not by the chain's policy.
-    pub by_rule: bool,
+    /// What a rule for all does, after which nothing comes any more.
+    pub ends: Option<Does>,
     /// Chains to which it leads.
     pub jumps: Vec<String>,
     /// Their ways are not known yet.
@@ -289,8 +289,8 @@ pub(super) struct Chain {
 
 impl Chain {
     /// A rule drops or rejects whatever comes so far.
-    pub fn ends_all(&mut self) {
-        self.by_rule |= !self.drops;
+    pub fn ends_all(&mut self, does: Does) {
+        self.ends = Some(does);
         self.drops = true;
     }
 }
@@ -329,7 +329,7 @@ pub(super) fn reached(chains: Vec<Chain>) -> Rules {
     let mut found = Rules::default();
     for (chain, ways) in chains.into_iter().zip(ways) {
         if let Some(way) = chain.way.filter(|_| chain.drops) {
-            let (spot, by_rule) = (chain.spot, chain.by_rule);
+            let (spot, by_rule) = (chain.spot, chain.ends);
             found.policies.push(Policy { spot, way, by_rule });
         }
         let leads = |rule: &Rule| {

@@ -205,7 +205,7 @@ async fn stayed_cordoned(
         while_it_moves: false,
         every: Duration::from_secs(2),
     };
-    wait(limits, observer, stop, async || {
+    let look = async || {
         let nodes = world.cluster.list("/api/v1/nodes").await?;
         let nodes: Vec<DrainNode> = nodes.iter().filter_map(DrainNode::new).collect();
         match uncordoned(&nodes, name) {
@@ -215,8 +215,13 @@ async fn stayed_cordoned(
                 Err(Fault::refused("drift", why).next(next))
             }
         }
-    })
-    .await
+    };
+    // All are gone: whoever stops the run meanwhile is told so all the same.
+    match look().await {
+        Ok(_) => Ok(()),
+        Err(fault) if fault.code == "drift" => Err(fault),
+        Err(_) => wait(limits, observer, stop, look).await,
+    }
 }
 
 /// Losses that the plan showed of this step; and data that may have come with pods from nodes that were drained

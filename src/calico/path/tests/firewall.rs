@@ -376,7 +376,7 @@ fn a_rule_for_all_is_as_good_as_a_policy() {
     let (own, peer) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
     let found = |rules: &super::super::rules::Rules| -> Vec<bool> {
         let all = rules.policies_against(own, peer);
-        all.iter().map(|policy| policy.by_rule).collect()
+        all.iter().map(|policy| policy.by_rule.is_some()).collect()
     };
     let iptables = |rule: &str| {
         legacy(&format!(
@@ -414,6 +414,25 @@ fn a_rule_for_all_is_as_good_as_a_policy() {
             vec![true; usize::from(is_one)],
             "{rule}"
         );
+    }
+}
+
+/// What is appended after it accepts nothing any more.
+#[test]
+fn nothing_comes_after_a_rule_for_all() {
+    let (own, peer) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
+    for (rules, against) in [
+        (
+            "-A INPUT -j REJECT\n-A INPUT -p tcp -m tcp --dport 179 -j ACCEPT",
+            1,
+        ),
+        (
+            "-A INPUT -p tcp -m tcp --dport 179 -j ACCEPT\n-A INPUT -j REJECT",
+            0,
+        ),
+    ] {
+        let read = legacy(&format!("*filter\n:INPUT ACCEPT [0:0]\n{rules}\nCOMMIT\n"));
+        assert_eq!(read.policies_against(own, peer).len(), against, "{rules}");
     }
 }
 
