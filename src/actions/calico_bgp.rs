@@ -3,7 +3,7 @@
 
 use super::calico_address_change::address_changes;
 use super::{Action, Compiled, Decision, Look, Needs, Patience, Place};
-use crate::calico::{Cidr, Family, Mesh, SessionFault, rolls_calico_node};
+use crate::calico::{Cidr, Family, Mesh, MeshNode, SessionFault, rolls_calico_node};
 use crate::fault::Fault;
 use crate::model::{Effect, Exception, Prior, Settled, Target};
 use crate::runbook::{DURATION_FORMAT, parse_duration};
@@ -279,10 +279,7 @@ fn refuse(
             ),
             next: Some(format!(
                 "runbook plan fix-bgp-wrong-ip{}",
-                names
-                    .iter()
-                    .map(|name| format!(" --node {name}"))
-                    .collect::<String>()
+                arguments(&strays)
             )),
         };
     }
@@ -291,19 +288,15 @@ fn refuse(
     // Of whom nobody knows anything, that is not said.
     nodes.retain(|fault| !fault.unread);
     let own = mesh.own_network();
-    let suspects: BTreeMap<&str, bool> = faults
-        .iter()
-        .flat_map(|fault| mesh.suspects(&own, fault))
-        .map(|node| {
-            let mut families = Family::BOTH.into_iter();
-            let works = families.any(|f| node.strays_in(f) && mesh.works_in(node, f));
-            (node.name(), works)
-        })
-        .collect();
+    let of_fault = faults.iter().flat_map(|fault| mesh.suspects(&own, fault));
+    let suspects: BTreeMap<&str, &MeshNode> = of_fault.map(|node| (node.name(), node)).collect();
     if nodes.is_empty() && !suspects.is_empty() {
         let names: Vec<&str> = suspects.keys().copied().collect();
-        let arguments: String = names.iter().map(|name| format!(" --node {name}")).collect();
-        let although = match suspects.values().any(|works| *works) {
+        let works = |node: &&MeshNode| {
+            let mut families = Family::BOTH.into_iter();
+            families.any(|f| node.strays_in(f) && mesh.works_in(node, f))
+        };
+        let although = match suspects.values().any(works) {
             true => ", although some sessions with it are established",
             false => "",
         };
@@ -319,8 +312,9 @@ fn refuse(
                 listed(&sessions)
             ),
             next: Some(format!(
-                "where the InternalIP is right: runbook plan fix-bgp-wrong-ip{arguments}; where it is not, what is in the way: \
+                "where the InternalIP is right: runbook plan fix-bgp-wrong-ip{}; where it is not, what is in the way: \
                  runbook plan check-bgp-path{}",
+                arguments(&names),
                 nodes_of(&sessions)
             )),
         }
@@ -354,7 +348,13 @@ fn refuse(
 /// The nodes at which sessions are not established, as arguments.
 fn nodes_of(faults: &[SessionFault]) -> String {
     let from: BTreeSet<&str> = faults.iter().map(|fault| fault.from.as_str()).collect();
-    from.iter().map(|name| format!(" --node {name}")).collect()
+    arguments(&from)
+}
+
+/// Names of nodes, as arguments.
+fn arguments<'n>(names: impl IntoIterator<Item = &'n &'n str>) -> String {
+    let names = names.into_iter();
+    names.map(|name| format!(" --node {name}")).collect()
 }
 
 /// The first few faults, in a sentence.

@@ -53,9 +53,8 @@ impl Seen {
         let own = mesh.own_network();
         for fault in mesh.faults_of(&self.node) {
             self.strays.extend(fault.strays.iter().cloned());
-            let to = fault.to.split(" (").next().unwrap_or_default();
             let other = if fault.from == self.node {
-                to
+                fault.to_name()
             } else {
                 fault.from.as_str()
             };

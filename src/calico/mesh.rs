@@ -156,8 +156,12 @@ pub struct SessionFault {
 impl SessionFault {
     /// Whether a node is one of its ends.
     pub fn involves(&self, name: &str) -> bool {
-        let to = self.to.split(" (").next().unwrap_or_default();
-        self.from == name || to == name
+        self.from == name || self.to_name() == name
+    }
+
+    /// The other end, without the address by which it is seen.
+    pub fn to_name(&self) -> &str {
+        self.to.split(" (").next().unwrap_or_default()
     }
 }
 

@@ -61,9 +61,7 @@ impl UnderWay {
             "--reason",
             "a page",
         ])?;
-        wait_until(180, "the first program", || {
-            Ok(script(program.lab, "ls /run/slow-begun 2>/dev/null; true")?.contains("begun"))
-        })?;
+        until_there(program.lab, "/run/slow-begun")?;
         Ok(Self { run })
     }
 
@@ -86,6 +84,14 @@ impl UnderWay {
 
 pub fn script(lab: &Lab, text: &str) -> Result<String, String> {
     lab.ssh_text(node(2)?, text).map_err(|e| e.to_string())
+}
+
+/// Waits until a program on the host has made this file.
+pub fn until_there(lab: &Lab, file: &str) -> Result<(), String> {
+    wait_until(180, &format!("the file {file}"), || {
+        let found = script(lab, &format!("ls {file} 2>/dev/null; true"))?;
+        Ok(found.contains(file))
+    })
 }
 
 /// The annotation on the node, and the Leases of runs.
@@ -204,9 +210,7 @@ fn asleep(lab: &Lab) -> Result<(), String> {
     let id = first.latest()?;
     // Its program ends on the host, and it does not hear of that.
     run.let_go(lab)?;
-    wait_until(180, "the end of its first program", || {
-        Ok(script(lab, "ls /run/slow-one 2>/dev/null; true")?.contains("one"))
-    })?;
+    until_there(lab, "/run/slow-one")?;
     // Nobody hears of it any more.
     wait_until(180, "the end of its Lease", || {
         Ok(second.run(&apply)?.says(&["[left_behind]"]).is_ok())
@@ -219,9 +223,7 @@ fn asleep(lab: &Lab) -> Result<(), String> {
         "rm /run/slow-one /run/slow-begun; touch /run/slow-hold",
     )?;
     let other = second.start(&abandon)?;
-    wait_until(180, "the other's first program", || {
-        Ok(script(lab, "ls /run/slow-begun 2>/dev/null; true")?.contains("begun"))
-    })?;
+    until_there(lab, "/run/slow-begun")?;
     run.signal(Signal::CONT)?;
     let ran = run.end()?;
     ran.exits(6)?.says(&[

@@ -1,6 +1,6 @@
 //! Hosts are healed while the API server does not answer.
 
-use crate::claims::{NODE, nothing_is_claimed, script};
+use crate::claims::{NODE, nothing_is_claimed, script, until_there};
 use crate::program::{Program, expect, wait_until};
 use crate::{Case, Dirties, Suite};
 use lab::Lab;
@@ -122,9 +122,7 @@ fn comes_back(lab: &Lab) -> Result<(), String> {
             "--param",
             "within=2m",
         ])?);
-        wait_until(180, "the first program", || {
-            Ok(script(lab, "ls /run/healed-begun 2>/dev/null; true")?.contains("begun"))
-        })
+        until_there(lab, "/run/healed-begun")
     })?;
     all_ready(lab)?;
     script(lab, "touch /run/healed-go")?;

@@ -151,6 +151,22 @@ async fn prepare(
     Ok((eviction, evicting))
 }
 
+/// How long an API server that does not answer is waited for.
+fn for_api(until: Option<Until>) -> Limits {
+    Limits {
+        until,
+        within: API_PATIENCE,
+        settle: Duration::ZERO,
+        while_it_moves: false,
+        every: Duration::from_secs(2),
+    }
+}
+
+async fn all_nodes(world: &World) -> Result<Vec<DrainNode>, Fault> {
+    let nodes = world.cluster.list("/api/v1/nodes").await?;
+    Ok(nodes.iter().filter_map(DrainNode::new).collect())
+}
+
 /// Reads what protects pods, and whether a node is as it was when this was planned: its turn may have come long
 /// after that. An API server that does not answer is waited for.
 async fn look_again(
@@ -159,22 +175,13 @@ async fn look_again(
     (until, stop): (Option<Until>, Stop),
     observer: &mut dyn Observer,
 ) -> Result<(Daemons, Vec<Budget>), Fault> {
-    let limits = Limits {
-        until,
-        within: API_PATIENCE,
-        settle: Duration::ZERO,
-        while_it_moves: false,
-        every: Duration::from_secs(2),
-    };
     let read = Mutex::new(None);
-    wait(limits, observer, stop, async || {
+    wait(for_api(until), observer, stop, async || {
         let node = async {
             let PodsOf::Node(name) = pods else {
                 return Ok(None);
             };
-            let nodes = world.cluster.list("/api/v1/nodes").await?;
-            let nodes: Vec<DrainNode> = nodes.iter().filter_map(DrainNode::new).collect();
-            Ok(no_longer(&nodes, name))
+            Ok(no_longer(&all_nodes(world).await?, name))
         };
         let (protection, changed) = futures::try_join!(world.protection(), node)?;
         if let Some(why) = changed {
@@ -198,29 +205,18 @@ async fn stayed_cordoned(
     (until, stop): (Option<Until>, Stop),
     observer: &mut dyn Observer,
 ) -> Result<(), Fault> {
-    let limits = Limits {
-        until,
-        within: API_PATIENCE,
-        settle: Duration::ZERO,
-        while_it_moves: false,
-        every: Duration::from_secs(2),
-    };
-    let look = async || {
-        let nodes = world.cluster.list("/api/v1/nodes").await?;
-        let nodes: Vec<DrainNode> = nodes.iter().filter_map(DrainNode::new).collect();
-        match uncordoned(&nodes, name) {
-            None => Ok(Settled::Yes),
-            Some(why) => {
-                let next = "cordon it, and make a new plan: pods may have come since";
-                Err(Fault::refused("drift", why).next(next))
-            }
+    let look = async || match uncordoned(&all_nodes(world).await?, name) {
+        None => Ok(Settled::Yes),
+        Some(why) => {
+            let next = "cordon it, and make a new plan: pods may have come since";
+            Err(Fault::refused("drift", why).next(next))
         }
     };
     // All are gone: whoever stops the run meanwhile is told so all the same.
     match look().await {
         Ok(_) => Ok(()),
         Err(fault) if fault.code == "drift" => Err(fault),
-        Err(_) => wait(limits, observer, stop, look).await,
+        Err(_) => wait(for_api(until), observer, stop, look).await,
     }
 }
 
@@ -317,8 +313,7 @@ impl Work<'_> {
                 // Where that cannot be read, the pods are said to take long, which is true.
                 Some(nodes) = looking.next(), if !looking.is_empty() => {
                     if let Ok(nodes) = nodes {
-                        let nodes: Vec<serde_json::Value> = nodes;
-                        draining.nodes(nodes.iter().filter_map(DrainNode::new).collect());
+                        draining.nodes(nodes);
                     }
                 }
                 () = tokio::time::sleep_until(wake.unwrap_or(say).min(say)) => {}
@@ -335,7 +330,7 @@ impl Work<'_> {
                 let due = now >= looked + NODES && looking.is_empty();
                 if due && draining.asks_for_nodes(self.now()) {
                     looked = now;
-                    looking.push(world.cluster.list("/api/v1/nodes"));
+                    looking.push(all_nodes(world));
                 }
             }
         }
