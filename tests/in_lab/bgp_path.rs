@@ -123,7 +123,7 @@ fn blocked(lab: &Lab, variant: Variant, chain: &str) -> Result<(), String> {
         .exits(3)?
         .says(&says)?
         .says(&["1 of the 2 sessions of node01 is not established"])?;
-    before.same_as(&Surroundings::of(lab)?)?;
+    before.still_there(lab)?;
     nothing_was_written(&program)
 }
 

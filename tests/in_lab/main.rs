@@ -33,6 +33,8 @@ mod surroundings;
 mod swapoff;
 mod sweep;
 mod switch;
+#[path = "../tries/mod.rs"]
+mod tries;
 
 use lab::datastore::Datastore;
 use lab::{Lab, Profile};
@@ -40,6 +42,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use tries::Tries;
 
 /// What a test leaves behind.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -97,13 +100,15 @@ fn main() -> ExitCode {
     shuffle(&mut chosen, seed);
     let dirt = Arc::new(Mutex::new(Dirties::Mesh));
     let took = Arc::new(Mutex::new(Vec::new()));
+    let tries = Arc::new(Tries::new());
     let trials = chosen
         .into_iter()
         .map(|case| {
             let (lab, dirt, took) = (lab.clone(), dirt.clone(), took.clone());
+            let tries = tries.clone();
             Trial::test(case.name, move || {
                 let begun = Instant::now();
-                let outcome = run(&lab, &dirt, &case);
+                let outcome = tries.run(case.name, || run(&lab, &dirt, &case));
                 if let Ok(mut took) = took.lock() {
                     took.push((begun.elapsed().as_secs(), case.name));
                 }
@@ -120,6 +125,7 @@ fn main() -> ExitCode {
             println!("{seconds:>6}  {name}");
         }
     }
+    tries.tell();
     if let Err(e) = lab.heal() {
         eprintln!("the lab could not be healed after the tests: {e}");
     }
@@ -177,7 +183,7 @@ fn run(lab: &Lab, dirt: &Mutex<Dirties>, case: &Case) -> Result<(), String> {
     };
     (case.run)(lab)?;
     if let Some(before) = before {
-        before.same_as(&surroundings::Surroundings::of(lab)?)?;
+        before.still_there(lab)?;
     }
     *dirt = case.dirties;
     Ok(())

@@ -1,7 +1,7 @@
 //! etcd and Kubernetes' control plane, each a process inside the namespace.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,8 @@ pub struct ControlPlane<'a> {
     /// The folder of the built programs.
     pub programs: &'a Path,
     pub data: &'a Path,
+    /// What of the requests the API server writes down.
+    pub audit_policy: PathBuf,
 }
 
 impl ControlPlane<'_> {
@@ -156,6 +158,11 @@ impl ControlPlane<'_> {
             &format!("--service-account-key-file={}", file("sa.key")),
             &format!("--service-account-signing-key-file={}", file("sa.key")),
             &format!("--service-cluster-ip-range={SERVICES}"),
+            &format!("--audit-policy-file={}", self.audit_policy.display()),
+            &format!(
+                "--audit-log-path={}",
+                audit_log(self.processes.log).display()
+            ),
         ])
     }
 
@@ -190,6 +197,11 @@ impl ControlPlane<'_> {
             "--kube-api-burst=10000",
         ])
     }
+}
+
+/// Where the API server writes down who wrote what.
+pub fn audit_log(log: &Path) -> PathBuf {
+    log.join("audit.log")
 }
 
 fn strings(args: &[&str]) -> Vec<String> {

@@ -129,6 +129,11 @@ impl Lab {
         self.dir.join("inventory.yaml")
     }
 
+    /// One line of JSON for each write that the API server has answered, by whomever.
+    pub fn audit_log(&self) -> PathBuf {
+        control_plane::audit_log(&self.log)
+    }
+
     pub fn ssh_config(&self) -> PathBuf {
         self.dir.join("ssh_config")
     }
@@ -271,6 +276,7 @@ impl Lab {
             pki: &self.pki,
             programs,
             data,
+            audit_policy: self.source.join("manifests/audit-policy.yaml"),
         }
     }
 
