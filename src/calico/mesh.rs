@@ -198,6 +198,8 @@ pub struct Mesh {
     pub nodes: Vec<MeshNode>,
     /// Whether every node peers with every other one (BGPConfiguration `nodeToNodeMeshEnabled`).
     pub full: bool,
+    /// Its sessions have a password (BGPConfiguration `nodeMeshPassword`).
+    pub password: bool,
     /// What else is configured, whether or not there is a full mesh.
     pub peers: Vec<BgpPeer>,
     /// BGPPeers that are not understood, and why: which sessions they configure is not known.
@@ -541,6 +543,7 @@ pub(crate) mod tests {
                 node("node03", "10.0.0.3", Some("10.0.0.3/24")),
             ],
             full: true,
+            password: false,
             peers: vec![],
             unclear: vec![],
             absent: vec![],

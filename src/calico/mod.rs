@@ -29,7 +29,7 @@ pub use link::{Link, LinkAddress, parse_links};
 pub use mesh::{Mesh, MeshNode, OwnNetwork, Reading, SessionFault};
 pub use method::Method;
 pub use node_status::{Daemon, NodeStatus, Peer, StatusError, parse_node_status};
-pub use peering::BgpPeer;
+pub use peering::{BgpPeer, has_password};
 pub use pick::{Pick, Sight, pick};
 pub use selector::Selector;
 pub use store::{items_of_store, nodes_of_store};

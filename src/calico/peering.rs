@@ -10,6 +10,8 @@ use std::net::IpAddr;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BgpPeer {
     pub name: String,
+    /// Its sessions have one.
+    pub password: bool,
     of: Nodes,
     to: To,
 }
@@ -57,7 +59,12 @@ impl BgpPeer {
                 To::Address(ip, port)
             }
         };
-        Ok(Self { name, of, to })
+        Ok(Self {
+            name,
+            password: has_password(raw, "password"),
+            of,
+            to,
+        })
     }
 
     /// The address that it names with a port, and that.
@@ -93,6 +100,12 @@ impl BgpPeer {
             .filter(|ip| own.iter().any(|own| own.is_ipv4() == ip.is_ipv4()))
             .collect()
     }
+}
+
+/// Whether an object names a password for sessions (projectcalico/api v3.31, BGPPassword).
+pub fn has_password(raw: &Value, key: &str) -> bool {
+    let password = raw.pointer(&format!("/spec/{key}/secretKeyRef"));
+    password.is_some_and(Value::is_object)
 }
 
 /// An address that may have a port: `10.0.0.1:1790`, `[fd00::1]:1790`.

@@ -3,8 +3,8 @@
 use super::Look;
 use crate::calico::{
     BgpPeer, CalicoNode, Datastore, Detection, EnvValue, Family, Install, Installation, Mesh,
-    MeshNode, NodeStatus, Reading, StatusError, Version, items_of_store, nodes_of_store,
-    parse_calico_node_status, parse_links, parse_node_status,
+    MeshNode, NodeStatus, Reading, StatusError, Version, has_password, items_of_store,
+    nodes_of_store, parse_calico_node_status, parse_links, parse_node_status,
 };
 use crate::fault::{Class, Fault};
 use crate::model::{HostRef, Identity, is_ready};
@@ -505,6 +505,10 @@ impl Look<'_> {
             lacking: self.lacking(&members).await?,
             nodes: members,
             full: self.full_mesh().await?,
+            password: self
+                .bgp_configuration()
+                .await?
+                .is_some_and(|c| has_password(c, "nodeMeshPassword")),
             peers,
             unclear,
             absent,

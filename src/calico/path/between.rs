@@ -26,7 +26,13 @@ impl Judge<'_> {
             return causes;
         }
         if tried().any(|(_, _, t)| t.ping == Ping::Answers) {
-            if !policies {
+            let silent = |t: &PeerPath| t.tcp == Tcp::Silent;
+            if let Some(by) = self
+                .secured(pair)
+                .filter(|_| tried().any(|(_, _, t)| silent(t)))
+            {
+                causes.insert(self.not_told(&by));
+            } else if !policies {
                 causes.insert(self.dropped(pair, idle));
             }
             return causes;
@@ -90,6 +96,22 @@ impl Judge<'_> {
                 self.see_packets(),
             ),
         }
+    }
+
+    /// The sessions have a password, and so nobody answers who tries without it.
+    fn not_told(&self, by: &str) -> Cause {
+        let port = self.place.port;
+        Cause::new(
+            Certain::Perhaps,
+            format!(
+                "a ping is answered, and TCP {port} is not, which tells nothing here: the session has a password \
+                 (by {by}), and no kernel answers who tries without it"
+            ),
+            format!(
+                "compare the passwords of both ends (`nstat -az 'TcpExtTCPMD5*'` counts those that do not fit), see whether \
+                 packets arrive (`tcpdump -ni any tcp port {port}` on both), and look at BIRD's log in calico-node"
+            ),
+        )
     }
 
     /// Nothing comes through.

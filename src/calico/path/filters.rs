@@ -26,8 +26,13 @@ impl Judge<'_> {
                     (Some(_), true) | (None, false) => Certain::Likely,
                     (None, true) => Certain::Perhaps,
                 };
+                // Where nobody answers anyhow, silence does not tell that a rule drops what is tried.
+                let doubt = match self.secured(pair) {
+                    Some(_) if against.rule.does == Does::Drop => Certain::Likely,
+                    _ => Certain::Seen,
+                };
                 causes.insert(rule(
-                    certain.max(tells),
+                    certain.max(tells).max(doubt),
                     &end.name,
                     &format!("TCP {}", self.place.port),
                     &against,

@@ -5,7 +5,7 @@ use super::cause::{Cause, Certain};
 use super::reading::{HostPath, PeerPath, Tcp};
 use super::sessions::{End, Pair};
 use super::table;
-use crate::calico::{Mesh, OwnNetwork};
+use crate::calico::{BgpPeer, Mesh, OwnNetwork};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -204,6 +204,23 @@ impl Judge<'_> {
         let connected = |tried: Option<&PeerPath>| tried.is_some_and(|t| t.tcp == Tcp::Connected);
         let [(_, to), _] = pair.both();
         connected(there) && (connected(back) || !to.is_node)
+    }
+
+    /// What gives a session a password: then the kernel at either end answers nobody who tries without it
+    /// (tcp(7), TCP_MD5SIG).
+    pub(super) fn secured(&self, pair: &Pair) -> Option<String> {
+        let mesh = self.mesh;
+        let nodes = pair.ends.iter().filter_map(|end| mesh.node(&end.name));
+        if mesh.password && mesh.full && nodes.filter(|n| !n.reflector).count() == 2 {
+            return Some("BGPConfiguration default".to_owned());
+        }
+        let has = |peer: &BgpPeer, from: &End, to: &End| {
+            let node = mesh.node(&from.name).filter(|_| from.is_node);
+            node.is_some_and(|n| peer.sessions_of(n, &mesh.nodes).contains(&to.address))
+        };
+        let mut of_peers = mesh.peers.iter().filter(|peer| peer.password);
+        let peer = of_peers.find(|peer| pair.both().into_iter().any(|(a, b)| has(peer, a, b)))?;
+        Some(format!("BGPPeer {}", peer.name))
     }
 
     fn unread(&self) -> Vec<String> {
