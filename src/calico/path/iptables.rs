@@ -141,6 +141,10 @@ fn rule(line: &str, chain: &mut Chain, port: u16) {
         Some("DROP") => Does::Drop,
         Some("REJECT") => Does::Reject,
         Some("ACCEPT") => Does::Accept,
+        Some("RETURN") => {
+            chain.returns = true;
+            return;
+        }
         Some(to) => {
             // What Calico leads to its chains of pods' packets is not the host's own.
             if of_pods {
@@ -157,6 +161,9 @@ fn rule(line: &str, chain: &mut Chain, port: u16) {
     };
     let anyone = from == Networks::default() && to == Networks::default();
     let anything = !(tcp || four || hit || other_port || aside || narrowed);
+    if anyone && anything {
+        chain.hands_over.extend(leads.iter().cloned());
+    }
     if does != Does::Accept && anyone && anything {
         chain.ends_all(does);
         return;
@@ -176,10 +183,7 @@ fn rule(line: &str, chain: &mut Chain, port: u16) {
             .get(line.find("-A ").unwrap_or(0)..)
             .unwrap_or(line)
             .to_owned(),
-        names: match leads.is_empty() {
-            true => names,
-            false => Names::Chains,
-        },
+        names,
         does,
         port_of: match names {
             Names::Bgp => port_of,
@@ -187,7 +191,7 @@ fn rule(line: &str, chain: &mut Chain, port: u16) {
         },
         from,
         to,
-        narrowed: narrowed || other_port || !leads.is_empty(),
+        narrowed: narrowed || other_port,
         packets,
         ways: BTreeSet::new(),
         leads,

@@ -178,6 +178,10 @@ fn rule(line: &str, words: &[String], chain: &mut Chain, port: u16) {
                 let end = rest.iter().position(|w| w == "#" || w == "comment");
                 end.unwrap_or(rest.len())
             }
+            ("return", _) => {
+                chain.returns = true;
+                1
+            }
             ("jump" | "goto", _) => {
                 jumps.push(second);
                 2
@@ -209,15 +213,19 @@ fn rule(line: &str, words: &[String], chain: &mut Chain, port: u16) {
     let named = asks.port_of.source || asks.port_of.destination;
     let anyone = asks.from == Networks::default() && asks.to == Networks::default();
     let anything = !(named || asks.four || asks.other_port || asks.aside || asks.narrowed);
-    if does != Does::Accept && anyone && anything && asks.tcp.is_none() {
+    let all = anyone && anything && asks.tcp.is_none();
+    if led && all {
+        chain.hands_over.extend(jumps.iter().cloned());
+    }
+    if does != Does::Accept && all {
         chain.ends_all(does);
         return;
     }
     let names = match named {
         true if asks.any_transport && asks.tcp == Some(false) => return,
-        _ if led && !asks.aside && !asks.four => Names::Chains,
-        _ if led => return,
+        _ if led && (asks.aside || asks.four) => return,
         true => Names::Bgp,
+        false if led => Names::Chains,
         false if asks.four && !asks.other_port => Names::Protocol4,
         false if does != Does::Accept || asks.aside || asks.other_port => return,
         false if asks.tcp == Some(true) => Names::Tcp,
@@ -242,10 +250,10 @@ fn rule(line: &str, words: &[String], chain: &mut Chain, port: u16) {
         },
         from: asks.from,
         to: asks.to,
-        narrowed: asks.narrowed || asks.other_port || led,
+        narrowed: asks.narrowed || asks.other_port,
         packets: asks.packets,
         ways: BTreeSet::new(),
-        leads: jumps,
+        leads: if led { jumps } else { Vec::new() },
     });
 }
 

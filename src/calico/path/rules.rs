@@ -94,6 +94,14 @@ impl Spot {
         (&self.family, &self.table, &self.chain) == (&other.family, &other.table, &other.chain)
     }
 
+    /// Another chain of the same table.
+    fn beside(&self, chain: &str) -> Self {
+        Self {
+            chain: chain.to_owned(),
+            ..self.clone()
+        }
+    }
+
     fn sees(&self, ip: IpAddr) -> bool {
         match self.family.as_str() {
             "ip" => Family::Ipv4.has(ip),
@@ -281,8 +289,12 @@ pub(super) struct Chain {
     pub drops: bool,
     /// What a rule for all does, after which nothing comes any more.
     pub ends: Option<Does>,
+    /// A rule before that sends some back to where they came from.
+    pub returns: bool,
     /// Chains to which it leads.
     pub jumps: Vec<String>,
+    /// Those of them to which all leads that comes so far.
+    pub hands_over: Vec<String>,
     /// Their ways are not known yet.
     pub rules: Vec<Rule>,
 }
@@ -326,32 +338,59 @@ pub(super) fn reached(chains: Vec<Chain>) -> Rules {
         }
     }
     let accepting = accepting(&chains);
+    let ending: Vec<(Spot, Does, bool)> = chains
+        .iter()
+        .filter(|chain| !accepting.contains(&chain.spot))
+        .filter_map(|chain| Some((chain.spot.clone(), chain.ends?, chain.returns)))
+        .collect();
     let mut found = Rules::default();
     for (chain, ways) in chains.into_iter().zip(ways) {
-        if let Some(way) = chain.way.filter(|_| chain.drops) {
-            let (spot, by_rule) = (chain.spot, chain.ends);
+        let handed_over = || {
+            let to = chain.hands_over.iter().map(|to| chain.spot.beside(to));
+            let mut ends = to.filter_map(|to| ending.iter().find(|(spot, ..)| *spot == to));
+            ends.find_map(|(_, does, returns)| (!returns).then_some(*does))
+        };
+        let by_rule = chain.ends.or_else(handed_over);
+        if let Some(way) = chain.way.filter(|_| chain.drops || by_rule.is_some()) {
+            let spot = chain.spot;
             found.policies.push(Policy { spot, way, by_rule });
         }
-        let leads = |rule: &Rule| {
-            let spot = |chain: &String| Spot {
-                chain: chain.clone(),
-                ..rule.spot.clone()
-            };
-            rule.leads.iter().any(|to| accepting.contains(&spot(to)))
-        };
         let rules = chain.rules.into_iter().filter(|_| !ways.is_empty());
-        let rules = rules.filter(|rule| rule.names != Names::Chains || leads(rule));
+        let rules = rules.filter_map(|rule| led(rule, &accepting, &ending));
         found.rules.extend(rules.map(|rule| Rule {
             ways: ways.clone(),
-            // Some of TCP may be accepted there.
-            names: match rule.names {
-                Names::Chains => Names::Tcp,
-                names => names,
-            },
             ..rule
         }));
     }
     found
+}
+
+/// What a rule does by the chains to which it leads; `None` where that is not seen.
+fn led(rule: Rule, accepting: &[Spot], ending: &[(Spot, Does, bool)]) -> Option<Rule> {
+    if rule.leads.is_empty() {
+        return Some(rule);
+    }
+    let spots: Vec<Spot> = rule
+        .leads
+        .iter()
+        .map(|chain| rule.spot.beside(chain))
+        .collect();
+    if spots.iter().any(|spot| accepting.contains(spot)) {
+        // Some of TCP may be accepted there.
+        return Some(Rule {
+            names: Names::Tcp,
+            narrowed: true,
+            ..rule
+        });
+    }
+    // Such as one that logs and drops whatever is sent to it.
+    let [to] = spots.as_slice() else { return None };
+    let (_, does, returns) = ending.iter().find(|(spot, ..)| spot == to)?;
+    (rule.names == Names::Bgp).then_some(Rule {
+        does: *does,
+        narrowed: rule.narrowed || *returns,
+        ..rule
+    })
 }
 
 /// Chains in which TCP may be accepted, or in those to which they lead.

@@ -370,6 +370,90 @@ fn what_comes_before_a_rule_of_nft_and_what_it_excludes() {
     }
 }
 
+/// A rule that names the port and leads to a chain of its own, as many write it to log what they drop.
+#[test]
+fn chains_to_which_a_rule_leads_do_what_their_rule_for_all_does() {
+    let of_iptables = |rule: &str, chain: &[&str]| {
+        let lines: String = chain
+            .iter()
+            .map(|line| format!("[1:1] -A LOGDROP {line}\n"))
+            .collect();
+        legacy(&format!(
+            "*filter\n:INPUT ACCEPT [0:0]\n:LOGDROP - [0:0]\n:near - [0:0]\n[5:9] -A INPUT {rule}\n{lines}\
+             [1:1] -A near -s 10.0.0.0/24 -j ACCEPT\nCOMMIT\n"
+        ))
+    };
+    let bgp = "-p tcp -m tcp --dport 179 -j LOGDROP";
+    let log = "-m limit --limit 5/min -j LOG --log-prefix \"dropped: \"";
+    for (rule, chain, found) in [
+        (bgp, &[log, "-j DROP"][..], "all"),
+        (bgp, &["-j REJECT --reject-with tcp-reset"], "all"),
+        ("-p tcp -m tcp --dport 179 -g LOGDROP", &["-j DROP"], "all"),
+        (
+            "-i eth0 -p tcp -m tcp --dport 179 -j LOGDROP",
+            &["-j DROP"],
+            "narrowed",
+        ),
+        // Some may come back from there, or be accepted.
+        (bgp, &["-s 10.0.0.0/24 -j RETURN", "-j DROP"], "narrowed"),
+        (bgp, &["-s 10.0.0.0/24 -j ACCEPT", "-j DROP"], "none"),
+        (bgp, &["-j near", "-j DROP"], "none"),
+        // Not all goes there, nothing of BGP does, or nothing is done there.
+        (bgp, &["-p udp -j DROP"], "none"),
+        (bgp, &[log], "none"),
+        ("-p tcp -m tcp --dport 22 -j LOGDROP", &["-j DROP"], "none"),
+        (
+            "-m conntrack --ctstate INVALID -j LOGDROP",
+            &["-j DROP"],
+            "none",
+        ),
+        ("-p tcp -j LOGDROP", &["-j DROP"], "none"),
+    ] {
+        assert_eq!(how(&of_iptables(rule, chain)), found, "{rule}: {chain:?}");
+    }
+    for (rule, chain, found) in [
+        (
+            "tcp dport 179 jump logdrop",
+            "log prefix \"dropped: \"; drop",
+            "all",
+        ),
+        (
+            "tcp dport 179 counter packets 5 bytes 9 goto logdrop",
+            "reject",
+            "all",
+        ),
+        (
+            "iifname \"eth0\" tcp dport 179 jump logdrop",
+            "drop",
+            "narrowed",
+        ),
+        (
+            "tcp dport 179 jump logdrop",
+            "ip saddr 10.0.0.0/24 return; drop",
+            "narrowed",
+        ),
+        (
+            "tcp dport 179 jump logdrop",
+            "ip saddr 10.0.0.0/24 accept; drop",
+            "none",
+        ),
+        (
+            "tcp dport 179 jump logdrop",
+            "log prefix \"dropped: \"",
+            "none",
+        ),
+        ("tcp dport 22 jump logdrop", "drop", "none"),
+        ("udp dport 179 jump logdrop", "drop", "none"),
+    ] {
+        let lines = chain.replace("; ", " # handle 9\n\t\t");
+        let text = format!(
+            "table inet t {{ # handle 1\n\tchain logdrop {{ # handle 2\n\t\t{lines} # handle 9\n\t}}\n\n\tchain c {{ # handle 1\n\
+             \t\ttype filter hook input priority filter; policy accept;\n\t\t{rule} # handle 9\n\t}}\n}}\n"
+        );
+        assert_eq!(how(&nft::parse(&text, 179)), found, "{rule}: {chain}");
+    }
+}
+
 /// As distributions ship it: the last rule of all rejects.
 #[test]
 fn a_rule_for_all_is_as_good_as_a_policy() {
@@ -380,7 +464,12 @@ fn a_rule_for_all_is_as_good_as_a_policy() {
     };
     let iptables = |rule: &str| {
         legacy(&format!(
-            "*filter\n:INPUT ACCEPT [0:0]\n[0:0] -A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n[0:0] -A INPUT {rule}\nCOMMIT\n"
+            "*filter\n:INPUT ACCEPT [0:0]\n:dropped - [0:0]\n:back - [0:0]\n:near - [0:0]\n:none - [0:0]\n\
+             [0:0] -A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n[0:0] -A INPUT {rule}\n\
+             [0:0] -A dropped -j LOG\n[0:0] -A dropped -j DROP\n\
+             [0:0] -A back -s 10.0.0.0/24 -j RETURN\n[0:0] -A back -j DROP\n\
+             [0:0] -A near -s 10.0.0.0/24 -j ACCEPT\n[0:0] -A near -j DROP\n\
+             [0:0] -A none -j LOG\nCOMMIT\n"
         ))
     };
     for (rule, is_one) in [
@@ -391,6 +480,13 @@ fn a_rule_for_all_is_as_good_as_a_policy() {
         ("-s 10.9.0.0/24 -j DROP", false),
         ("-p udp -j DROP", false),
         ("-j ACCEPT", false),
+        // All is sent to a chain that does so.
+        ("-j dropped", true),
+        ("-g dropped", true),
+        ("-j back", false),
+        ("-j near", false),
+        ("-j none", false),
+        ("-i eth7 -j dropped", false),
     ] {
         assert_eq!(
             found(&iptables(rule)),
@@ -405,9 +501,13 @@ fn a_rule_for_all_is_as_good_as_a_policy() {
         ("iifname \"eth7\" drop", false),
         ("ip saddr 10.9.0.0/24 drop", false),
         ("meta l4proto udp drop", false),
+        ("jump dropped", true),
+        ("meta l4proto udp jump dropped", false),
+        ("jump back", false),
     ] {
         let text = format!(
-            "table inet t {{ # handle 1\n\tchain c {{ # handle 1\n\t\ttype filter hook input priority filter; policy accept;\n\t\ttcp dport 22 accept # handle 8\n\t\t{rule} # handle 9\n\t}}\n}}\n"
+            "table inet t {{ # handle 1\n\tchain c {{ # handle 1\n\t\ttype filter hook input priority filter; policy accept;\n\t\ttcp dport 22 accept # handle 8\n\t\t{rule} # handle 9\n\t}}\n\n\tchain dropped {{ # handle 2\n\t\tcounter packets 1 bytes 1 drop # handle 3\n\t}}\n\n\
+             \tchain back {{ # handle 4\n\t\tip saddr 10.0.0.0/24 return # handle 5\n\t\tdrop # handle 6\n\t}}\n}}\n"
         );
         assert_eq!(
             found(&nft::parse(&text, 179)),
