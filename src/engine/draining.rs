@@ -70,6 +70,8 @@ pub struct Draining {
     of: Evicting,
     pods: BTreeMap<PodUid, Entry>,
     gates: BTreeMap<String, Gate>,
+    /// What the API server has counted for each that held a pod when it was last asked.
+    counts: BTreeMap<String, String>,
     /// Latest attempt of each effect.
     attempts: BTreeMap<String, u32>,
     /// Effects of earlier sittings of which nobody knows what became.
@@ -113,6 +115,7 @@ impl Draining {
             of,
             pods: BTreeMap::new(),
             gates: BTreeMap::new(),
+            counts: BTreeMap::new(),
             attempts,
             open,
             owners: BTreeMap::new(),
@@ -234,6 +237,13 @@ impl Draining {
             }
             _ => self.silent = None,
         }
+        if let (Evicted::Held { why, .. }, Some(entry)) = (&answer, self.pods.get(uid)) {
+            let by = entry.holder(&answer);
+            match words::counts(why) {
+                Some(counts) => self.counts.insert(by, counts.to_owned()),
+                None => self.counts.remove(&by),
+            };
+        }
         match (&answer, &gate) {
             (Evicted::Held { .. }, Some(gate)) => {
                 let gate = self.gates.entry(gate.clone()).or_default();
@@ -242,6 +252,7 @@ impl Draining {
                 gate.holds_since.get_or_insert(now.at);
             }
             (Evicted::Begun, Some(gate)) => {
+                self.counts.remove(&format!("PodDisruptionBudget {gate}"));
                 if let Some(gate) = self.gates.get_mut(gate) {
                     gate.window = (gate.window * 2).min(PER_BUDGET);
                     gate.holds_since = None;

@@ -325,6 +325,9 @@ fn held(lab: &Lab, program: &Program<'_>) -> Result<(), String> {
     ];
     program.run(&apply)?.exits(1)?.says(&[
         "wait for PodDisruptionBudget shop/web since",
+        // In the API server's own words.
+        "(it needs",
+        "healthy pods and has",
         "it did not come about within 12 s",
     ])?;
     // Nothing was evicted, so it is as it was.

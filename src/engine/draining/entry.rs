@@ -360,7 +360,7 @@ impl Entry {
     }
 
     /// The budget that an answer names.
-    fn holder(&self, answer: &Evicted) -> String {
+    pub fn holder(&self, answer: &Evicted) -> String {
         match answer {
             Evicted::Held {
                 budget: Some(name), ..

@@ -24,6 +24,16 @@ pub fn dated(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
+/// What the API server has counted where it names a budget that holds a pod (kubernetes v1.34, eviction.go).
+pub fn counts(why: &str) -> Option<&str> {
+    let (_, counts) = why
+        .strip_prefix("The disruption budget ")?
+        .split_once(' ')?;
+    counts
+        .strip_suffix(" currently")
+        .filter(|counts| counts.starts_with("needs "))
+}
+
 impl Draining {
     /// How it stands.
     pub fn said(&self, now: Moment) -> String {
@@ -87,8 +97,10 @@ impl Draining {
         }
         for (by, (since, names)) in held {
             let wait = if names.len() == 1 { "waits" } else { "wait" };
+            let counts = self.counts.get(&by);
+            let counts = counts.map_or(String::new(), |counts| format!(" (it {counts})"));
             said.push(format!(
-                "{} {wait} for {by} since {}",
+                "{} {wait} for {by} since {}{counts}",
                 some(&names),
                 clock(since, now.at)
             ));
@@ -185,6 +197,20 @@ fn some(names: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_api_server_counted() {
+        let needs = "The disruption budget web needs 2 healthy pods and has 2 currently";
+        assert_eq!(counts(needs), Some("needs 2 healthy pods and has 2"));
+        for other in [
+            "The disruption budget web is still being processed by the server.",
+            "needs 2 healthy pods and has 2 currently",
+            "The disruption budget web does not exist currently",
+            "",
+        ] {
+            assert_eq!(counts(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn what_was_not_today_has_its_date() {
