@@ -21,6 +21,11 @@ pub struct Budget {
     /// Its controller has not looked at it since it was changed.
     pub stale: bool,
     none_may_be_away: bool,
+    /// Its `minAvailable` is a number: then those that have ended are among the pods that there are to be
+    /// (kubernetes v1.34, disruption.go, `getExpectedPodCount`).
+    counts_all: bool,
+    /// Of those, how many have ended.
+    ended: i64,
     /// Why its controller cannot count its pods.
     uncounted: Option<String>,
 }
@@ -32,6 +37,8 @@ pub enum Never {
     NoneMayBeAway,
     /// It needs as many pods as there are.
     AllAreNeeded { desired: i64, expected: i64 },
+    /// The same, without those that have ended and are still there.
+    AllOthersHaveEnded { desired: i64, ended: i64 },
     /// None of what it lets go is made again, so that no more may follow.
     NotReplaced,
     /// Its controller cannot count its pods, for this reason.
@@ -46,6 +53,17 @@ impl fmt::Display for Never {
                 write!(
                     f,
                     "it needs {desired} healthy pods and there are to be {expected}"
+                )
+            }
+            Self::AllOthersHaveEnded { desired, ended } => {
+                let (pods, have) = match ended {
+                    1 => ("pod", "has"),
+                    _ => ("pods", "have"),
+                };
+                let of = if *desired == 1 { "pod" } else { "pods" };
+                write!(
+                    f,
+                    "it needs {desired} healthy {of}, and there are no more: {ended} {pods} that it counts {have} ended"
                 )
             }
             Self::NotReplaced => {
@@ -81,6 +99,8 @@ impl Budget {
                 == Some("AlwaysAllow"),
             stale: number("/status/observedGeneration") < number("/metadata/generation"),
             none_may_be_away: most.is_some_and(none),
+            counts_all: raw.pointer("/spec/minAvailable").is_some_and(Value::is_i64),
+            ended: 0,
             uncounted: uncounted(raw),
         })
     }
@@ -102,11 +122,28 @@ impl Budget {
         if let Some(why) = &self.uncounted {
             return Some(Never::NotCounted(why.clone()));
         }
-        let all = !self.stale && self.expected > 0 && self.desired >= self.expected;
-        all.then_some(Never::AllAreNeeded {
-            desired: self.desired,
-            expected: self.expected,
+        let (desired, expected, ended) = (self.desired, self.expected, self.ended);
+        if self.stale || expected == 0 || desired < expected - ended {
+            return None;
+        }
+        Some(match desired >= expected {
+            true => Never::AllAreNeeded { desired, expected },
+            false => Never::AllOthersHaveEnded { desired, ended },
         })
+    }
+
+    /// Whether it matters how many of its pods have ended.
+    pub fn asks_for_ended(&self) -> bool {
+        self.counts_all && self.allowed == 0 && self.never().is_none()
+    }
+
+    /// With those of these pods that it counts although they have ended.
+    pub fn with_ended(mut self, ended: &[Pod]) -> Self {
+        let own = ended
+            .iter()
+            .filter(|pod| pod.finished() && self.protects(pod));
+        self.ended = i64::try_from(own.count()).unwrap_or(0);
+        self
     }
 
     /// A pod that is not ready goes where nothing is disrupted by that.
@@ -299,6 +336,42 @@ pub(crate) mod tests {
         let mut stale = budget("web", 1, 1, 2);
         stale.stale = true;
         assert_eq!(run(&pods, &[stale]).at_once, 0);
+    }
+
+    /// As those are that a kubelet has turned away, and that nobody deletes.
+    #[test]
+    fn pods_that_have_ended_do_not_get_healthy() {
+        let of = |phase: &str, app: &str| {
+            pod(
+                "old",
+                json!({"metadata": {"labels": {"app": app}}, "status": {"phase": phase}}),
+            )
+        };
+        let short = budget("web", 0, 2, 3);
+        assert!(short.asks_for_ended());
+        let never = |pods: &[Pod]| short.clone().with_ended(pods).never();
+        assert_eq!(never(&[]), None);
+        assert_eq!(never(&[of("Running", "web"), of("Failed", "db")]), None);
+        assert_eq!(
+            never(&[of("Failed", "web")]).unwrap().to_string(),
+            "it needs 2 healthy pods, and there are no more: 1 pod that it counts has ended"
+        );
+        let wide = budget("web", 0, 2, 4);
+        assert_eq!(
+            wide.clone().with_ended(&[of("Failed", "web")]).never(),
+            None
+        );
+        let both = [of("Failed", "web"), of("Succeeded", "web")];
+        assert_eq!(
+            wide.with_ended(&both).never().unwrap().to_string(),
+            "it needs 2 healthy pods, and there are no more: 2 pods that it counts have ended"
+        );
+        // Of others a scale is what there is to be, and of these it is told already.
+        let mut share = budget("web", 0, 2, 3);
+        share.counts_all = false;
+        assert!(!share.asks_for_ended());
+        assert!(!budget("web", 0, 2, 2).asks_for_ended());
+        assert!(!budget("web", 1, 2, 3).asks_for_ended());
     }
 
     #[test]

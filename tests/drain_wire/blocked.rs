@@ -2,6 +2,7 @@
 
 use crate::Case;
 use crate::answers;
+use crate::pods;
 use crate::program::expect;
 use crate::request::{About, Asked};
 use crate::rule::{Rule, Then};
@@ -26,6 +27,10 @@ pub const CASES: &[Case] = &[
     Case {
         name: "blocked::for_ever_what_was_evicted_before_is_told",
         run: after_others,
+    },
+    Case {
+        name: "blocked::a_budget_that_counts_what_has_ended_is_named",
+        run: counts_what_has_ended,
     },
     Case {
         name: "blocked::it_can_fail_at_once",
@@ -123,6 +128,25 @@ fn for_ever(lab: &Lab) -> Result<(), String> {
         scene.left(&[POD])?;
         expect("whether the node is cordoned", &scene.cordoned()?, &false)?;
         scene.told(&ran, &[POD, BUDGET])
+    })
+}
+
+/// As a pod is that its kubelet has turned away: its budget counts it among those that there are to be.
+fn counts_what_has_ended(lab: &Lab) -> Result<(), String> {
+    Scene::with(lab, "ended", |scene| {
+        scene.pods(&[POD])?;
+        let ended = pods::kept(&scene.namespace, "ended", &scene.node, &scene.keeper);
+        let api = &scene.api;
+        api.call("POST", &scene.path("pods"), ended)?;
+        let status = json!({"status": {"phase": "Failed"}});
+        api.call("PATCH", &scene.path("pods/ended/status"), status)?;
+        scene.budget(BUDGET, 1, 1)?;
+        let plan = |args: &[&str]| scene.program.run(&[args, &["--dry-run"]].concat());
+        scene.drain_with(plan)?.exits(0)?.says(&[
+            BUDGET,
+            "it needs 1 healthy pod, and there are no more: 1 pod that it counts has ended",
+        ])?;
+        Ok(())
     })
 }
 

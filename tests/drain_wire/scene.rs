@@ -19,7 +19,7 @@ pub struct Scene<'l> {
     pub program: Program<'l>,
     pub node: String,
     pub namespace: String,
-    keeper: String,
+    pub keeper: String,
     /// What the program said at last.
     last: RefCell<String>,
 }

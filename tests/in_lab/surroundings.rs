@@ -237,6 +237,11 @@ fn audit_log(lab: &Lab) -> Result<File, String> {
 /// What the audit log tells since it was so long.
 fn written(lab: &Lab, since: u64) -> Result<Vec<Write>, String> {
     let mut log = audit_log(lab)?;
+    if log.metadata().map_err(|e| e.to_string())?.len() < since {
+        return Err(
+            "the audit log was begun anew meanwhile: who wrote what is not known".to_owned(),
+        );
+    }
     let mut text = String::new();
     log.seek(SeekFrom::Start(since))
         .and_then(|_| log.read_to_string(&mut text))

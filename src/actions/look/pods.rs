@@ -22,6 +22,13 @@ pub struct PodsSeen {
     pub budgets: Vec<Budget>,
 }
 
+/// The pods of a namespace that run no more, or of which nobody knows.
+fn ended_in(namespace: &str) -> String {
+    format!(
+        "/api/v1/namespaces/{namespace}/pods?fieldSelector=status.phase%21%3DRunning%2Cstatus.phase%21%3DPending"
+    )
+}
+
 impl World {
     /// The DaemonSets and budgets that there are: what keeps pods from being evicted.
     pub async fn protection(&self) -> Result<(Daemons, Vec<Budget>), Fault> {
@@ -64,9 +71,17 @@ impl Look<'_> {
             })?;
         let cluster = &self.world.cluster;
         let (pods, protection) = futures::join!(cluster.pods(of), self.world.protection());
-        let (daemons, budgets) = protection?;
+        let (daemons, mut budgets) = protection?;
+        let pods: Vec<Pod> = pods?.iter().filter_map(Pod::new).collect();
+        for budget in &mut budgets {
+            if budget.asks_for_ended() && pods.iter().any(|pod| budget.protects(pod)) {
+                let ended = cluster.list(&ended_in(&budget.namespace)).await?;
+                let ended: Vec<Pod> = ended.iter().filter_map(Pod::new).collect();
+                *budget = budget.clone().with_ended(&ended);
+            }
+        }
         Ok(PodsSeen {
-            pods: pods?.iter().filter_map(Pod::new).collect(),
+            pods,
             daemons,
             budgets,
         })

@@ -163,6 +163,7 @@ impl ControlPlane<'_> {
                 "--audit-log-path={}",
                 audit_log(self.processes.log).display()
             ),
+            "--audit-log-maxbackup=1",
         ])
     }
 
