@@ -29,14 +29,11 @@ mod request;
 mod rule;
 mod scene;
 mod streams;
-#[path = "../tries/mod.rs"]
-mod tries;
 
 use lab::{Lab, Profile};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::process::ExitCode;
 use std::sync::Arc;
-use tries::Tries;
 
 /// One test.
 pub struct Case {
@@ -60,15 +57,11 @@ fn main() -> ExitCode {
         }
     };
     println!("chance: RUNBOOK_TEST_SEED={}", dice::seed());
-    let tries = Arc::new(Tries::new());
     let trials = cases().map(|case| {
-        let (lab, tries) = (lab.clone(), tries.clone());
-        let run = move || tries.run(case.name, || (case.run)(&lab));
-        Trial::test(case.name, move || run().map_err(Failed::from))
+        let lab = lab.clone();
+        Trial::test(case.name, move || (case.run)(&lab).map_err(Failed::from))
     });
-    let conclusion = libtest_mimic::run(&arguments, trials.collect());
-    tries.tell();
-    conclusion.exit_code()
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 
 /// A control plane, with its controllers, which a test before may have stopped.

@@ -33,7 +33,6 @@ mod surroundings;
 mod swapoff;
 mod sweep;
 mod switch;
-#[path = "../tries/mod.rs"]
 mod tries;
 
 use lab::datastore::Datastore;

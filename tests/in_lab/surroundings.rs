@@ -246,7 +246,10 @@ fn written(lab: &Lab, since: u64) -> Result<Vec<Write>, String> {
     log.seek(SeekFrom::Start(since))
         .and_then(|_| log.read_to_string(&mut text))
         .map_err(|e| e.to_string())?;
-    text.lines()
+    // The last line may be on its way.
+    let (whole, _) = text.rsplit_once('\n').unwrap_or_default();
+    whole
+        .lines()
         .filter_map(|line| Write::of(line).transpose())
         .collect()
 }

@@ -26,11 +26,7 @@ impl Judge<'_> {
             return causes;
         }
         if tried().any(|(_, _, t)| t.ping == Ping::Answers) {
-            let silent = |t: &PeerPath| t.tcp == Tcp::Silent;
-            if let Some(by) = self
-                .secured(pair)
-                .filter(|_| tried().any(|(_, _, t)| silent(t)))
-            {
+            if let Some(by) = self.mute(pair) {
                 causes.insert(self.not_told(&by));
             } else if !policies {
                 causes.insert(self.dropped(pair, idle));
@@ -38,7 +34,7 @@ impl Judge<'_> {
             return causes;
         }
         for (from, to, tried) in tried().filter(|(_, _, t)| lost(t) && t.ping == Ping::Silent) {
-            causes.insert(self.silent(from, to, tried));
+            causes.insert(self.silent(from, to, tried, self.mute(pair)));
         }
         causes
     }
@@ -108,14 +104,14 @@ impl Judge<'_> {
                  (by {by}), and no kernel answers who tries without it"
             ),
             format!(
-                "compare the passwords of both ends (`nstat -az 'TcpExtTCPMD5*'` counts those that do not fit), see whether \
+                "compare the passwords of both ends (`nstat -az TcpExtTCPMD5Failure` counts those that do not fit), see whether \
                  packets arrive (`tcpdump -ni any tcp port {port}` on both), and look at BIRD's log in calico-node"
             ),
         )
     }
 
     /// Nothing comes through.
-    fn silent(&self, from: &End, to: &End, tried: &PeerPath) -> Cause {
+    fn silent(&self, from: &End, to: &End, tried: &PeerPath, mute: Option<String>) -> Cause {
         let (port, a, b) = (self.place.port, &from.name, named(to));
         let dev = match &tried.route {
             Route::Out { dev, .. } => dev.as_str(),
@@ -135,9 +131,15 @@ impl Judge<'_> {
             ),
             None => Cause::new(
                 Certain::Perhaps,
-                format!(
-                    "{b} answers {a} neither a ping nor TCP {port}: something between them drops all of it, or it is off"
-                ),
+                match mute {
+                    None => format!(
+                        "{b} answers {a} neither a ping nor TCP {port}: something between them drops all of it, or it is off"
+                    ),
+                    Some(by) => format!(
+                        "{b} answers no ping of {a}: something between them drops it, or {b} is off; that TCP {port} is \
+                         silent tells nothing, as the session has a password (by {by})"
+                    ),
+                },
                 format!(
                     "look at what lies between them: `ip route get {}` on {a}, routers, security groups",
                     to.address

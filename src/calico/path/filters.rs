@@ -27,9 +27,9 @@ impl Judge<'_> {
                     (None, true) => Certain::Perhaps,
                 };
                 // Where nobody answers anyhow, silence does not tell that a rule drops what is tried.
-                let doubt = match self.secured(pair) {
-                    Some(_) if against.rule.does == Does::Drop => Certain::Likely,
-                    _ => Certain::Seen,
+                let doubt = match self.mute(pair) {
+                    Some(_) => Certain::Likely,
+                    None => Certain::Seen,
                 };
                 causes.insert(rule(
                     certain.max(tells).max(doubt),
@@ -152,7 +152,7 @@ fn is_missing(tried: &PeerPath) -> bool {
 
 /// It may pass over the session's packets for a reason that is not looked into.
 fn loose(against: &Against<'_>) -> bool {
-    against.partly || against.rule.narrowed
+    against.partly || against.rule.narrowed || against.rule.returns
 }
 
 fn rule(certain: Certain, node: &str, what: &str, against: &Against<'_>) -> Cause {
@@ -165,6 +165,8 @@ fn rule(certain: Certain, node: &str, what: &str, against: &Against<'_>) -> Caus
     let mut said = rule.to_string();
     if *partly {
         said.push_str(", where no rule before it accepts it");
+    } else if rule.returns {
+        said.push_str(", where its chain sends it not back before that");
     } else if rule.narrowed {
         said.push_str(", where all fits that it asks for besides");
     }

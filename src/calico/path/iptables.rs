@@ -55,7 +55,7 @@ fn of_chain(line: &str) -> Option<(&str, &str)> {
 }
 
 fn rule(line: &str, chain: &mut Chain, port: u16) {
-    if chain.ends.is_some() {
+    if chain.over {
         return;
     }
     let mut words = split(line).into_iter().peekable();
@@ -70,6 +70,7 @@ fn rule(line: &str, chain: &mut Chain, port: u16) {
     let mut port_of = PortOf::default();
     // Another protocol; or nothing of a new connection that comes from elsewhere.
     let mut aside = false;
+    let mut goes = false;
     // -A and the chain.
     words.next();
     words.next();
@@ -129,20 +130,27 @@ fn rule(line: &str, chain: &mut Chain, port: u16) {
                 aside |= !not && !new;
                 narrowed = true;
             }
-            "-j" | "--jump" | "-g" | "--goto" => target = words.next(),
+            "-j" | "--jump" | "-g" | "--goto" => {
+                goes = option.starts_with("-g") || option == "--goto";
+                target = words.next();
+            }
             _ => {
                 narrowed = true;
                 skip_values(&mut words);
             }
         }
     }
+    let anyone = from == Networks::default() && to == Networks::default();
+    let anything = !(tcp || four || hit || other_port || aside || narrowed);
+    let may_be_bgp = !(aside || four || other_port && !hit);
     let mut leads = Vec::new();
     let does = match target.as_deref() {
         Some("DROP") => Does::Drop,
         Some("REJECT") => Does::Reject,
         Some("ACCEPT") => Does::Accept,
+        Some("RETURN") if anyone && anything => return chain.returns_all(),
         Some("RETURN") => {
-            chain.returns = true;
+            chain.returns |= may_be_bgp;
             return;
         }
         Some(to) => {
@@ -151,22 +159,25 @@ fn rule(line: &str, chain: &mut Chain, port: u16) {
                 return;
             }
             chain.jumps.push(to.to_owned());
-            if aside || four || other_port {
+            if !may_be_bgp {
                 return;
             }
+            // It does not come back here.
+            chain.returns |= goes && !(anyone && anything);
             leads.push(to.to_owned());
             Does::Accept
         }
         None => return,
     };
-    let anyone = from == Networks::default() && to == Networks::default();
-    let anything = !(tcp || four || hit || other_port || aside || narrowed);
     if anyone && anything {
-        chain.hands_over.extend(leads.iter().cloned());
+        chain.hands_over(&leads);
     }
     if does != Does::Accept && anyone && anything {
         chain.ends_all(does);
         return;
+    }
+    if does != Does::Accept && anyone && tcp && !(hit || other_port || aside || narrowed) {
+        chain.ends_tcp(does);
     }
     let names = match (tcp && hit, four) {
         (true, _) => Names::Bgp,
@@ -195,6 +206,7 @@ fn rule(line: &str, chain: &mut Chain, port: u16) {
         packets,
         ways: BTreeSet::new(),
         leads,
+        returns: false,
     });
 }
 

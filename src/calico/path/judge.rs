@@ -208,7 +208,7 @@ impl Judge<'_> {
 
     /// What gives a session a password: then the kernel at either end answers nobody who tries without it
     /// (tcp(7), TCP_MD5SIG).
-    pub(super) fn secured(&self, pair: &Pair) -> Option<String> {
+    fn secured(&self, pair: &Pair) -> Option<String> {
         let mesh = self.mesh;
         let nodes = pair.ends.iter().filter_map(|end| mesh.node(&end.name));
         if mesh.password && mesh.full && nodes.filter(|n| !n.reflector).count() == 2 {
@@ -221,6 +221,16 @@ impl Judge<'_> {
         let mut of_peers = mesh.peers.iter().filter(|peer| peer.password);
         let peer = of_peers.find(|peer| pair.both().into_iter().any(|(a, b)| has(peer, a, b)))?;
         Some(format!("BGPPeer {}", peer.name))
+    }
+
+    /// The same where nobody has answered a try: that tells nothing then.
+    pub(super) fn mute(&self, pair: &Pair) -> Option<String> {
+        let answers = |(from, to): (&End, &End)| {
+            let tried = self.tried(from, to);
+            tried.is_some_and(|t| !matches!(t.tcp, Tcp::Silent | Tcp::Untried))
+        };
+        self.secured(pair)
+            .filter(|_| !pair.both().into_iter().any(answers))
     }
 
     fn unread(&self) -> Vec<String> {

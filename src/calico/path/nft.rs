@@ -84,7 +84,7 @@ struct Asks {
 }
 
 fn rule(line: &str, words: &[String], chain: &mut Chain, port: u16) {
-    if chain.ends.is_some() {
+    if chain.over {
         return;
     }
     let mut asks = Asks::default();
@@ -178,10 +178,7 @@ fn rule(line: &str, words: &[String], chain: &mut Chain, port: u16) {
                 let end = rest.iter().position(|w| w == "#" || w == "comment");
                 end.unwrap_or(rest.len())
             }
-            ("return", _) => {
-                chain.returns = true;
-                1
-            }
+            ("return", _) => 1,
             ("jump" | "goto", _) => {
                 jumps.push(second);
                 2
@@ -203,6 +200,24 @@ fn rule(line: &str, words: &[String], chain: &mut Chain, port: u16) {
     if !of_pods {
         chain.jumps.extend(jumps.iter().cloned());
     }
+    let named = asks.port_of.source || asks.port_of.destination;
+    let anyone = asks.from == Networks::default() && asks.to == Networks::default();
+    let anything = !(named || asks.four || asks.other_port || asks.aside || asks.narrowed);
+    let all = anyone && anything && asks.tcp.is_none();
+    let may_be_bgp = !(of_pods || asks.aside || asks.four || asks.other_port && !named);
+    let has = |word: &str| words.iter().any(|w| w == word);
+    if has("return") {
+        match all {
+            true => return chain.returns_all(),
+            false => chain.returns |= may_be_bgp,
+        }
+    }
+    // What goes does not come back here.
+    chain.returns |= has("goto") && may_be_bgp && !all;
+    // Some of what a map looks up may be accepted.
+    if asks.does.is_none() && has("vmap") && has("accept") && may_be_bgp && !named {
+        asks.does = Some(Does::Accept);
+    }
     let led = asks.does.is_none() && !jumps.is_empty();
     if led && of_pods {
         return;
@@ -210,16 +225,15 @@ fn rule(line: &str, words: &[String], chain: &mut Chain, port: u16) {
     let Some(does) = asks.does.or(led.then_some(Does::Accept)) else {
         return;
     };
-    let named = asks.port_of.source || asks.port_of.destination;
-    let anyone = asks.from == Networks::default() && asks.to == Networks::default();
-    let anything = !(named || asks.four || asks.other_port || asks.aside || asks.narrowed);
-    let all = anyone && anything && asks.tcp.is_none();
     if led && all {
-        chain.hands_over.extend(jumps.iter().cloned());
+        chain.hands_over(&jumps);
     }
     if does != Does::Accept && all {
         chain.ends_all(does);
         return;
+    }
+    if does != Does::Accept && anyone && anything && asks.tcp == Some(true) {
+        chain.ends_tcp(does);
     }
     let names = match named {
         true if asks.any_transport && asks.tcp == Some(false) => return,
@@ -254,6 +268,7 @@ fn rule(line: &str, words: &[String], chain: &mut Chain, port: u16) {
         packets: asks.packets,
         ways: BTreeSet::new(),
         leads: if led { jumps } else { Vec::new() },
+        returns: false,
     });
 }
 

@@ -142,6 +142,8 @@ pub struct Rule {
     pub ways: BTreeSet<Way>,
     /// Chains to which it leads.
     pub leads: Vec<String>,
+    /// There, some may be sent back before it does anything.
+    pub returns: bool,
 }
 
 impl Rule {
@@ -287,14 +289,18 @@ pub(super) struct Chain {
     pub way: Option<Way>,
     /// What no rule decides is dropped.
     pub drops: bool,
-    /// What a rule for all does, after which nothing comes any more.
+    /// What a rule for all does.
     pub ends: Option<Does>,
-    /// A rule before that sends some back to where they came from.
+    /// What a rule for all of TCP does, before that.
+    pub ends_tcp: Option<Does>,
+    /// Nothing comes as far as here any more.
+    pub over: bool,
+    /// A rule sends some that may be of BGP back to where they came from.
     pub returns: bool,
     /// Chains to which it leads.
     pub jumps: Vec<String>,
-    /// Those of them to which all leads that comes so far.
-    pub hands_over: Vec<String>,
+    /// Those of them to which all leads that comes so far, with how many rules are before that.
+    pub hands_over: Vec<(String, usize)>,
     /// Their ways are not known yet.
     pub rules: Vec<Rule>,
 }
@@ -303,7 +309,29 @@ impl Chain {
     /// A rule drops or rejects whatever comes so far.
     pub fn ends_all(&mut self, does: Does) {
         self.ends = Some(does);
-        self.drops = true;
+        self.over = true;
+    }
+
+    /// The same for TCP alone.
+    pub fn ends_tcp(&mut self, does: Does) {
+        self.ends_tcp.get_or_insert(does);
+    }
+
+    /// All that comes so far is sent back.
+    pub fn returns_all(&mut self) {
+        self.over = true;
+    }
+
+    /// All that comes so far is sent to other chains.
+    pub fn hands_over(&mut self, to: &[String]) {
+        let before = self.rules.len();
+        let to = to.iter().map(|to| (to.clone(), before));
+        self.hands_over.extend(to);
+    }
+
+    /// What is done to BGP that no rule before decides.
+    fn end(&self) -> Option<Does> {
+        self.ends_tcp.or(self.ends)
     }
 }
 
@@ -338,19 +366,26 @@ pub(super) fn reached(chains: Vec<Chain>) -> Rules {
         }
     }
     let accepting = accepting(&chains);
-    let ending: Vec<(Spot, Does, bool)> = chains
-        .iter()
-        .filter(|chain| !accepting.contains(&chain.spot))
-        .filter_map(|chain| Some((chain.spot.clone(), chain.ends?, chain.returns)))
-        .collect();
+    let mut ending = chains.iter().filter_map(Ending::of).collect::<Vec<_>>();
+    ending.retain(|ending| !accepting.contains(&ending.spot));
     let mut found = Rules::default();
     for (chain, ways) in chains.into_iter().zip(ways) {
-        let handed_over = || {
-            let to = chain.hands_over.iter().map(|to| chain.spot.beside(to));
-            let mut ends = to.filter_map(|to| ending.iter().find(|(spot, ..)| *spot == to));
-            ends.find_map(|(_, does, returns)| (!returns).then_some(*does))
-        };
-        let by_rule = chain.ends.or_else(handed_over);
+        let mut chain = chain;
+        let to = chain.hands_over.iter();
+        let mut to = to.map(|(to, before)| (chain.spot.beside(to), *before));
+        let handed_over = to.find_map(|(to, before)| {
+            let ending = ending.iter().find(|e| e.spot == to && !e.returns)?;
+            Some((ending, before))
+        });
+        let mut by_rule = chain.end();
+        if let Some((ending, before)) = handed_over {
+            by_rule = Some(ending.does);
+            if ending.all {
+                chain.rules.truncate(before);
+            }
+        }
+        // Who is sent back from here is left to the policy.
+        let by_rule = by_rule.filter(|_| !chain.returns);
         if let Some(way) = chain.way.filter(|_| chain.drops || by_rule.is_some()) {
             let spot = chain.spot;
             found.policies.push(Policy { spot, way, by_rule });
@@ -365,8 +400,28 @@ pub(super) fn reached(chains: Vec<Chain>) -> Rules {
     found
 }
 
+/// A chain that drops or rejects whatever of BGP comes to its end.
+struct Ending {
+    spot: Spot,
+    does: Does,
+    /// Not of TCP alone.
+    all: bool,
+    returns: bool,
+}
+
+impl Ending {
+    fn of(chain: &Chain) -> Option<Self> {
+        Some(Self {
+            spot: chain.spot.clone(),
+            does: chain.end()?,
+            all: chain.ends.is_some(),
+            returns: chain.returns,
+        })
+    }
+}
+
 /// What a rule does by the chains to which it leads; `None` where that is not seen.
-fn led(rule: Rule, accepting: &[Spot], ending: &[(Spot, Does, bool)]) -> Option<Rule> {
+fn led(rule: Rule, accepting: &[Spot], ending: &[Ending]) -> Option<Rule> {
     if rule.leads.is_empty() {
         return Some(rule);
     }
@@ -385,17 +440,20 @@ fn led(rule: Rule, accepting: &[Spot], ending: &[(Spot, Does, bool)]) -> Option<
     }
     // Such as one that logs and drops whatever is sent to it.
     let [to] = spots.as_slice() else { return None };
-    let (_, does, returns) = ending.iter().find(|(spot, ..)| spot == to)?;
+    let ending = ending.iter().find(|ending| ending.spot == *to)?;
     (rule.names == Names::Bgp).then_some(Rule {
-        does: *does,
-        narrowed: rule.narrowed || *returns,
+        does: ending.does,
+        returns: ending.returns,
         ..rule
     })
 }
 
 /// Chains in which TCP may be accepted, or in those to which they lead.
 fn accepting(chains: &[Chain]) -> Vec<Spot> {
-    let accepts = |rule: &Rule| rule.does == Does::Accept && rule.names.accepts(Names::Bgp);
+    let accepts = |rule: &Rule| {
+        // What one does that leads elsewhere, the chains there tell.
+        rule.leads.is_empty() && rule.does == Does::Accept && rule.names.accepts(Names::Bgp)
+    };
     let own = chains.iter().filter(|c| c.rules.iter().any(accepts));
     let mut found: Vec<Spot> = own.map(|c| c.spot.clone()).collect();
     loop {

@@ -1,6 +1,6 @@
 //! Rules as real tools print them, and which of them are against a session.
 
-use crate::calico::path::rules::{Names, Rules};
+use crate::calico::path::rules::{Does, Names, Rules};
 use crate::calico::path::{iptables, nft};
 
 /// Made in a network namespace of Debian 12, and printed there by `nft -a list ruleset` (nftables 1.0.6).
@@ -274,6 +274,8 @@ fn what_comes_before_a_rule_and_what_it_excludes() {
         (vec!["-p tcp -m tcp --dport 22 -j ACCEPT", drop], "all"),
         (vec!["-j more", drop], "partly"),
         (vec!["-j none", drop], "all"),
+        // One that only counts or logs what it names accepts nothing.
+        (vec!["-j logs", drop], "all"),
         // What is usual at the beginning accepts no new connection from elsewhere.
         (vec!["-i lo -j ACCEPT", drop], "all"),
         (
@@ -302,7 +304,7 @@ fn what_comes_before_a_rule_and_what_it_excludes() {
             .map(|r| format!("[5:9] -A INPUT {r}\n"))
             .collect();
         let text = format!(
-            "*filter\n:INPUT ACCEPT [0:0]\n:more - [0:0]\n:less - [0:0]\n:none - [0:0]\n{rules}[1:1] -A more -j less\n\
+            "*filter\n:INPUT ACCEPT [0:0]\n:more - [0:0]\n:less - [0:0]\n:none - [0:0]\n:logs - [0:0]\n{rules}[1:1] -A logs -p tcp -m tcp --dport 179 -j LOG\n[1:1] -A more -j less\n\
              [1:1] -A less -m mark --mark 0x1/0x1 -j ACCEPT\n[1:1] -A none -p udp -j ACCEPT\nCOMMIT\n"
         );
         assert_eq!(how(&legacy(&text)), found, "{rules}");
@@ -315,7 +317,7 @@ fn how(rules: &Rules) -> &'static str {
     match against.as_slice() {
         [] => "none",
         [one] if one.partly => "partly",
-        [one] if one.rule.narrowed => "narrowed",
+        [one] if one.rule.narrowed || one.rule.returns => "narrowed",
         _ => "all",
     }
 }
@@ -379,8 +381,8 @@ fn chains_to_which_a_rule_leads_do_what_their_rule_for_all_does() {
             .map(|line| format!("[1:1] -A LOGDROP {line}\n"))
             .collect();
         legacy(&format!(
-            "*filter\n:INPUT ACCEPT [0:0]\n:LOGDROP - [0:0]\n:near - [0:0]\n[5:9] -A INPUT {rule}\n{lines}\
-             [1:1] -A near -s 10.0.0.0/24 -j ACCEPT\nCOMMIT\n"
+            "*filter\n:INPUT ACCEPT [0:0]\n:LOGDROP - [0:0]\n:near - [0:0]\n:elsewhere - [0:0]\n[5:9] -A INPUT {rule}\n{lines}\
+             [1:1] -A elsewhere -j LOG\n[1:1] -A near -s 10.0.0.0/24 -j ACCEPT\nCOMMIT\n"
         ))
     };
     let bgp = "-p tcp -m tcp --dport 179 -j LOGDROP";
@@ -398,6 +400,23 @@ fn chains_to_which_a_rule_leads_do_what_their_rule_for_all_does() {
         (bgp, &["-s 10.0.0.0/24 -j RETURN", "-j DROP"], "narrowed"),
         (bgp, &["-s 10.0.0.0/24 -j ACCEPT", "-j DROP"], "none"),
         (bgp, &["-j near", "-j DROP"], "none"),
+        (bgp, &["-s 10.0.0.0/24 -g elsewhere", "-j DROP"], "narrowed"),
+        (bgp, &["-j elsewhere", "-j DROP"], "all"),
+        (bgp, &["-p tcp -m tcp --dport 179 -j LOG", "-j DROP"], "all"),
+        (bgp, &["-p udp -j RETURN", "-j DROP"], "all"),
+        (
+            bgp,
+            &["-p tcp -m tcp --dport 22 -j RETURN", "-j DROP"],
+            "all",
+        ),
+        (bgp, &["-j RETURN", "-j DROP"], "none"),
+        (bgp, &["-p tcp -j REJECT --reject-with tcp-reset"], "all"),
+        (bgp, &["-s 10.9.0.0/24 -p tcp -j DROP"], "none"),
+        (
+            "-p tcp -m tcp --sport 1024:65535 --dport 179 -j LOGDROP",
+            &["-j DROP"],
+            "narrowed",
+        ),
         // Not all goes there, nothing of BGP does, or nothing is done there.
         (bgp, &["-p udp -j DROP"], "none"),
         (bgp, &[log], "none"),
@@ -432,6 +451,27 @@ fn chains_to_which_a_rule_leads_do_what_their_rule_for_all_does() {
             "ip saddr 10.0.0.0/24 return; drop",
             "narrowed",
         ),
+        (
+            "tcp dport 179 jump logdrop",
+            "ip saddr vmap { 10.0.0.2 : accept }; drop",
+            "none",
+        ),
+        (
+            "tcp dport 179 jump logdrop",
+            "iifname vmap { \"eth0\" : return, \"eth1\" : drop }; drop",
+            "narrowed",
+        ),
+        (
+            "tcp dport 179 jump logdrop",
+            "tcp dport vmap { 22 : accept }; udp dport 53 return; drop",
+            "all",
+        ),
+        (
+            "tcp dport 179 jump logdrop",
+            "meta l4proto tcp reject with tcp reset",
+            "all",
+        ),
+        ("tcp dport 179 jump logdrop", "return; drop", "none"),
         (
             "tcp dport 179 jump logdrop",
             "ip saddr 10.0.0.0/24 accept; drop",
@@ -530,10 +570,45 @@ fn nothing_comes_after_a_rule_for_all() {
             "-A INPUT -p tcp -m tcp --dport 179 -j ACCEPT\n-A INPUT -j REJECT",
             0,
         ),
+        // A chain that drops all is as good.
+        (
+            "-A INPUT -j dropped\n-A INPUT -p tcp -m tcp --dport 179 -j ACCEPT\n-A dropped -j DROP",
+            1,
+        ),
+        (
+            "-A INPUT -p tcp -m tcp --dport 179 -j ACCEPT\n-A INPUT -j dropped\n-A dropped -j DROP",
+            0,
+        ),
+        ("-A INPUT -p tcp -j REJECT", 1),
+        // Who is sent back before is left to the policy.
+        ("-A INPUT -s 10.0.0.0/24 -j RETURN\n-A INPUT -j DROP", 0),
+        (
+            "-A INPUT -s 10.0.0.0/24 -j RETURN\n-A INPUT -j dropped\n-A dropped -j DROP",
+            0,
+        ),
+        ("-A INPUT -j RETURN\n-A INPUT -j DROP", 0),
     ] {
-        let read = legacy(&format!("*filter\n:INPUT ACCEPT [0:0]\n{rules}\nCOMMIT\n"));
+        let text = format!("*filter\n:INPUT ACCEPT [0:0]\n:dropped - [0:0]\n{rules}\nCOMMIT\n");
+        let read = legacy(&text);
         assert_eq!(read.policies_against(own, peer).len(), against, "{rules}");
+        let text = text.replace("INPUT ACCEPT", "INPUT DROP");
+        let accepts = rules.starts_with("-A INPUT -p tcp -m tcp --dport 179 -j ACCEPT");
+        let read = legacy(&text);
+        assert_eq!(
+            read.policies_against(own, peer).len(),
+            usize::from(!accepts),
+            "{rules}"
+        );
     }
+    // The first of them counts.
+    let read = legacy(
+        "*filter\n:INPUT ACCEPT [0:0]\n:dropped - [0:0]\n-A INPUT -j dropped\n-A INPUT -j REJECT\n-A dropped -j DROP\nCOMMIT\n",
+    );
+    assert_eq!(read.policies[0].by_rule, Some(Does::Drop));
+    let read = legacy(
+        "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p tcp -j REJECT\n-A INPUT -j DROP\nCOMMIT\n",
+    );
+    assert_eq!(read.policies[0].by_rule, Some(Does::Reject));
 }
 
 #[test]
