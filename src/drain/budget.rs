@@ -134,14 +134,15 @@ impl Budget {
 
     /// Whether it matters how many of its pods have ended.
     pub fn asks_for_ended(&self) -> bool {
-        self.counts_all && self.allowed == 0 && self.never().is_none()
+        self.counts_all && !self.stale && self.allowed == 0 && self.never().is_none()
     }
 
     /// With those of these pods that it counts although they have ended.
     pub fn with_ended(mut self, ended: &[Pod]) -> Self {
-        let own = ended
-            .iter()
-            .filter(|pod| pod.finished() && self.protects(pod));
+        // A Job may try once more what has failed.
+        let of_job = |pod: &Pod| pod.controller.as_ref().is_some_and(|c| c.kind == "Job");
+        let is_own = |pod: &&Pod| pod.finished() && !of_job(pod) && self.protects(pod);
+        let own = ended.iter().filter(is_own);
         self.ended = i64::try_from(own.count()).unwrap_or(0);
         self
     }
@@ -366,6 +367,12 @@ pub(crate) mod tests {
             wide.with_ended(&both).never().unwrap().to_string(),
             "it needs 2 healthy pods, and there are no more: 2 pods that it counts have ended"
         );
+        let mut tried = of("Failed", "web");
+        tried.controller.as_mut().unwrap().kind = "Job".into();
+        assert_eq!(never(&[tried]), None);
+        let mut stale = short.clone();
+        stale.stale = true;
+        assert!(!stale.asks_for_ended());
         // Of others a scale is what there is to be, and of these it is told already.
         let mut share = budget("web", 0, 2, 3);
         share.counts_all = false;

@@ -135,7 +135,12 @@ fn for_ever(lab: &Lab) -> Result<(), String> {
 fn counts_what_has_ended(lab: &Lab) -> Result<(), String> {
     Scene::with(lab, "ended", |scene| {
         scene.pods(&[POD])?;
-        let ended = pods::kept(&scene.namespace, "ended", &scene.node, &scene.keeper);
+        // On no node: what is drained shows it not.
+        let mut ended = pods::kept(&scene.namespace, "ended", &scene.node, &scene.keeper);
+        if let Some(spec) = ended["spec"].as_object_mut() {
+            spec.remove("nodeName");
+            spec.insert("schedulerName".into(), "nobody".into());
+        }
         let api = &scene.api;
         api.call("POST", &scene.path("pods"), ended)?;
         let status = json!({"status": {"phase": "Failed"}});

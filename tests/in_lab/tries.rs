@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// How a failure begins for which nobody is tried again.
 pub const WRITTEN: &str = "something was written";
 
-/// The modules whose cases are about what may happen at any instant.
+/// What names cases that are about what may happen at any instant.
 const ONCE: &[&str] = &[
     "claims::",
     "cut::",
@@ -17,6 +17,8 @@ const ONCE: &[&str] = &[
     "signals::",
     "sweep::",
     "switch::",
+    "killed",
+    "breaks",
 ];
 
 /// Who is tried again; more of them are no accident.
@@ -46,7 +48,7 @@ impl Tries {
         };
         let take = |left: usize| left.checked_sub(1);
         let order = Ordering::Relaxed;
-        let once = first.starts_with(WRITTEN) || ONCE.iter().any(|m| name.starts_with(m));
+        let once = first.starts_with(WRITTEN) || ONCE.iter().any(|part| name.contains(part));
         if once || self.left.fetch_update(order, order, take).is_err() {
             return Err(first);
         }

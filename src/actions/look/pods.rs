@@ -22,12 +22,8 @@ pub struct PodsSeen {
     pub budgets: Vec<Budget>,
 }
 
-/// The pods of a namespace that run no more, or of which nobody knows.
-fn ended_in(namespace: &str) -> String {
-    format!(
-        "/api/v1/namespaces/{namespace}/pods?fieldSelector=status.phase%21%3DRunning%2Cstatus.phase%21%3DPending"
-    )
-}
+/// Of a namespace, the pods that run no more, or of which nobody knows.
+const ENDED: &str = "pods?fieldSelector=status.phase%21%3DRunning%2Cstatus.phase%21%3DPending";
 
 impl World {
     /// The DaemonSets and budgets that there are: what keeps pods from being evicted.
@@ -73,12 +69,17 @@ impl Look<'_> {
         let (pods, protection) = futures::join!(cluster.pods(of), self.world.protection());
         let (daemons, mut budgets) = protection?;
         let pods: Vec<Pod> = pods?.iter().filter_map(Pod::new).collect();
-        for budget in &mut budgets {
-            if budget.asks_for_ended() && pods.iter().any(|pod| budget.protects(pod)) {
-                let ended = cluster.list(&ended_in(&budget.namespace)).await?;
-                let ended: Vec<Pod> = ended.iter().filter_map(Pod::new).collect();
-                *budget = budget.clone().with_ended(&ended);
-            }
+        let asks = |b: &&Budget| b.asks_for_ended() && pods.iter().any(|pod| b.protects(pod));
+        let namespaces: BTreeSet<&str> = budgets
+            .iter()
+            .filter(asks)
+            .map(|b| b.namespace.as_str())
+            .collect();
+        let ended = self.in_namespaces("v1", ENDED, &namespaces).await?;
+        let ended: Vec<Pod> = ended.iter().filter_map(Pod::new).collect();
+        if !ended.is_empty() {
+            let count = |budget: Budget| budget.with_ended(&ended);
+            budgets = budgets.into_iter().map(count).collect();
         }
         Ok(PodsSeen {
             pods,

@@ -152,7 +152,7 @@ fn is_missing(tried: &PeerPath) -> bool {
 
 /// It may pass over the session's packets for a reason that is not looked into.
 fn loose(against: &Against<'_>) -> bool {
-    against.partly || against.rule.narrowed || against.rule.returns
+    against.partly || against.rule.narrowed
 }
 
 fn rule(certain: Certain, node: &str, what: &str, against: &Against<'_>) -> Cause {
@@ -164,9 +164,7 @@ fn rule(certain: Certain, node: &str, what: &str, against: &Against<'_>) -> Caus
     };
     let mut said = rule.to_string();
     if *partly {
-        said.push_str(", where no rule before it accepts it");
-    } else if rule.returns {
-        said.push_str(", where its chain sends it not back before that");
+        said.push_str(", where no rule before it accepts it or sends it back");
     } else if rule.narrowed {
         said.push_str(", where all fits that it asks for besides");
     }

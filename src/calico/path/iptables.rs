@@ -1,8 +1,8 @@
 //! What `iptables-save -c` and its like print (iptables 1.8.9).
 
+use super::chains::{Chain, reached};
 use super::rules::{
-    Chain, Does, Names, Networks, PortOf, Rule, Rules, Spot, Way, has_port, is_protocol_4, is_tcp,
-    reached,
+    Does, Names, Networks, PortOf, Rule, Rules, Spot, Way, has_port, is_protocol_4, is_tcp,
 };
 use std::collections::BTreeSet;
 use std::iter::Peekable;
@@ -70,6 +70,7 @@ fn rule(line: &str, chain: &mut Chain, port: u16) {
     let mut port_of = PortOf::default();
     // Another protocol; or nothing of a new connection that comes from elsewhere.
     let mut aside = false;
+    let mut elsewhere = false;
     let mut goes = false;
     // -A and the chain.
     words.next();
@@ -104,6 +105,8 @@ fn rule(line: &str, chain: &mut Chain, port: u16) {
                 port_of.source |= has && (source || both);
                 port_of.destination |= has && (!source || both);
                 other_port |= !has;
+                // What comes to BGP's port has it as its destination, and comes from any.
+                elsewhere |= !has && !not && !source;
             }
             "-s" | "--source" | "-d" | "--destination" => {
                 let network = words.next().and_then(|w| w.parse().ok());
@@ -142,17 +145,18 @@ fn rule(line: &str, chain: &mut Chain, port: u16) {
     }
     let anyone = from == Networks::default() && to == Networks::default();
     let anything = !(tcp || four || hit || other_port || aside || narrowed);
-    let may_be_bgp = !(aside || four || other_port && !hit);
+    let may_be_bgp = !(aside || four || elsewhere || of_pods);
     let mut leads = Vec::new();
     let does = match target.as_deref() {
         Some("DROP") => Does::Drop,
         Some("REJECT") => Does::Reject,
         Some("ACCEPT") => Does::Accept,
-        Some("RETURN") if anyone && anything => return chain.returns_all(),
-        Some("RETURN") => {
-            chain.returns |= may_be_bgp;
+        Some("RETURN") if anyone && anything => {
+            chain.over = true;
             return;
         }
+        Some("RETURN") if may_be_bgp => Does::Return,
+        Some("RETURN") => return,
         Some(to) => {
             // What Calico leads to its chains of pods' packets is not the host's own.
             if of_pods {
@@ -162,32 +166,38 @@ fn rule(line: &str, chain: &mut Chain, port: u16) {
             if !may_be_bgp {
                 return;
             }
-            // It does not come back here.
-            chain.returns |= goes && !(anyone && anything);
             leads.push(to.to_owned());
-            Does::Accept
+            // What goes does not come back here.
+            match goes && !(anyone && anything) {
+                true => Does::Return,
+                false => Does::Accept,
+            }
         }
         None => return,
     };
     if anyone && anything {
         chain.hands_over(&leads);
     }
-    if does != Does::Accept && anyone && anything {
+    if does.stops() && anyone && anything {
         chain.ends_all(does);
         return;
     }
-    if does != Does::Accept && anyone && tcp && !(hit || other_port || aside || narrowed) {
+    if does.stops() && anyone && tcp && !(hit || other_port || aside || narrowed) {
         chain.ends_tcp(does);
     }
     let names = match (tcp && hit, four) {
         (true, _) => Names::Bgp,
         (_, true) if !hit && !other_port => Names::Protocol4,
         _ if !leads.is_empty() => Names::Chains,
+        _ if does == Does::Return => match tcp {
+            true => Names::Tcp,
+            false => Names::All,
+        },
         _ if does != Does::Accept || aside || hit || other_port || four => return,
         (false, _) if tcp => Names::Tcp,
         _ => Names::All,
     };
-    chain.rules.push(Rule {
+    chain.push(Rule {
         spot: chain.spot.clone(),
         handle: None,
         text: line
@@ -206,7 +216,7 @@ fn rule(line: &str, chain: &mut Chain, port: u16) {
         packets,
         ways: BTreeSet::new(),
         leads,
-        returns: false,
+        through: None,
     });
 }
 

@@ -3,11 +3,13 @@
 
 mod between;
 mod cause;
+mod chains;
 mod ends;
 mod filters;
 mod iptables;
 mod judge;
 mod nft;
+mod nft_words;
 mod reading;
 mod rules;
 mod sessions;

@@ -1,8 +1,9 @@
 //! What `nft -a list ruleset` prints (nftables 1.0.6).
 
+use super::chains::{Chain, reached};
+use super::nft_words::{Value, value, words};
 use super::rules::{
-    Chain, Does, Names, Networks, PortOf, Rule, Rules, Spot, Way, has_port, is_protocol_4, is_tcp,
-    reached,
+    Does, Names, Networks, PortOf, Rule, Rules, Spot, Way, has_port, is_protocol_4, is_tcp,
 };
 use std::collections::BTreeSet;
 
@@ -78,9 +79,24 @@ struct Asks {
     to: Networks,
     /// Another protocol; or nothing of a new connection that comes from elsewhere.
     aside: bool,
+    /// A port of its destination that is not BGP's.
+    elsewhere: bool,
+    /// What a map may do to BGP.
+    may_accept: bool,
+    may_return: bool,
+    jumps: Vec<String>,
     narrowed: bool,
     packets: Option<u64>,
     does: Option<Does>,
+}
+
+impl Asks {
+    /// Takes what a map does to those of its keys that fit.
+    fn looks_up(&mut self, value: &Value<'_>, fits: impl Fn(&str) -> bool) {
+        self.may_accept |= value.says("accept", &fits);
+        self.may_return |= value.says("return", &fits);
+        self.jumps.extend(value.jumps());
+    }
 }
 
 fn rule(line: &str, words: &[String], chain: &mut Chain, port: u16) {
@@ -89,8 +105,7 @@ fn rule(line: &str, words: &[String], chain: &mut Chain, port: u16) {
     }
     let mut asks = Asks::default();
     let mut rest = words;
-    let mut of_pods = false;
-    let mut jumps = Vec::new();
+    let (mut of_pods, mut returns, mut goes) = (false, false, false);
     let mut handle = None;
     let text = |at: &[String], i: usize| at.get(i).cloned().unwrap_or_default();
     while let Some(first) = rest.first() {
@@ -113,12 +128,15 @@ fn rule(line: &str, words: &[String], chain: &mut Chain, port: u16) {
                 asks.tcp = Some(value.any(is_tcp));
                 asks.four = value.any(is_protocol_4);
                 asks.aside |= value.affirms() != value.has(is_tcp);
+                asks.looks_up(&value, is_tcp);
+                asks.narrowed |= value.is_map();
                 2 + used
             }
             ("ip" | "ip6", "saddr" | "daddr") => {
                 let (value, used) = value(rest, 2);
                 let networks = value.networks();
                 asks.narrowed |= networks.list.is_empty();
+                asks.looks_up(&value, |_| true);
                 match second.as_str() {
                     "saddr" => asks.from = networks,
                     _ => asks.to = networks,
@@ -131,12 +149,16 @@ fn rule(line: &str, words: &[String], chain: &mut Chain, port: u16) {
                 let hit = verdict.is_some() && matches!(proto, "tcp" | "th");
                 asks.any_transport |= hit && proto == "th";
                 asks.other_port |= !hit;
+                // What comes to BGP's port has it as its destination, and comes from any.
+                let is_named = value.has(|w| has_port(w, '-', port));
+                let others = second == "dport" && value.affirms() && !is_named;
+                asks.elsewhere |= others || !matches!(proto, "tcp" | "th");
+                asks.looks_up(&value, |w| second == "sport" || has_port(w, '-', port));
                 if hit {
                     asks.port_of.source |= second == "sport";
                     asks.port_of.destination |= second == "dport";
                     asks.does = verdict.flatten().or(asks.does);
                 }
-                jumps.extend(value.jumps());
                 2 + used
             }
             ("iifname" | "iif", _) => {
@@ -144,15 +166,17 @@ fn rule(line: &str, words: &[String], chain: &mut Chain, port: u16) {
                 asks.narrowed = true;
                 of_pods |= value.one().is_some_and(|w| w.starts_with("\"cali"));
                 asks.aside |= value.one().is_some_and(|w| w.trim_matches('"') == "lo");
+                asks.looks_up(&value, |w| w.trim_matches('"') != "lo");
                 1 + used
             }
             ("oifname" | "oif", _) => {
                 let (value, used) = value(rest, 1);
                 asks.narrowed = true;
                 asks.aside |= value.one().is_some_and(|w| w.trim_matches('"') == "lo");
+                asks.looks_up(&value, |w| w.trim_matches('"') != "lo");
                 1 + used
             }
-            ("icmp" | "icmpv6" | "igmp" | "arp" | "ether", _) => {
+            ("icmp" | "icmpv6" | "igmp" | "arp", _) => {
                 asks.narrowed = true;
                 asks.aside = true;
                 1
@@ -160,8 +184,9 @@ fn rule(line: &str, words: &[String], chain: &mut Chain, port: u16) {
             ("ct", "state") => {
                 let (value, used) = value(rest, 2);
                 asks.narrowed = true;
-                asks.aside |= value.affirms() && !value.has(|w| matches!(w, "new" | "untracked"));
-                jumps.extend(value.jumps());
+                let is_new = |w: &str| matches!(w, "new" | "untracked");
+                asks.aside |= value.affirms() && !value.has(is_new);
+                asks.looks_up(&value, is_new);
                 2 + used
             }
             ("drop", _) => {
@@ -178,15 +203,19 @@ fn rule(line: &str, words: &[String], chain: &mut Chain, port: u16) {
                 let end = rest.iter().position(|w| w == "#" || w == "comment");
                 end.unwrap_or(rest.len())
             }
-            ("return", _) => 1,
-            ("jump" | "goto", _) => {
-                jumps.push(second);
+            ("return", _) => {
+                returns = true;
+                1
+            }
+            (how @ ("jump" | "goto"), _) => {
+                goes = how == "goto";
+                asks.jumps.push(second);
                 2
             }
             ("vmap" | "{", _) => {
                 let (value, used) = value(rest, 0);
                 asks.narrowed = true;
-                jumps.extend(value.jumps());
+                asks.looks_up(&value, |_| true);
                 used.max(1)
             }
             _ => {
@@ -197,56 +226,56 @@ fn rule(line: &str, words: &[String], chain: &mut Chain, port: u16) {
         rest = rest.get(used..).unwrap_or_default();
     }
     // What Calico leads to its chains of pods' packets is not the host's own.
-    if !of_pods {
-        chain.jumps.extend(jumps.iter().cloned());
+    if of_pods && !asks.jumps.is_empty() {
+        return;
     }
+    chain.jumps.extend(asks.jumps.iter().cloned());
     let named = asks.port_of.source || asks.port_of.destination;
     let anyone = asks.from == Networks::default() && asks.to == Networks::default();
     let anything = !(named || asks.four || asks.other_port || asks.aside || asks.narrowed);
     let all = anyone && anything && asks.tcp.is_none();
-    let may_be_bgp = !(of_pods || asks.aside || asks.four || asks.other_port && !named);
-    let has = |word: &str| words.iter().any(|w| w == word);
-    if has("return") {
-        match all {
-            true => return chain.returns_all(),
-            false => chain.returns |= may_be_bgp,
-        }
-    }
-    // What goes does not come back here.
-    chain.returns |= has("goto") && may_be_bgp && !all;
-    // Some of what a map looks up may be accepted.
-    if asks.does.is_none() && has("vmap") && has("accept") && may_be_bgp && !named {
-        asks.does = Some(Does::Accept);
-    }
-    let led = asks.does.is_none() && !jumps.is_empty();
-    if led && of_pods {
+    let may_be_bgp = !(of_pods || asks.aside || asks.four || asks.elsewhere);
+    if returns && all {
+        chain.over = true;
         return;
     }
-    let Some(does) = asks.does.or(led.then_some(Does::Accept)) else {
-        return;
+    let led = asks.does.is_none() && !asks.jumps.is_empty();
+    let does = match asks.does {
+        Some(does) => does,
+        None if may_be_bgp && asks.may_accept => Does::Accept,
+        None if may_be_bgp && (returns || asks.may_return) => Does::Return,
+        // What goes does not come back here.
+        None if led && goes && !all => Does::Return,
+        None if led => Does::Accept,
+        None => return,
     };
+    let by_map = may_be_bgp && asks.does.is_none() && (asks.may_accept || asks.may_return);
+    asks.narrowed |= by_map;
+    let led = led && !by_map;
     if led && all {
-        chain.hands_over(&jumps);
+        chain.hands_over(&asks.jumps);
     }
-    if does != Does::Accept && all {
+    if does.stops() && all {
         chain.ends_all(does);
         return;
     }
-    if does != Does::Accept && anyone && anything && asks.tcp == Some(true) {
+    if does.stops() && anyone && anything && asks.tcp == Some(true) {
         chain.ends_tcp(does);
     }
     let names = match named {
         true if asks.any_transport && asks.tcp == Some(false) => return,
-        _ if led && (asks.aside || asks.four) => return,
+        _ if led && !may_be_bgp => return,
         true => Names::Bgp,
         false if led => Names::Chains,
+        false if does == Does::Return && asks.tcp == Some(true) => Names::Tcp,
+        false if does == Does::Return => Names::All,
         false if asks.four && !asks.other_port => Names::Protocol4,
         false if does != Does::Accept || asks.aside || asks.other_port => return,
         false if asks.tcp == Some(true) => Names::Tcp,
         false => Names::All,
     };
     let shown = line.trim();
-    chain.rules.push(Rule {
+    chain.push(Rule {
         spot: chain.spot.clone(),
         text: match &handle {
             Some(_) => shown
@@ -267,176 +296,7 @@ fn rule(line: &str, words: &[String], chain: &mut Chain, port: u16) {
         narrowed: asks.narrowed || asks.other_port,
         packets: asks.packets,
         ways: BTreeSet::new(),
-        leads: if led { jumps } else { Vec::new() },
-        returns: false,
+        leads: if led { asks.jumps } else { Vec::new() },
+        through: None,
     });
-}
-
-/// What something is compared with.
-struct Value<'w> {
-    /// `!=`, `<`, … or nothing.
-    operator: &'w str,
-    /// Each with the verdict that a map gives it.
-    items: Vec<Vec<&'w str>>,
-    set: bool,
-}
-
-/// The value that begins at a place, and how many words it has.
-fn value(words: &[String], at: usize) -> (Value<'_>, usize) {
-    let word = |i: usize| words.get(i).map(String::as_str).unwrap_or_default();
-    let mut next = at;
-    let mut operator = "";
-    if matches!(word(next), "!=" | "==" | "<" | ">" | "<=" | ">=") {
-        operator = word(next);
-        next += 1;
-    }
-    if word(next) == "vmap" {
-        next += 1;
-    }
-    let mut items = Vec::new();
-    let set = word(next) == "{";
-    if word(next) == "." {
-        // Several things are looked up together: their values are not read.
-        while next < words.len() && !matches!(word(next), "{" | "#") && !word(next).starts_with('@')
-        {
-            next += 1;
-        }
-        let end = |w: &String| w == "}";
-        let more = words.get(next..).unwrap_or_default();
-        if word(next) == "{" {
-            next += more.iter().position(end).unwrap_or(more.len());
-        }
-        next += 1;
-    } else if set {
-        next += 1;
-        let mut item = Vec::new();
-        while next < words.len() && word(next) != "}" {
-            match word(next) {
-                "," => items.push(std::mem::take(&mut item)),
-                other => item.push(other),
-            }
-            next += 1;
-        }
-        items.push(item);
-        next += 1;
-    } else {
-        items.push(vec![word(next)]);
-        next += 1;
-        // A list without braces, such as `established,related`.
-        while word(next) == "," {
-            items.push(vec![word(next + 1)]);
-            next += 2;
-        }
-    }
-    let value = Value {
-        operator,
-        items,
-        set,
-    };
-    (value, next - at)
-}
-
-impl<'w> Value<'w> {
-    fn affirms(&self) -> bool {
-        matches!(self.operator, "" | "==")
-    }
-
-    /// Whether it asks for one of these.
-    fn any(&self, is: fn(&str) -> bool) -> bool {
-        let first = |item: &Vec<&str>| item.first().is_some_and(|w| is(w));
-        self.affirms() && self.items.iter().any(first)
-    }
-
-    /// Whether it names one of these, be it to exclude it.
-    fn has(&self, is: fn(&str) -> bool) -> bool {
-        self.items
-            .iter()
-            .any(|item| item.first().is_some_and(|w| is(w)))
-    }
-
-    /// The addresses that it asks for; none where it says others than networks, or verdicts.
-    fn networks(&self) -> Networks {
-        let network = |item: &Vec<&str>| match item.as_slice() {
-            [word] => word.parse().ok(),
-            _ => None,
-        };
-        let list: Option<Vec<_>> = self.items.iter().map(network).collect();
-        let known = matches!(self.operator, "" | "==" | "!=");
-        Networks {
-            list: list.filter(|_| known).unwrap_or_default(),
-            not: self.operator == "!=",
-        }
-    }
-
-    /// The only one that it asks for.
-    fn one(&self) -> Option<&'w str> {
-        match self.items.as_slice() {
-            [item] if self.affirms() => item.first().copied(),
-            _ => None,
-        }
-    }
-
-    /// Whether it names a port, with the verdict that it has for that.
-    fn port(&self, port: u16) -> Option<Option<Does>> {
-        let first = |item: &Vec<&str>| item.first().and_then(|w| w.parse::<u16>().ok());
-        if !self.affirms() {
-            let number = self.items.first().and_then(first)?;
-            let fits = match self.operator {
-                "<" => port < number,
-                "<=" => port <= number,
-                ">" => port > number,
-                ">=" => port >= number,
-                _ => false,
-            };
-            return fits.then_some(None);
-        }
-        let named = |item: &&Vec<&str>| item.first().is_some_and(|w| has_port(w, '-', port));
-        let item = self.items.iter().find(named)?;
-        let does = match (self.set, item.as_slice()) {
-            (true, [_, ":", "drop"]) => Some(Does::Drop),
-            (true, [_, ":", "accept"]) => Some(Does::Accept),
-            // It leads elsewhere, or does nothing of this kind.
-            (true, [_, ":", ..]) => return None,
-            _ => None,
-        };
-        Some(does)
-    }
-
-    /// Chains to which its verdicts lead.
-    fn jumps(&self) -> Vec<String> {
-        let jump = |item: &Vec<&str>| match item.as_slice() {
-            [_, ":", "jump" | "goto", chain, ..] => Some((*chain).to_owned()),
-            _ => None,
-        };
-        self.items.iter().filter_map(jump).collect()
-    }
-}
-
-/// Words; a text in quotes is one and keeps them, braces and commas stand alone.
-fn words(line: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut word = String::new();
-    let mut quoted = false;
-    for c in line.chars() {
-        match c {
-            '"' => {
-                quoted = !quoted;
-                word.push(c);
-            }
-            _ if quoted => word.push(c),
-            ' ' | '\t' | ',' | '{' | '}' => {
-                if !word.is_empty() {
-                    words.push(std::mem::take(&mut word));
-                }
-                if !c.is_whitespace() {
-                    words.push(c.to_string());
-                }
-            }
-            _ => word.push(c),
-        }
-    }
-    if !word.is_empty() {
-        words.push(word);
-    }
-    words
 }

@@ -18,6 +18,15 @@ pub enum Does {
     Accept,
     Drop,
     Reject,
+    /// It sends back to where its chain was led to from, or leaves it to the chain's policy.
+    Return,
+}
+
+impl Does {
+    /// Whether nothing that it matches gets through.
+    pub fn stops(self) -> bool {
+        matches!(self, Self::Drop | Self::Reject)
+    }
 }
 
 /// What a rule names.
@@ -27,9 +36,9 @@ pub enum Names {
     Bgp,
     /// IP protocol 4, in which Calico's IPIP wraps pods' traffic.
     Protocol4,
-    /// TCP of any port; only of rules that accept.
+    /// TCP of any port; only of rules that accept or return.
     Tcp,
-    /// Anything; only of rules that accept.
+    /// Anything; only of rules that accept or return.
     All,
     /// Nothing itself: it leads to other chains.
     Chains,
@@ -37,7 +46,7 @@ pub enum Names {
 
 impl Names {
     /// Whether what accepts this accepts that, too.
-    fn accepts(self, that: Self) -> bool {
+    pub(super) fn accepts(self, that: Self) -> bool {
         self == that || self == Self::All || self == Self::Tcp && that == Self::Bgp
     }
 }
@@ -95,7 +104,7 @@ impl Spot {
     }
 
     /// Another chain of the same table.
-    fn beside(&self, chain: &str) -> Self {
+    pub(super) fn beside(&self, chain: &str) -> Self {
         Self {
             chain: chain.to_owned(),
             ..self.clone()
@@ -142,8 +151,8 @@ pub struct Rule {
     pub ways: BTreeSet<Way>,
     /// Chains to which it leads.
     pub leads: Vec<String>,
-    /// There, some may be sent back before it does anything.
-    pub returns: bool,
+    /// The one of them that does what it does.
+    pub through: Option<Spot>,
 }
 
 impl Rule {
@@ -193,6 +202,8 @@ pub struct Policy {
     pub way: Way,
     /// What a rule for all does; without one, it is the chain's policy that drops.
     pub by_rule: Option<Does>,
+    /// The chain to which that rule leads.
+    pub through: Option<Spot>,
 }
 
 /// What was found in a host's rules.
@@ -208,7 +219,7 @@ pub struct Against<'r> {
     pub rule: &'r Rule,
     /// The ways on which it may match.
     pub ways: Vec<Way>,
-    /// A rule before it accepts some of the same packets, or may.
+    /// A rule before it accepts some of the same packets, or sends them back, or may.
     pub partly: bool,
 }
 
@@ -218,13 +229,15 @@ impl Rules {
         let mut against = Vec::new();
         for (at, rule) in self.rules.iter().enumerate() {
             let mut ways = rule.ways_of(own, peer);
-            if rule.does == Does::Accept || rule.names != names || ways.is_empty() {
+            if !rule.does.stops() || rule.names != names || ways.is_empty() {
                 continue;
             }
             let mut partly = false;
-            for before in self.rules.iter().take(at) {
-                if before.does != Does::Accept
-                    || before.spot != rule.spot
+            for (place, before) in self.rules.iter().enumerate() {
+                let comes_before = before.spot == rule.spot && place < at
+                    || rule.through.as_ref() == Some(&before.spot);
+                if before.does.stops()
+                    || !comes_before
                     || !before.names.accepts(names)
                     || !before.port_of.meets(rule.port_of)
                 {
@@ -246,15 +259,17 @@ impl Rules {
     /// Chains that drop BGP between a host's address and a peer's unless a rule accepts it, where none is
     /// seen that does.
     pub fn policies_against(&self, own: IpAddr, peer: IpAddr) -> Vec<&Policy> {
-        let accepts = |rule: &Rule, way: Way| {
-            rule.does == Does::Accept
+        let accepts = |rule: &Rule, policy: &Policy| {
+            let sent_back =
+                rule.does == Does::Return && policy.through.as_ref() == Some(&rule.spot);
+            (rule.does == Does::Accept || sent_back)
                 && rule.names.accepts(Names::Bgp)
                 // One that asks for more is as good as any where it names the port.
                 && (rule.names == Names::Bgp || !rule.narrowed)
                 && rule.port_of.destination
-                && rule.ways_of(own, peer).contains(&way)
+                && rule.ways_of(own, peer).contains(&policy.way)
         };
-        let of = |p: &&Policy| p.spot.sees(peer) && !self.rules.iter().any(|r| accepts(r, p.way));
+        let of = |p: &&Policy| p.spot.sees(peer) && !self.rules.iter().any(|r| accepts(r, p));
         self.policies.iter().filter(of).collect()
     }
 
@@ -278,201 +293,6 @@ impl Rules {
                 self.policies.push(policy);
             }
         }
-    }
-}
-
-/// A chain as it was read.
-#[derive(Debug, Default)]
-pub(super) struct Chain {
-    pub spot: Spot,
-    /// It begins with a host's own packets.
-    pub way: Option<Way>,
-    /// What no rule decides is dropped.
-    pub drops: bool,
-    /// What a rule for all does.
-    pub ends: Option<Does>,
-    /// What a rule for all of TCP does, before that.
-    pub ends_tcp: Option<Does>,
-    /// Nothing comes as far as here any more.
-    pub over: bool,
-    /// A rule sends some that may be of BGP back to where they came from.
-    pub returns: bool,
-    /// Chains to which it leads.
-    pub jumps: Vec<String>,
-    /// Those of them to which all leads that comes so far, with how many rules are before that.
-    pub hands_over: Vec<(String, usize)>,
-    /// Their ways are not known yet.
-    pub rules: Vec<Rule>,
-}
-
-impl Chain {
-    /// A rule drops or rejects whatever comes so far.
-    pub fn ends_all(&mut self, does: Does) {
-        self.ends = Some(does);
-        self.over = true;
-    }
-
-    /// The same for TCP alone.
-    pub fn ends_tcp(&mut self, does: Does) {
-        self.ends_tcp.get_or_insert(does);
-    }
-
-    /// All that comes so far is sent back.
-    pub fn returns_all(&mut self) {
-        self.over = true;
-    }
-
-    /// All that comes so far is sent to other chains.
-    pub fn hands_over(&mut self, to: &[String]) {
-        let before = self.rules.len();
-        let to = to.iter().map(|to| (to.clone(), before));
-        self.hands_over.extend(to);
-    }
-
-    /// What is done to BGP that no rule before decides.
-    fn end(&self) -> Option<Does> {
-        self.ends_tcp.or(self.ends)
-    }
-}
-
-/// What of these chains a host's own packets come by.
-pub(super) fn reached(chains: Vec<Chain>) -> Rules {
-    let mut ways: Vec<BTreeSet<Way>> = chains.iter().map(|c| c.way.into_iter().collect()).collect();
-    // A chain may come before those that lead to it.
-    loop {
-        let mut more = Vec::new();
-        for (chain, from) in chains
-            .iter()
-            .zip(&ways)
-            .filter(|(_, from)| !from.is_empty())
-        {
-            for (at, (to, has)) in chains.iter().zip(&ways).enumerate() {
-                let table = |c: &Chain| (c.spot.family.clone(), c.spot.table.clone());
-                if chain.jumps.contains(&to.spot.chain)
-                    && table(chain) == table(to)
-                    && !from.is_subset(has)
-                {
-                    more.push((at, from.clone()));
-                }
-            }
-        }
-        if more.is_empty() {
-            break;
-        }
-        for (at, from) in more {
-            if let Some(has) = ways.get_mut(at) {
-                has.extend(from);
-            }
-        }
-    }
-    let accepting = accepting(&chains);
-    let mut ending = chains.iter().filter_map(Ending::of).collect::<Vec<_>>();
-    ending.retain(|ending| !accepting.contains(&ending.spot));
-    let mut found = Rules::default();
-    for (chain, ways) in chains.into_iter().zip(ways) {
-        let mut chain = chain;
-        let to = chain.hands_over.iter();
-        let mut to = to.map(|(to, before)| (chain.spot.beside(to), *before));
-        let handed_over = to.find_map(|(to, before)| {
-            let ending = ending.iter().find(|e| e.spot == to && !e.returns)?;
-            Some((ending, before))
-        });
-        let mut by_rule = chain.end();
-        if let Some((ending, before)) = handed_over {
-            by_rule = Some(ending.does);
-            if ending.all {
-                chain.rules.truncate(before);
-            }
-        }
-        // Who is sent back from here is left to the policy.
-        let by_rule = by_rule.filter(|_| !chain.returns);
-        if let Some(way) = chain.way.filter(|_| chain.drops || by_rule.is_some()) {
-            let spot = chain.spot;
-            found.policies.push(Policy { spot, way, by_rule });
-        }
-        let rules = chain.rules.into_iter().filter(|_| !ways.is_empty());
-        let rules = rules.filter_map(|rule| led(rule, &accepting, &ending));
-        found.rules.extend(rules.map(|rule| Rule {
-            ways: ways.clone(),
-            ..rule
-        }));
-    }
-    found
-}
-
-/// A chain that drops or rejects whatever of BGP comes to its end.
-struct Ending {
-    spot: Spot,
-    does: Does,
-    /// Not of TCP alone.
-    all: bool,
-    returns: bool,
-}
-
-impl Ending {
-    fn of(chain: &Chain) -> Option<Self> {
-        Some(Self {
-            spot: chain.spot.clone(),
-            does: chain.end()?,
-            all: chain.ends.is_some(),
-            returns: chain.returns,
-        })
-    }
-}
-
-/// What a rule does by the chains to which it leads; `None` where that is not seen.
-fn led(rule: Rule, accepting: &[Spot], ending: &[Ending]) -> Option<Rule> {
-    if rule.leads.is_empty() {
-        return Some(rule);
-    }
-    let spots: Vec<Spot> = rule
-        .leads
-        .iter()
-        .map(|chain| rule.spot.beside(chain))
-        .collect();
-    if spots.iter().any(|spot| accepting.contains(spot)) {
-        // Some of TCP may be accepted there.
-        return Some(Rule {
-            names: Names::Tcp,
-            narrowed: true,
-            ..rule
-        });
-    }
-    // Such as one that logs and drops whatever is sent to it.
-    let [to] = spots.as_slice() else { return None };
-    let ending = ending.iter().find(|ending| ending.spot == *to)?;
-    (rule.names == Names::Bgp).then_some(Rule {
-        does: ending.does,
-        returns: ending.returns,
-        ..rule
-    })
-}
-
-/// Chains in which TCP may be accepted, or in those to which they lead.
-fn accepting(chains: &[Chain]) -> Vec<Spot> {
-    let accepts = |rule: &Rule| {
-        // What one does that leads elsewhere, the chains there tell.
-        rule.leads.is_empty() && rule.does == Does::Accept && rule.names.accepts(Names::Bgp)
-    };
-    let own = chains.iter().filter(|c| c.rules.iter().any(accepts));
-    let mut found: Vec<Spot> = own.map(|c| c.spot.clone()).collect();
-    loop {
-        let leads = |chain: &&Chain| {
-            let to = |spot: &Spot| {
-                (&spot.family, &spot.table) == (&chain.spot.family, &chain.spot.table)
-                    && chain.jumps.contains(&spot.chain)
-            };
-            !found.contains(&chain.spot) && found.iter().any(to)
-        };
-        let more: Vec<Spot> = chains
-            .iter()
-            .filter(leads)
-            .map(|c| c.spot.clone())
-            .collect();
-        if more.is_empty() {
-            return found;
-        }
-        found.extend(more);
     }
 }
 

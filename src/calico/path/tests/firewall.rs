@@ -276,6 +276,8 @@ fn what_comes_before_a_rule_and_what_it_excludes() {
         (vec!["-j none", drop], "all"),
         // One that only counts or logs what it names accepts nothing.
         (vec!["-j logs", drop], "all"),
+        (vec!["-s 10.0.0.0/24 -j RETURN", drop], "none"),
+        (vec!["-s 10.9.0.0/24 -j RETURN", drop], "all"),
         // What is usual at the beginning accepts no new connection from elsewhere.
         (vec!["-i lo -j ACCEPT", drop], "all"),
         (
@@ -317,7 +319,7 @@ fn how(rules: &Rules) -> &'static str {
     match against.as_slice() {
         [] => "none",
         [one] if one.partly => "partly",
-        [one] if one.rule.narrowed || one.rule.returns => "narrowed",
+        [one] if one.rule.narrowed => "narrowed",
         _ => "all",
     }
 }
@@ -345,6 +347,29 @@ fn what_comes_before_a_rule_of_nft_and_what_it_excludes() {
         ("meta l4proto udp accept; tcp dport 179 drop", "all"),
         ("meta l4proto tcp accept; tcp dport 179 drop", "none"),
         ("jump more; tcp dport 179 drop", "partly"),
+        (
+            "ip protocol vmap { icmp : accept, udp : accept, tcp : jump none }; tcp dport 179 drop",
+            "all",
+        ),
+        (
+            "meta l4proto vmap { tcp : accept, udp : accept }; tcp dport 179 drop",
+            "partly",
+        ),
+        (
+            "iifname vmap { \"lo\" : accept, \"eth0\" : jump none }; tcp dport 179 drop",
+            "all",
+        ),
+        (
+            "iifname vmap { \"eth0\" : accept }; tcp dport 179 drop",
+            "partly",
+        ),
+        (
+            "ct state vmap { established : accept, new : jump none }; tcp dport 179 drop",
+            "all",
+        ),
+        ("ip saddr 10.0.0.0/24 return; tcp dport 179 drop", "none"),
+        ("ip saddr 10.9.0.0/24 return; tcp dport 179 drop", "all"),
+        ("iifname \"eth0\" goto none; tcp dport 179 drop", "partly"),
         ("tcp dport 179 accept; tcp sport 179 drop", "all"),
         ("ip saddr != 10.0.0.0/24 tcp dport 179 drop", "none"),
         ("ip saddr != 10.9.0.0/24 tcp dport 179 drop", "all"),
@@ -366,7 +391,8 @@ fn what_comes_before_a_rule_of_nft_and_what_it_excludes() {
         let lines = rules.replace("; ", " # handle 9\n\t\t");
         let text = format!(
             "table inet t {{ # handle 1\n\tchain c {{ # handle 1\n\t\ttype filter hook input priority filter; policy accept;\n\
-             \t\t{lines} # handle 9\n\t}}\n\n\tchain more {{ # handle 2\n\t\tmeta mark 0x1 accept # handle 3\n\t}}\n}}\n"
+             \t\t{lines} # handle 9\n\t}}\n\n\tchain more {{ # handle 2\n\t\tmeta mark 0x1 accept # handle 3\n\t}}\n\n\
+             \tchain none {{ # handle 4\n\t\tcounter packets 1 bytes 1 # handle 5\n\t}}\n}}\n"
         );
         assert_eq!(how(&nft::parse(&text, 179)), found, "{rules}");
     }
@@ -381,8 +407,8 @@ fn chains_to_which_a_rule_leads_do_what_their_rule_for_all_does() {
             .map(|line| format!("[1:1] -A LOGDROP {line}\n"))
             .collect();
         legacy(&format!(
-            "*filter\n:INPUT ACCEPT [0:0]\n:LOGDROP - [0:0]\n:near - [0:0]\n:elsewhere - [0:0]\n[5:9] -A INPUT {rule}\n{lines}\
-             [1:1] -A elsewhere -j LOG\n[1:1] -A near -s 10.0.0.0/24 -j ACCEPT\nCOMMIT\n"
+            "*filter\n:INPUT ACCEPT [0:0]\n:LOGDROP - [0:0]\n:near - [0:0]\n:elsewhere - [0:0]\n:dropped - [0:0]\n[5:9] -A INPUT {rule}\n{lines}\
+             [1:1] -A elsewhere -j LOG\n[1:1] -A dropped -j DROP\n[1:1] -A near -s 10.0.0.0/24 -j ACCEPT\nCOMMIT\n"
         ))
     };
     let bgp = "-p tcp -m tcp --dport 179 -j LOGDROP";
@@ -396,11 +422,31 @@ fn chains_to_which_a_rule_leads_do_what_their_rule_for_all_does() {
             &["-j DROP"],
             "narrowed",
         ),
-        // Some may come back from there, or be accepted.
-        (bgp, &["-s 10.0.0.0/24 -j RETURN", "-j DROP"], "narrowed"),
+        (
+            "-p tcp -m tcp --sport 1024:65535 --dport 179 -j LOGDROP",
+            &["-j DROP"],
+            "narrowed",
+        ),
+        // Some come back from there, or are accepted.
+        (bgp, &["-s 10.0.0.0/24 -j RETURN", "-j DROP"], "none"),
+        (bgp, &["-s 10.9.0.0/24 -j RETURN", "-j DROP"], "all"),
+        (bgp, &["-i eth0 -j RETURN", "-j DROP"], "partly"),
+        (
+            bgp,
+            &["-p tcp -m tcp ! --dport 22 -j RETURN", "-j DROP"],
+            "partly",
+        ),
+        (
+            bgp,
+            &["-p tcp -m tcp --sport 1024:65535 -j RETURN", "-j DROP"],
+            "partly",
+        ),
+        (bgp, &["-s 10.0.0.0/24 -g elsewhere", "-j DROP"], "none"),
+        (bgp, &["-s 10.0.0.0/24 -g dropped", "-j DROP"], "all"),
         (bgp, &["-s 10.0.0.0/24 -j ACCEPT", "-j DROP"], "none"),
         (bgp, &["-j near", "-j DROP"], "none"),
-        (bgp, &["-s 10.0.0.0/24 -g elsewhere", "-j DROP"], "narrowed"),
+        (bgp, &["-j RETURN", "-j DROP"], "none"),
+        // What is not of BGP is in nobody's way.
         (bgp, &["-j elsewhere", "-j DROP"], "all"),
         (bgp, &["-p tcp -m tcp --dport 179 -j LOG", "-j DROP"], "all"),
         (bgp, &["-p udp -j RETURN", "-j DROP"], "all"),
@@ -409,14 +455,10 @@ fn chains_to_which_a_rule_leads_do_what_their_rule_for_all_does() {
             &["-p tcp -m tcp --dport 22 -j RETURN", "-j DROP"],
             "all",
         ),
-        (bgp, &["-j RETURN", "-j DROP"], "none"),
+        (bgp, &["-i cali+ -j RETURN", "-j DROP"], "all"),
         (bgp, &["-p tcp -j REJECT --reject-with tcp-reset"], "all"),
+        (bgp, &["-p tcp -j DROP", "-j ACCEPT"], "all"),
         (bgp, &["-s 10.9.0.0/24 -p tcp -j DROP"], "none"),
-        (
-            "-p tcp -m tcp --sport 1024:65535 --dport 179 -j LOGDROP",
-            &["-j DROP"],
-            "narrowed",
-        ),
         // Not all goes there, nothing of BGP does, or nothing is done there.
         (bgp, &["-p udp -j DROP"], "none"),
         (bgp, &[log], "none"),
@@ -430,12 +472,9 @@ fn chains_to_which_a_rule_leads_do_what_their_rule_for_all_does() {
     ] {
         assert_eq!(how(&of_iptables(rule, chain)), found, "{rule}: {chain:?}");
     }
+    let jump = "tcp dport 179 jump logdrop";
     for (rule, chain, found) in [
-        (
-            "tcp dport 179 jump logdrop",
-            "log prefix \"dropped: \"; drop",
-            "all",
-        ),
+        (jump, "log prefix \"dropped: return\"; drop", "all"),
         (
             "tcp dport 179 counter packets 5 bytes 9 goto logdrop",
             "reject",
@@ -446,49 +485,38 @@ fn chains_to_which_a_rule_leads_do_what_their_rule_for_all_does() {
             "drop",
             "narrowed",
         ),
+        (jump, "ip saddr 10.0.0.0/24 return; drop", "none"),
+        (jump, "ip saddr 10.9.0.0/24 return; drop", "all"),
+        (jump, "iifname \"eth0\" return; drop", "partly"),
+        (jump, "ether saddr 02:00:00:00:00:01 return; drop", "partly"),
+        (jump, "tcp dport != 22 return; drop", "partly"),
+        (jump, "tcp dport vmap { 179 : return }; drop", "partly"),
+        (jump, "ip saddr 10.0.0.0/24 goto other; drop", "none"),
+        (jump, "ip saddr 10.0.0.0/24 goto gone; drop", "all"),
+        (jump, "ip saddr 10.0.0.0/24 accept; drop", "none"),
+        (jump, "ip saddr vmap { 10.0.0.2 : accept }; drop", "none"),
         (
-            "tcp dport 179 jump logdrop",
-            "ip saddr 10.0.0.0/24 return; drop",
-            "narrowed",
-        ),
-        (
-            "tcp dport 179 jump logdrop",
-            "ip saddr vmap { 10.0.0.2 : accept }; drop",
-            "none",
-        ),
-        (
-            "tcp dport 179 jump logdrop",
+            jump,
             "iifname vmap { \"eth0\" : return, \"eth1\" : drop }; drop",
-            "narrowed",
+            "partly",
         ),
+        (jump, "iifname vmap { \"lo\" : accept }; drop", "all"),
         (
-            "tcp dport 179 jump logdrop",
+            jump,
             "tcp dport vmap { 22 : accept }; udp dport 53 return; drop",
             "all",
         ),
-        (
-            "tcp dport 179 jump logdrop",
-            "meta l4proto tcp reject with tcp reset",
-            "all",
-        ),
-        ("tcp dport 179 jump logdrop", "return; drop", "none"),
-        (
-            "tcp dport 179 jump logdrop",
-            "ip saddr 10.0.0.0/24 accept; drop",
-            "none",
-        ),
-        (
-            "tcp dport 179 jump logdrop",
-            "log prefix \"dropped: \"",
-            "none",
-        ),
+        (jump, "meta l4proto tcp reject with tcp reset", "all"),
+        (jump, "return; drop", "none"),
+        (jump, "log prefix \"dropped: \"", "none"),
         ("tcp dport 22 jump logdrop", "drop", "none"),
         ("udp dport 179 jump logdrop", "drop", "none"),
     ] {
         let lines = chain.replace("; ", " # handle 9\n\t\t");
         let text = format!(
-            "table inet t {{ # handle 1\n\tchain logdrop {{ # handle 2\n\t\t{lines} # handle 9\n\t}}\n\n\tchain c {{ # handle 1\n\
-             \t\ttype filter hook input priority filter; policy accept;\n\t\t{rule} # handle 9\n\t}}\n}}\n"
+            "table inet t {{ # handle 1\n\tchain logdrop {{ # handle 2\n\t\t{lines} # handle 9\n\t}}\n\n\
+             \tchain other {{ # handle 3\n\t\tlog # handle 9\n\t}}\n\n\tchain gone {{ # handle 4\n\t\tdrop # handle 9\n\t}}\n\n\
+             \tchain c {{ # handle 1\n\t\ttype filter hook input priority filter; policy accept;\n\t\t{rule} # handle 9\n\t}}\n}}\n"
         );
         assert_eq!(how(&nft::parse(&text, 179)), found, "{rule}: {chain}");
     }
@@ -587,8 +615,27 @@ fn nothing_comes_after_a_rule_for_all() {
             0,
         ),
         ("-A INPUT -j RETURN\n-A INPUT -j DROP", 0),
+        ("-A INPUT -s 10.9.0.0/24 -j RETURN\n-A INPUT -j DROP", 1),
+        (
+            "-A INPUT -j dropped\n-A dropped -s 10.0.0.0/24 -j RETURN\n-A dropped -j DROP",
+            0,
+        ),
+        (
+            "-A INPUT -j dropped\n-A dropped -s 10.9.0.0/24 -j RETURN\n-A dropped -j DROP",
+            1,
+        ),
+        (
+            "-A INPUT -i eth0 -g public\n-A INPUT -j DROP\n-A public -j DROP",
+            1,
+        ),
+        (
+            "-A INPUT -p tcp -j REJECT\n-A INPUT -p tcp -m tcp --dport 179 -j ACCEPT",
+            1,
+        ),
     ] {
-        let text = format!("*filter\n:INPUT ACCEPT [0:0]\n:dropped - [0:0]\n{rules}\nCOMMIT\n");
+        let text = format!(
+            "*filter\n:INPUT ACCEPT [0:0]\n:dropped - [0:0]\n:public - [0:0]\n{rules}\nCOMMIT\n"
+        );
         let read = legacy(&text);
         assert_eq!(read.policies_against(own, peer).len(), against, "{rules}");
         let text = text.replace("INPUT ACCEPT", "INPUT DROP");
@@ -605,10 +652,12 @@ fn nothing_comes_after_a_rule_for_all() {
         "*filter\n:INPUT ACCEPT [0:0]\n:dropped - [0:0]\n-A INPUT -j dropped\n-A INPUT -j REJECT\n-A dropped -j DROP\nCOMMIT\n",
     );
     assert_eq!(read.policies[0].by_rule, Some(Does::Drop));
-    let read = legacy(
-        "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p tcp -j REJECT\n-A INPUT -j DROP\nCOMMIT\n",
-    );
-    assert_eq!(read.policies[0].by_rule, Some(Does::Reject));
+    for later in ["-A INPUT -j DROP", "-A INPUT -j dropped"] {
+        let read = legacy(&format!(
+            "*filter\n:INPUT ACCEPT [0:0]\n:dropped - [0:0]\n-A INPUT -p tcp -j REJECT\n{later}\n-A dropped -j DROP\nCOMMIT\n"
+        ));
+        assert_eq!(read.policies[0].by_rule, Some(Does::Reject), "{later}");
+    }
 }
 
 #[test]
