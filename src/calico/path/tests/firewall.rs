@@ -647,6 +647,26 @@ fn nothing_comes_after_a_rule_for_all() {
             "{rules}"
         );
     }
+    // What comes back from there, or never went there, goes on.
+    let text = "*filter\n:INPUT ACCEPT [0:0]\n:some - [0:0]\n:tcp - [0:0]\n:all - [0:0]\n{rules}\n\
+                -A INPUT -p tcp -m tcp --dport 179 -j DROP\n-A INPUT -p 4 -j DROP\n\
+                -A some -s 10.0.0.0/24 -j RETURN\n-A some -j DROP\n-A tcp -p tcp -j DROP\n-A all -j DROP\nCOMMIT\n";
+    for (rules, bgp, four) in [
+        ("", 1, 1),
+        ("-A INPUT -j some", 1, 1),
+        ("-A INPUT -j tcp", 1, 1),
+        ("-A INPUT -j all", 0, 0),
+        // A chain for TCP alone keeps nothing else.
+        ("-A INPUT -p tcp -j DROP", 0, 1),
+    ] {
+        let read = legacy(&text.replace("{rules}", rules));
+        let found = |names| read.against(names, own, peer).len();
+        assert_eq!(
+            (found(Names::Bgp), found(Names::Protocol4)),
+            (bgp, four),
+            "{rules}"
+        );
+    }
     // The first of them counts.
     let read = legacy(
         "*filter\n:INPUT ACCEPT [0:0]\n:dropped - [0:0]\n-A INPUT -j dropped\n-A INPUT -j REJECT\n-A dropped -j DROP\nCOMMIT\n",

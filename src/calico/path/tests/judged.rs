@@ -322,6 +322,14 @@ fn who_tries_without_the_password_of_a_session_is_told_nothing() {
         "{told}"
     );
 
+    // One that is refused is not said to be silent beside that.
+    let from = Host::new()
+        .peer("10.0.0.1", false, "refused")
+        .peer("10.0.0.3", false, "refused");
+    let told = said(&mesh, &three((off(), from, off())));
+    assert!(!told.contains("answers node02 neither"), "{told}");
+    assert!(told.contains("answers node01 neither a ping"), "{told}");
+
     // Sessions that the mesh does not make have none of it.
     mesh.full = false;
     let told = said(&mesh, &silent());
