@@ -48,8 +48,13 @@ impl Chain {
 
     /// Adds a rule, where something of what it names comes so far.
     pub fn push(&mut self, rule: Rule) {
-        if self.ends_tcp.is_none() || rule.names == Names::Protocol4 {
-            self.rules.push(rule);
+        match (self.ends_tcp, rule.names) {
+            (None, _) | (_, Names::Protocol4) => self.rules.push(rule),
+            (_, Names::All) => self.rules.push(Rule {
+                names: Names::Protocol4,
+                ..rule
+            }),
+            _ => {}
         }
     }
 
@@ -90,33 +95,35 @@ pub(super) fn reached(chains: Vec<Chain>) -> Rules {
         }
     }
     let accepting = accepting(&chains);
-    let mut ending = chains.iter().filter_map(Ending::of).collect::<Vec<_>>();
-    ending.retain(|ending| !accepting.contains(&ending.spot));
+    let ending: Vec<Ending> = chains.iter().filter_map(Ending::of).collect();
     let mut found = Rules::default();
     for (chain, ways) in chains.into_iter().zip(ways) {
         let mut chain = chain;
-        let to = chain.hands_over.iter();
-        let mut to = to.map(|(to, before)| (chain.spot.beside(to), *before));
-        let handed_over = to.find_map(|(to, before)| {
-            let ending = ending.iter().find(|e| e.spot == to)?;
-            Some((ending, before))
-        });
-        let (mut by_rule, mut through) = (chain.end(), None);
-        if let Some((ending, before)) = handed_over {
-            by_rule = Some(ending.does);
-            through = Some(ending.spot.clone());
-            if ending.all && !ending.returns {
-                chain.rules.truncate(before);
+        let (mut ends, mut goes_on) = (Vec::new(), true);
+        for (to, before) in &chain.hands_over {
+            let to = chain.spot.beside(to);
+            let Some(ending) = ending.iter().find(|ending| ending.spot == to) else {
+                continue;
+            };
+            ends.push((Some(ending.does), Some(to)));
+            if !ending.returns {
+                goes_on = false;
+                if ending.all {
+                    chain.rules.truncate(*before);
+                }
+                break;
             }
         }
-        if let Some(way) = chain.way.filter(|_| chain.drops || by_rule.is_some()) {
-            found.policies.push(Policy {
-                spot: chain.spot,
+        if goes_on && (chain.drops || chain.end().is_some()) {
+            ends.push((chain.end(), None));
+        }
+        for (by_rule, through) in ends {
+            found.policies.extend(chain.way.map(|way| Policy {
+                spot: chain.spot.clone(),
                 way,
                 by_rule,
-                // Where the policy drops, too, it is no way out.
-                through: through.filter(|_| !chain.drops),
-            });
+                through,
+            }));
         }
         // What a chain that begins with packets sends back is left to its policy.
         let by_policy = chain.way.is_some() && !chain.drops;

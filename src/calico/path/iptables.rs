@@ -119,7 +119,8 @@ fn rule(line: &str, chain: &mut Chain, port: u16) {
             }
             "-i" | "--in-interface" => {
                 let link = words.next().unwrap_or_default();
-                narrowed = true;
+                // What does not come by itself is all that comes from elsewhere.
+                narrowed |= !(not && link == "lo");
                 of_pods |= !not && link.starts_with("cali");
                 aside |= !not && link == "lo";
             }

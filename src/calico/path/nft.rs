@@ -81,6 +81,8 @@ struct Asks {
     aside: bool,
     /// A port of its destination that is not BGP's.
     elsewhere: bool,
+    /// A protocol of IPv4 or of IPv6 alone, where both come by.
+    one_family: bool,
     /// What a map may do to BGP.
     may_accept: bool,
     may_return: bool,
@@ -129,6 +131,8 @@ fn rule(line: &str, words: &[String], chain: &mut Chain, port: u16) {
                 asks.four = value.any(is_protocol_4);
                 asks.aside |= value.affirms() != value.has(is_tcp);
                 asks.looks_up(&value, is_tcp);
+                let both = !matches!(chain.spot.family.as_str(), "ip" | "ip6");
+                asks.one_family |= first != "meta" && both;
                 asks.narrowed |= value.is_map();
                 2 + used
             }
@@ -148,10 +152,16 @@ fn rule(line: &str, words: &[String], chain: &mut Chain, port: u16) {
                 let verdict = value.port(port);
                 let hit = verdict.is_some() && matches!(proto, "tcp" | "th");
                 asks.any_transport |= hit && proto == "th";
-                asks.other_port |= !hit;
+                // What is in a named set is not read.
+                let unread = value.one().is_some_and(|w| w.starts_with('@'));
+                asks.narrowed |= unread;
+                asks.other_port |= !hit && !unread;
+                if proto == "tcp" {
+                    asks.tcp.get_or_insert(true);
+                }
                 // What comes to BGP's port has it as its destination, and comes from any.
                 let is_named = value.has(|w| has_port(w, '-', port));
-                let others = second == "dport" && value.affirms() && !is_named;
+                let others = second == "dport" && value.affirms() && !is_named && !unread;
                 asks.elsewhere |= others || !matches!(proto, "tcp" | "th");
                 asks.looks_up(&value, |w| second == "sport" || has_port(w, '-', port));
                 if hit {
@@ -259,7 +269,7 @@ fn rule(line: &str, words: &[String], chain: &mut Chain, port: u16) {
         chain.ends_all(does);
         return;
     }
-    if does.stops() && anyone && anything && asks.tcp == Some(true) {
+    if does.stops() && anyone && anything && asks.tcp == Some(true) && !asks.one_family {
         chain.ends_tcp(does);
     }
     let names = match named {

@@ -262,15 +262,28 @@ impl Rules {
         let accepts = |rule: &Rule, policy: &Policy| {
             let sent_back =
                 rule.does == Does::Return && policy.through.as_ref() == Some(&rule.spot);
+            let table = |spot: &Spot| (spot.family.clone(), spot.table.clone());
             (rule.does == Does::Accept || sent_back)
+                // Another table's are no way past this one.
+                && table(&rule.spot) == table(&policy.spot)
                 && rule.names.accepts(Names::Bgp)
                 // One that asks for more is as good as any where it names the port.
-                && (rule.names == Names::Bgp || !rule.narrowed)
+                && (rule.names == Names::Bgp || !rule.narrowed || sent_back)
                 && rule.port_of.destination
                 && rule.ways_of(own, peer).contains(&policy.way)
         };
         let of = |p: &&Policy| p.spot.sees(peer) && !self.rules.iter().any(|r| accepts(r, p));
-        self.policies.iter().filter(of).collect()
+        // Of a chain, the first that stops it.
+        let mut found: Vec<&Policy> = Vec::new();
+        for policy in self.policies.iter().filter(of) {
+            if !found
+                .iter()
+                .any(|f| (&f.spot, f.way) == (&policy.spot, policy.way))
+            {
+                found.push(policy);
+            }
+        }
+        found
     }
 
     /// Adds what another tool shows of the same or of other tables. What both show is there once.
@@ -287,9 +300,10 @@ impl Rules {
                 None => self.rules.push(rule),
             }
         }
+        let old = self.policies.len();
         for policy in more.policies {
             let twin = |p: &Policy| p.spot.same_chain(&policy.spot) && p.way == policy.way;
-            if !(same_tables && self.policies.iter().any(twin)) {
+            if !(same_tables && self.policies.iter().take(old).any(twin)) {
                 self.policies.push(policy);
             }
         }

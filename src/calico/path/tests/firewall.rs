@@ -278,6 +278,7 @@ fn what_comes_before_a_rule_and_what_it_excludes() {
         (vec!["-j logs", drop], "all"),
         (vec!["-s 10.0.0.0/24 -j RETURN", drop], "none"),
         (vec!["-s 10.9.0.0/24 -j RETURN", drop], "all"),
+        (vec!["-s 10.0.0.2/32 ! -i lo -j ACCEPT", drop], "none"),
         // What is usual at the beginning accepts no new connection from elsewhere.
         (vec!["-i lo -j ACCEPT", drop], "all"),
         (
@@ -368,6 +369,12 @@ fn what_comes_before_a_rule_of_nft_and_what_it_excludes() {
             "all",
         ),
         ("ip saddr 10.0.0.0/24 return; tcp dport 179 drop", "none"),
+        ("tcp dport @open accept; tcp dport 179 drop", "partly"),
+        ("tcp dport @open jump more; tcp dport 179 drop", "partly"),
+        ("tcp dport @open return; tcp dport 179 drop", "partly"),
+        ("ip6 nexthdr tcp reject; tcp dport 179 drop", "all"),
+        ("ip protocol tcp reject; tcp dport 179 drop", "all"),
+        ("meta l4proto tcp reject; tcp dport 179 drop", "none"),
         ("ip saddr 10.9.0.0/24 return; tcp dport 179 drop", "all"),
         ("iifname \"eth0\" goto none; tcp dport 179 drop", "partly"),
         ("tcp dport 179 accept; tcp sport 179 drop", "all"),
@@ -632,6 +639,15 @@ fn nothing_comes_after_a_rule_for_all() {
             "-A INPUT -p tcp -j REJECT\n-A INPUT -p tcp -m tcp --dport 179 -j ACCEPT",
             1,
         ),
+        // Some others are accepted there, and some are sent on.
+        (
+            "-A INPUT -j dropped\n-A dropped -s 10.9.0.5/32 -j ACCEPT\n-A dropped -j REJECT",
+            1,
+        ),
+        (
+            "-A INPUT -j dropped\n-A INPUT -j REJECT\n-A dropped -s 10.0.0.0/24 -j RETURN\n-A dropped -j DROP",
+            1,
+        ),
     ] {
         let text = format!(
             "*filter\n:INPUT ACCEPT [0:0]\n:dropped - [0:0]\n:public - [0:0]\n{rules}\nCOMMIT\n"
@@ -656,6 +672,11 @@ fn nothing_comes_after_a_rule_for_all() {
         ("-A INPUT -j some", 1, 1),
         ("-A INPUT -j tcp", 1, 1),
         ("-A INPUT -j all", 0, 0),
+        (
+            "-A INPUT -p tcp -j DROP\n-A INPUT -s 10.0.0.0/24 -j ACCEPT",
+            0,
+            0,
+        ),
         // A chain for TCP alone keeps nothing else.
         ("-A INPUT -p tcp -j DROP", 0, 1),
     ] {
@@ -666,6 +687,25 @@ fn nothing_comes_after_a_rule_for_all() {
             (bgp, four),
             "{rules}"
         );
+    }
+    // What a gate sends back is rejected after it; what another table does is nobody's leave.
+    let gate = "*filter\n:INPUT ACCEPT [0:0]\n:GATE - [0:0]\n-A INPUT -j GATE\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n\
+                -A INPUT -j REJECT\n-A GATE {rule} -j RETURN\n-A GATE -j DROP\nCOMMIT\n";
+    for (rule, does) in [
+        ("-s 10.0.0.0/24", Does::Reject),
+        ("-m limit --limit 5/min", Does::Reject),
+        ("-s 10.9.0.0/24", Does::Drop),
+    ] {
+        let read = legacy(&gate.replace("{rule}", rule));
+        let found = read.policies_against(own, peer);
+        let found: Vec<_> = found.iter().map(|policy| policy.by_rule).collect();
+        assert_eq!(found, [Some(does)], "{rule}");
+    }
+    for verdict in ["RETURN", "ACCEPT"] {
+        let read = legacy(&format!(
+            "*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -s 10.0.0.0/24 -j {verdict}\nCOMMIT\n*filter\n:INPUT DROP [0:0]\nCOMMIT\n"
+        ));
+        assert_eq!(read.policies_against(own, peer).len(), 1, "{verdict}");
     }
     // The first of them counts.
     let read = legacy(
