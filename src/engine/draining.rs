@@ -13,7 +13,7 @@ use crate::journal::{EffectRecord, EffectState, Event, Outcome, Permit};
 use crate::model::{Effect, EffectId, Scope, StepId};
 use crate::transport::Evicted;
 use choose::{Gate, PER_BUDGET};
-use entry::{Entry, State};
+use entry::{Entry, State, budget_named};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -237,10 +237,10 @@ impl Draining {
             }
             _ => self.silent = None,
         }
-        if let (Evicted::Held { why, .. }, Some(entry)) = (&answer, self.pods.get(uid)) {
+        if let (Evicted::Held { counts, .. }, Some(entry)) = (&answer, self.pods.get(uid)) {
             let by = entry.holder(&answer);
-            match words::counts(why) {
-                Some(counts) => self.counts.insert(by, counts.to_owned()),
+            match counts {
+                Some(counts) => self.counts.insert(by, counts.clone()),
                 None => self.counts.remove(&by),
             };
         }
@@ -252,7 +252,7 @@ impl Draining {
                 gate.holds_since.get_or_insert(now.at);
             }
             (Evicted::Begun, Some(gate)) => {
-                self.counts.remove(&format!("PodDisruptionBudget {gate}"));
+                self.counts.remove(&budget_named(gate));
                 if let Some(gate) = self.gates.get_mut(gate) {
                     gate.window = (gate.window * 2).min(PER_BUDGET);
                     gate.holds_since = None;

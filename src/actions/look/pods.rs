@@ -26,6 +26,12 @@ pub struct PodsSeen {
 const ENDED: &str = "pods?fieldSelector=status.phase%21%3DRunning%2Cstatus.phase%21%3DPending";
 
 impl World {
+    /// All nodes, as draining sees them.
+    pub async fn drain_nodes(&self) -> Result<Vec<DrainNode>, Fault> {
+        let raw = self.cluster.list("/api/v1/nodes").await?;
+        Ok(raw.iter().filter_map(DrainNode::new).collect())
+    }
+
     /// The DaemonSets and budgets that there are: what keeps pods from being evicted.
     pub async fn protection(&self) -> Result<(Daemons, Vec<Budget>), Fault> {
         let (daemons, budgets) = futures::join!(
@@ -48,6 +54,10 @@ impl World {
 }
 
 impl Look<'_> {
+    pub async fn drain_nodes(&self) -> Result<Vec<DrainNode>, Fault> {
+        self.world.drain_nodes().await
+    }
+
     /// The pods of a node or a namespace, with the DaemonSets and budgets that there are.
     pub async fn pods(&self, of: &PodsOf) -> Result<PodsSeen, Fault> {
         let budgets = Of {
@@ -86,12 +96,6 @@ impl Look<'_> {
             daemons,
             budgets,
         })
-    }
-
-    /// All nodes, as draining sees them.
-    pub async fn drain_nodes(&self) -> Result<Vec<DrainNode>, Fault> {
-        let raw = self.world.cluster.list("/api/v1/nodes").await?;
-        Ok(raw.iter().filter_map(DrainNode::new).collect())
     }
 
     /// What is of a kind in some namespaces, by the version and the plural under which it is served.

@@ -25,16 +25,17 @@ impl Judge<'_> {
         if !tried().any(|(_, _, t)| lost(t)) {
             return causes;
         }
+        let mute = self.mute(pair);
         if tried().any(|(_, _, t)| t.ping == Ping::Answers) {
-            if let Some(by) = self.mute(pair) {
-                causes.insert(self.not_told(&by));
+            if let Some(by) = &mute {
+                causes.insert(self.not_told(by));
             } else if !policies {
                 causes.insert(self.dropped(pair, idle));
             }
             return causes;
         }
         for (from, to, tried) in tried().filter(|(_, _, t)| lost(t) && t.ping == Ping::Silent) {
-            causes.insert(self.silent(from, to, tried, self.mute(pair)));
+            causes.insert(self.silent(from, to, tried, mute.as_deref()));
         }
         causes
     }
@@ -111,7 +112,7 @@ impl Judge<'_> {
     }
 
     /// Nothing comes through.
-    fn silent(&self, from: &End, to: &End, tried: &PeerPath, mute: Option<String>) -> Cause {
+    fn silent(&self, from: &End, to: &End, tried: &PeerPath, mute: Option<&str>) -> Cause {
         let (port, a, b) = (self.place.port, &from.name, named(to));
         let dev = match &tried.route {
             Route::Out { dev, .. } => dev.as_str(),

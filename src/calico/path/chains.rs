@@ -76,9 +76,8 @@ pub(super) fn reached(chains: Vec<Chain>) -> Rules {
             .filter(|(_, from)| !from.is_empty())
         {
             for (at, (to, has)) in chains.iter().zip(&ways).enumerate() {
-                let table = |c: &Chain| (c.spot.family.clone(), c.spot.table.clone());
                 if chain.jumps.contains(&to.spot.chain)
-                    && table(chain) == table(to)
+                    && chain.spot.same_table(&to.spot)
                     && !from.is_subset(has)
                 {
                     more.push((at, from.clone()));
@@ -218,10 +217,8 @@ fn accepting(chains: &[Chain]) -> Vec<Spot> {
     let mut found: Vec<Spot> = own.map(|c| c.spot.clone()).collect();
     loop {
         let leads = |chain: &&Chain| {
-            let to = |spot: &Spot| {
-                (&spot.family, &spot.table) == (&chain.spot.family, &chain.spot.table)
-                    && chain.jumps.contains(&spot.chain)
-            };
+            let to =
+                |spot: &Spot| spot.same_table(&chain.spot) && chain.jumps.contains(&spot.chain);
             !found.contains(&chain.spot) && found.iter().any(to)
         };
         let more: Vec<Spot> = chains

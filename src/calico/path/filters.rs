@@ -14,6 +14,11 @@ impl Judge<'_> {
         if self.connects(pair) {
             return causes;
         }
+        // Where nobody answers anyhow, silence does not tell that a rule drops what is tried.
+        let doubt = match self.mute(pair) {
+            Some(_) => Certain::Likely,
+            None => Certain::Seen,
+        };
         for (end, other) in pair.both() {
             let Some(host) = self.host(end) else { continue };
             for against in host.rules.against(Names::Bgp, end.address, other.address) {
@@ -25,11 +30,6 @@ impl Judge<'_> {
                     (Some(_), false) => Certain::Seen,
                     (Some(_), true) | (None, false) => Certain::Likely,
                     (None, true) => Certain::Perhaps,
-                };
-                // Where nobody answers anyhow, silence does not tell that a rule drops what is tried.
-                let doubt = match self.mute(pair) {
-                    Some(_) => Certain::Likely,
-                    None => Certain::Seen,
                 };
                 causes.insert(rule(
                     certain.max(tells).max(doubt),

@@ -99,8 +99,12 @@ pub struct Spot {
 }
 
 impl Spot {
+    pub(super) fn same_table(&self, other: &Self) -> bool {
+        (&self.family, &self.table) == (&other.family, &other.table)
+    }
+
     fn same_chain(&self, other: &Self) -> bool {
-        (&self.family, &self.table, &self.chain) == (&other.family, &other.table, &other.chain)
+        self.same_table(other) && self.chain == other.chain
     }
 
     /// Another chain of the same table.
@@ -262,10 +266,9 @@ impl Rules {
         let accepts = |rule: &Rule, policy: &Policy| {
             let sent_back =
                 rule.does == Does::Return && policy.through.as_ref() == Some(&rule.spot);
-            let table = |spot: &Spot| (spot.family.clone(), spot.table.clone());
             (rule.does == Does::Accept || sent_back)
                 // Another table's are no way past this one.
-                && table(&rule.spot) == table(&policy.spot)
+                && rule.spot.same_table(&policy.spot)
                 && rule.names.accepts(Names::Bgp)
                 // One that asks for more is as good as any where it names the port.
                 && (rule.names == Names::Bgp || !rule.narrowed || sent_back)

@@ -19,6 +19,11 @@ fn is_of_budgets(answer: &Evicted) -> bool {
     }
 }
 
+/// A budget, for people; `key` is `namespace/name`.
+pub fn budget_named(key: &str) -> String {
+    format!("PodDisruptionBudget {key}")
+}
+
 /// How far it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
@@ -364,7 +369,7 @@ impl Entry {
         match answer {
             Evicted::Held {
                 budget: Some(name), ..
-            } => format!("PodDisruptionBudget {}/{name}", self.pod.namespace()),
+            } => budget_named(&format!("{}/{name}", self.pod.namespace())),
             Evicted::Held { .. } => "a PodDisruptionBudget".to_owned(),
             _ => "more than one PodDisruptionBudget".to_owned(),
         }

@@ -102,7 +102,7 @@ fn end(draining: &mut Draining, now: u64) -> Option<Result<(), Fault>> {
 fn held(name: &str) -> Evicted {
     Evicted::Held {
         budget: Some(name.into()),
-        why: format!("The disruption budget {name} needs 2 healthy pods and has 2 currently"),
+        counts: Some("needs 2 healthy pods and has 2".into()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is left of a drain, in words.
 
-use super::entry::{Entry, State};
+use super::entry::{Entry, State, budget_named};
 use super::{Draining, Moment};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -22,16 +22,6 @@ pub fn clock(at: Timestamp, now: Timestamp) -> String {
 /// The same with its date, for whoever reads it later.
 pub fn dated(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
-}
-
-/// What the API server has counted where it names a budget that holds a pod (kubernetes v1.34, eviction.go).
-pub fn counts(why: &str) -> Option<&str> {
-    let (_, counts) = why
-        .strip_prefix("The disruption budget ")?
-        .split_once(' ')?;
-    counts
-        .strip_suffix(" currently")
-        .filter(|counts| counts.starts_with("needs "))
 }
 
 impl Draining {
@@ -79,7 +69,7 @@ impl Draining {
             let name = entry.pod.object.name.as_str();
             let by_budget = self
                 .gate_holds(entry)
-                .map(|(key, since)| (format!("PodDisruptionBudget {key}"), since));
+                .map(|(key, since)| (budget_named(&key), since));
             let holds = entry
                 .held
                 .as_ref()
@@ -197,20 +187,6 @@ fn some(names: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_the_api_server_counted() {
-        let needs = "The disruption budget web needs 2 healthy pods and has 2 currently";
-        assert_eq!(counts(needs), Some("needs 2 healthy pods and has 2"));
-        for other in [
-            "The disruption budget web is still being processed by the server.",
-            "needs 2 healthy pods and has 2 currently",
-            "The disruption budget web does not exist currently",
-            "",
-        ] {
-            assert_eq!(counts(other), None, "{other}");
-        }
-    }
 
     #[test]
     fn what_was_not_today_has_its_date() {

@@ -5,9 +5,7 @@ use super::super::draining::{Draining, Evicting, Moment};
 use super::super::machine::Drained;
 use super::{API_PATIENCE, Limits, Observer, Stop, Until, Waiting, may_write, take_down, wait};
 use crate::actions::{Eviction, Place, World, step};
-use crate::drain::{
-    Budget, Daemons, DrainNode, Loss, OnBlocked, Pod, PodUid, no_longer, uncordoned,
-};
+use crate::drain::{Budget, Daemons, Loss, OnBlocked, Pod, PodUid, no_longer, uncordoned};
 use crate::fault::Fault;
 use crate::journal::{EffectRecord, Event, Journal, JournalError, Permit};
 use crate::model::{Effect, EffectId, Plan, PlannedStep, Risk, Settled};
@@ -162,11 +160,6 @@ fn for_api(until: Option<Until>) -> Limits {
     }
 }
 
-async fn all_nodes(world: &World) -> Result<Vec<DrainNode>, Fault> {
-    let nodes = world.cluster.list("/api/v1/nodes").await?;
-    Ok(nodes.iter().filter_map(DrainNode::new).collect())
-}
-
 /// Reads what protects pods, and whether a node is as it was when this was planned: its turn may have come long
 /// after that. An API server that does not answer is waited for.
 async fn look_again(
@@ -181,7 +174,7 @@ async fn look_again(
             let PodsOf::Node(name) = pods else {
                 return Ok(None);
             };
-            Ok(no_longer(&all_nodes(world).await?, name))
+            Ok(no_longer(&world.drain_nodes().await?, name))
         };
         let (protection, changed) = futures::try_join!(world.protection(), node)?;
         if let Some(why) = changed {
@@ -205,7 +198,7 @@ async fn stayed_cordoned(
     (until, stop): (Option<Until>, Stop),
     observer: &mut dyn Observer,
 ) -> Result<(), Fault> {
-    let look = async || match uncordoned(&all_nodes(world).await?, name) {
+    let look = async || match uncordoned(&world.drain_nodes().await?, name) {
         None => Ok(Settled::Yes),
         Some(why) => {
             let next = "cordon it, and make a new plan: pods may have come since";
@@ -330,7 +323,7 @@ impl Work<'_> {
                 let due = now >= looked + NODES && looking.is_empty();
                 if due && draining.asks_for_nodes(self.now()) {
                     looked = now;
-                    looking.push(all_nodes(world));
+                    looking.push(world.drain_nodes());
                 }
             }
         }

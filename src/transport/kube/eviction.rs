@@ -33,8 +33,12 @@ pub enum Evicted {
     /// Its budget was written by so many at the same moment that the API server gave up (kubernetes v1.34 tries for
     /// 10 s).
     Contended,
-    /// A budget holds it; its name, where the answer has it.
-    Held { budget: Option<String>, why: String },
+    /// A budget holds it; its name and what was counted for it, where the answer has them.
+    Held {
+        budget: Option<String>,
+        /// `needs 2 healthy pods and has 2`.
+        counts: Option<String>,
+    },
     /// The API server has too much to do; seconds after which it may be asked again.
     Busy { seconds: u64 },
     /// Something in the cluster that is asked about evictions refuses it for now, such as one that moves a virtual
@@ -170,7 +174,7 @@ impl Cluster {
             StatusCode::TOO_MANY_REQUESTS => match cause(BUDGET) {
                 Some((_, why)) => Evicted::Held {
                     budget: budget_in(why),
-                    why: why.clone(),
+                    counts: counts_in(why),
                 },
                 // One that has too much to do says when to ask again (kubernetes v1.34, its filters and its storage).
                 None if retry_after == 0 => not_now(&message),
@@ -231,15 +235,44 @@ fn failure(answer: &Value) -> Option<Answer> {
     (is_status && failed).then(|| Answer::status(&status))
 }
 
-/// The name in `The disruption budget NAME needs 2 healthy pods and has 2 currently`.
-fn budget_in(message: &str) -> Option<String> {
+/// The name in `The disruption budget NAME needs 2 healthy pods and has 2 currently`, and what is said of it
+/// (kubernetes v1.34, eviction.go).
+fn named_in(message: &str) -> Option<(&str, &str)> {
     let rest = message.strip_prefix("The disruption budget ")?;
-    rest.split_whitespace().next().map(str::to_owned)
+    let (name, said) = rest.split_once(' ').unwrap_or((rest, ""));
+    (!name.is_empty()).then_some((name, said))
+}
+
+fn budget_in(message: &str) -> Option<String> {
+    named_in(message).map(|(name, _)| name.to_owned())
+}
+
+/// What was counted, where it says that.
+fn counts_in(message: &str) -> Option<String> {
+    let counts = named_in(message)?.1.strip_suffix(" currently")?;
+    counts.starts_with("needs ").then(|| counts.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_api_server_counted() {
+        let needs = "The disruption budget web needs 2 healthy pods and has 2 currently";
+        assert_eq!(
+            counts_in(needs).as_deref(),
+            Some("needs 2 healthy pods and has 2")
+        );
+        for other in [
+            "The disruption budget web is still being processed by the server.",
+            "needs 2 healthy pods and has 2 currently",
+            "The disruption budget web does not exist currently",
+            "",
+        ] {
+            assert_eq!(counts_in(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn a_budget_is_named_in_the_answer() {
